@@ -1,0 +1,43 @@
+# The two commands of the README are `make demo` and `make test`; the rest are for people who change the code.
+# TORCH: the text model's runtime. On a machine with a GPU, or where this resolves to a CUDA build that you do not want,
+# name another: make demo TORCH="torch==2.13.0+cpu --index-url <PyTorch's CPU index>".
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+# keep every cache inside the checkout
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export TRIFUSE_DATA ?= $(abspath ../shared/data)
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/.base: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("trifuse needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet -e '.[sentiment]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/pip install --quiet -e '.[sentiment,dev]'
+	touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/trifuse run configs/demo.yaml $(DEMO_FLAGS)
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python scripts/bench.py $(BENCH_FLAGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,162 @@
+"""The canonical tables: one registry of columns, types, units and clocks.
+
+Every table carries two clocks, both `timestamp[ns, UTC]`:
+
+    event_time  what the row is about (a bar's END, a trade's execution, an image's capture, a release's reference date)
+    known_time  when the row could first be acted on (bar end plus feed delay, an item's receipt, a delivery, a vintage)
+
+Rows are append-only: a revision is a new row of the same key with a later known_time. Rows of one partition are sorted
+by (known_time, event_time), ties in the order of the file; the later of two tied rows is the later vintage.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+TIME = pl.Datetime("ns", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column: its Polars type, unit, and meaning. `nullable` columns may hold nulls; no other may."""
+
+    name: str
+    dtype: pl.DataType
+    unit: str
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """One canonical table. `key` identifies a fact, whose vintages share it; `partition` is the lake's folder layout:
+    `session` is the trading day, `date` the UTC day of known_time."""
+
+    name: str
+    meaning: str
+    columns: tuple[ColumnSpec, ...]
+    key: tuple[str, ...]
+    partition: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        return {column.name: column.dtype for column in self.columns}
+
+
+_ENTITY = ColumnSpec("entity", pl.String(), "", "ticker, or the name of a market or region")
+_CLOCKS = (
+    ColumnSpec("event_time", TIME, "UTC", "what the row is about"),
+    ColumnSpec("known_time", TIME, "UTC", "when the row could first be acted on"),
+)
+_SESSION = ColumnSpec("session", pl.Date(), "", "trading day of the exchange calendar that holds event_time")
+
+
+def _price(name: str, meaning: str) -> ColumnSpec:
+    return ColumnSpec(name, pl.Float64(), "quote currency", meaning)
+
+
+def _size(name: str, meaning: str) -> ColumnSpec:
+    return ColumnSpec(name, pl.Float64(), "shares or contracts", meaning)
+
+
+TABLES: dict[str, TableSpec] = {
+    table.name: table
+    for table in (
+        TableSpec(
+            "bar",
+            "Open, high, low, close and volume of a fixed interval; event_time is the interval's END.",
+            (
+                _ENTITY,
+                _SESSION,
+                *_CLOCKS,
+                _price("open", "first price of the interval"),
+                _price("high", "highest price of the interval"),
+                _price("low", "lowest price of the interval"),
+                _price("close", "last price of the interval"),
+                _size("volume", "traded in the interval"),
+            ),
+            key=("entity", "event_time"),
+            partition=("entity", "session"),
+        ),
+        TableSpec(
+            "trade",
+            "One execution.",
+            (
+                _ENTITY,
+                _SESSION,
+                *_CLOCKS,
+                _price("price", "price of the trade"),
+                _size("size", "size of the trade"),
+                ColumnSpec("side", pl.Int8(), "1", "+1 buyer was the aggressor, -1 seller was, 0 not told"),
+            ),
+            key=("entity", "event_time", "price", "size"),
+            partition=("entity", "session"),
+        ),
+        TableSpec(
+            "quote",
+            "Best bid and offer after a change; for a quote bar, those at the END of its interval.",
+            (
+                _ENTITY,
+                _SESSION,
+                *_CLOCKS,
+                _price("bid_price", "best bid"),
+                _size("bid_size", "size at the best bid"),
+                _price("ask_price", "best offer"),
+                _size("ask_size", "size at the best offer"),
+            ),
+            key=("entity", "event_time"),
+            partition=("entity", "session"),
+        ),
+        TableSpec(
+            "book_update",
+            "Level-2 update: the total size now resting at a price. The book is empty before the session's first row.",
+            (
+                _ENTITY,
+                _SESSION,
+                *_CLOCKS,
+                ColumnSpec("sequence", pl.Int64(), "1", "feed's own counter, rising within (entity, session)"),
+                ColumnSpec("side", pl.Int8(), "1", "+1 bid, -1 ask"),
+                _price("price", "price of the level"),
+                _size("size", "total resting size; 0 removes the level"),
+            ),
+            key=("entity", "session", "sequence"),
+            partition=("entity", "session"),
+        ),
+        TableSpec(
+            "news",
+            "One text item about one entity; an item about several is one row for each.",
+            (
+                _ENTITY,
+                *_CLOCKS,
+                ColumnSpec("item", pl.String(), "", "identifier of the item, the same for each entity it names"),
+                ColumnSpec("text", pl.String(), "", "headline, post or body as received"),
+            ),
+            key=("entity", "item"),
+            partition=("entity", "date"),
+        ),
+        TableSpec(
+            "event",
+            "A scheduled event: event_time is when it happens, known_time when its schedule was public.",
+            (
+                _ENTITY,
+                *_CLOCKS,
+                ColumnSpec("kind", pl.String(), "", "event type of the config, e.g. fomc, nfp, cpi"),
+                ColumnSpec("name", pl.String(), "", "the calendar's own name of the event"),
+            ),
+            key=("entity", "kind", "event_time"),
+            partition=("entity",),
+        ),
+        TableSpec(
+            "metric",
+            "One value of a named series: macro, satellite-derived, card spend. Vintages share (entity, metric, event_time).",
+            (
+                _ENTITY,
+                ColumnSpec("metric", pl.String(), "", "name of the series, e.g. vix_close, lot_fill"),
+                *_CLOCKS,
+                ColumnSpec("value", pl.Float64(), "the series' own", "the value; null withdraws the fact", nullable=True),
+            ),
+            key=("entity", "metric", "event_time"),
+            partition=("entity",),
+        ),
+    )
+}
