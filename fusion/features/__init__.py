@@ -1,0 +1,87 @@
+"""All features: the registry that `trifuse schema` prints, and the one function that builds the matrix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from fusion.config import RunConfig
+from fusion.features import bar, book, event, metric
+from gpu_kernels.errors import ConfigError
+from gpu_kernels.spec import FeatureSpec
+from sentiment import features as news
+from sources.stream import in_order
+
+REGISTRY: tuple[FeatureSpec, ...] = (
+    *bar.FEATURES,
+    *book.FEATURES,
+    *news.FEATURES,
+    *metric.FEATURES,
+    *event.FEATURES,
+    FeatureSpec(
+        "<family>_age",
+        "every source",
+        "minutes",
+        "each decision",
+        "decision time minus the event_time of the row used; not a candidate for selection",
+        "nothing usable is known",
+        "definition",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The feature matrix: `frame` is the grid with one Float64 column per feature (NaN: missing), `families` tells the
+    source of each, `late` how many rows of each stream came too late to be used."""
+
+    frame: pl.DataFrame
+    families: dict[str, str]
+    late: dict[str, int]
+
+    @property
+    def candidates(self) -> list[str]:
+        """The columns that selection may choose from: all but the ages of rows."""
+        return [name for name in self.families if not name.endswith("_age")]
+
+
+def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> Matrix:
+    """Compute what `config.features` asks for. `tables` maps each source's name to its canonical rows; news tables carry
+    the scores of their texts (sentiment.score). Raises ConfigError on an unknown feature name."""
+    frame, families, late = grid, {}, {}
+    for name, wanted in config.features.items():
+        source, rows = config.sources[name], tables[name]
+        names = None if wanted == "all" else list(wanted)
+        if source.table in ("bar", "book_update"):
+            module = bar if source.table == "bar" else book
+            stream, late[name] = in_order(rows, source.table)
+            chosen = _known(name, names, [spec.name for spec in module.FEATURES])
+            columns = module.compute(stream, grid, chosen, source.max_age)
+        elif source.table == "news":
+            table = news.news_features(rows, grid)
+            chosen = _known(name, names, table.columns)
+            columns = {column: table[column].to_numpy() for column in chosen}
+        elif source.table == "metric":
+            columns = metric.compute(rows, grid, names, source.max_age)
+        else:
+            kinds = sorted(source.kinds) if hasattr(source, "kinds") else sorted(rows["kind"].unique())
+            columns = event.compute(rows, grid, _known(name, names, kinds), kinds)
+        if clash := set(columns) & set(families):
+            raise ConfigError(
+                f"source {name!r} gives {sorted(clash)[0]!r}, which another source gives too",
+                hint="give the series of one of them another name",
+            )
+        frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
+        families |= dict.fromkeys(columns, name)
+    return Matrix(frame, families, late)
+
+
+def _known(source: str, names: list[str] | None, allowed: list[str]) -> list[str]:
+    if names is None:
+        return allowed
+    for name in names:
+        if name not in allowed:
+            raise ConfigError(
+                f"features.{source} names {name!r}", allowed=", ".join(allowed), hint="`trifuse schema` tells what each is"
+            )
+    return names

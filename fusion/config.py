@@ -1,0 +1,160 @@
+"""The config of a run: safe YAML, checked by pydantic, one line per mistake.
+
+A config names its sources, the decision grid, the targets, the features to build, and the settings of each later step.
+Each step's section is defined beside its algorithm; this module puts them together and reads the file.
+"""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fusion.evaluation import EvaluationConfig
+from fusion.model import ModelConfig
+from fusion.regime import RegimeConfig
+from fusion.selection import SelectionConfig
+from fusion.target import TargetConfig
+from fusion.walk_forward import WalkForwardConfig
+from gpu_kernels.errors import ConfigError
+from sources.config import Source
+from sources.durations import Duration
+from sources.simulate import SimulationConfig
+
+# what each kind of source can be used for once; metric and event sources may be many
+_ONE_OF = ("bar", "book_update", "news")
+# tables that no feature family reads yet
+_NO_FEATURES = ("trade", "quote")
+
+
+class Section(BaseModel):
+    """A part of the config; an unknown key is an error, so that a typo never goes unseen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DecisionConfig(Section):
+    """The decision grid of each session: open + first, then every step, up to close - last; each point plus delay."""
+
+    step: Annotated[Duration, Field(gt=0)]
+    first: Duration = 0
+    last: Duration = 0
+    delay: Duration = 0
+
+
+class SentimentConfig(Section):
+    """The text model: `embedded`, a hub name, or a local folder."""
+
+    model: str = "embedded"
+
+
+class RunConfig(Section):
+    """A whole run. `entities: simulated` takes those of the embedded market."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    calendar: str = "XNYS"
+    entities: Annotated[list[str], Field(min_length=1)] | Literal["simulated"]
+    start: date | None = None
+    end: date | None = None
+    seed: int = 7
+    simulate: SimulationConfig | None = None
+    sources: dict[str, Source]
+    decisions: DecisionConfig
+    targets: TargetConfig
+    features: dict[str, Literal["all"] | list[str]]
+    sentiment: SentimentConfig = SentimentConfig()
+    regime: RegimeConfig = RegimeConfig()
+    walk_forward: WalkForwardConfig = WalkForwardConfig()
+    selection: SelectionConfig = SelectionConfig()
+    model: ModelConfig = ModelConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RunConfig":
+        if self.simulate is None and (self.start is None or self.end is None):
+            raise ValueError("start and end are needed where nothing is simulated; write both as YYYY-MM-DD")
+        if self.entities == "simulated" and self.simulate is None:
+            raise ValueError("entities: simulated needs a simulate: section; or list the tickers")
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}")
+        for name in self.features:
+            if name not in self.sources:
+                raise ValueError(f"features names {name!r}, which is no source; sources: {', '.join(self.sources)}")
+            if self.sources[name].table in _NO_FEATURES:
+                raise ValueError(f"source {name!r} is a {self.sources[name].table} table, which no feature reads yet")
+        for table in _ONE_OF:
+            found = [name for name, source in self.sources.items() if source.table == table]
+            if len(found) > 1:
+                raise ValueError(f"{len(found)} sources of table {table} ({', '.join(found)}); one is allowed")
+        if not any(source.table == "bar" for source in self.sources.values()):
+            raise ValueError("no source of table bar; the targets are returns of bars, so one is needed")
+        return self
+
+    def source_of(self, table: str) -> str | None:
+        """The name of the (first) source that fills a table."""
+        return next((name for name, source in self.sources.items() if source.table == table), None)
+
+    def digest(self) -> str:
+        """sha256 of the config's content, whatever its layout in YAML."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
+    """Read a config; `overrides` are `key.sub=value` with a YAML value, e.g. `simulate.sessions=60`.
+
+    Raises ConfigError, one line, that names each wrong key, what it holds, and what is allowed.
+    """
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"config {path} does not exist", hint="see configs/ for examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} cannot be read: {error}", hint="give a YAML file in UTF-8") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config {path} is not YAML: {error}", hint="check its indentation and quotes") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config {path} holds {type(tree).__name__}", allowed="a mapping", hint="see configs/demo.yaml")
+    for override in overrides or []:
+        _override(tree, override)
+    return parse(tree, str(path))
+
+
+def parse(tree: dict[str, Any], origin: str = "config") -> RunConfig:
+    """Check a config that is already a mapping. Raises ConfigError as `load` does."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
+        raise ConfigError(f"{origin}: {shown}", hint="`trifuse config --help` shows an example") from None
+
+
+def _explain(detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"]) or "config"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{where} is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{where} is not a known key"
+    got = detail.get("input")
+    return f"{where}: {message}" + ("" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})")
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {text!r} is not key=value", hint="write e.g. --set simulate.sessions=60")
+    node, parts = tree, key.split(".")
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {text!r}: {part} holds no keys", allowed="a path through mappings")
+    try:
+        node[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {text!r}: {value!r} is not a YAML value") from None

@@ -1,0 +1,99 @@
+"""Features of the order book, rebuilt from level-2 updates to its best five levels at every update."""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fusion.asof import as_of, nanoseconds, segment_offsets
+from gpu_kernels import book, book_rebuild, rolling
+from gpu_kernels.spec import FeatureSpec
+
+Array = NDArray[np.float64]
+LEVELS = 5
+BPS = 1e4
+MINUTE = 60 * 10**9
+
+
+def _spec(name: str, unit: str, meaning: str, source: str = "definition") -> FeatureSpec:
+    missing = "while a side of the book is empty, or no update known within max_age"
+    return FeatureSpec(name, "book", unit, "each book update", meaning, missing, source)
+
+
+_CONT = "Cont, Kukanov, Stoikov 2014"
+FEATURES: tuple[FeatureSpec, ...] = (
+    _spec("book_spread", "bps", "(best ask - best bid) / mid"),
+    _spec("book_imbalance_1", "1", "(bid size - ask size) / (bid size + ask size) at the best level", _CONT),
+    _spec("book_imbalance_5", "1", "the same over the sums of the best five levels", "Cao, Hansch, Wang 2009"),
+    _spec("book_microprice_gap", "bps", "size-weighted mid over mid, minus 1", "Gatheral, Oomen 2010"),
+    _spec("book_depth_5", "1", "log of the size on the best five levels of both sides"),
+    _spec("book_ofi_1min", "1", "order-flow imbalance of the last minute over the mean best-level size in it", _CONT),
+    _spec("book_ofi_5min", "1", "order-flow imbalance of five minutes over the mean best-level size in them", _CONT),
+)
+
+
+def tick_of(prices: Array) -> float:
+    """The price step of a feed: the smallest of 1, 0.5, 0.25, 0.1, ... 1e-8 that every price is a multiple of.
+
+    Raises nothing: a feed without such a step gets 1e-8.
+    """
+    sample = prices[:: max(1, len(prices) // 10_000)]
+    for exponent in range(9):
+        for step in (1.0, 0.5, 0.25):
+            tick = step * 10.0**-exponent
+            units = sample / tick
+            if np.all(np.abs(units - np.round(units)) < 1e-6 * np.maximum(1.0, np.abs(units)) ** 0.5):
+                return tick
+    return 1e-8
+
+
+def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Callable[[], Array]]:
+    prices = updates["price"].to_numpy()
+    tick = tick_of(prices) if len(prices) else 1.0
+    ticks = np.round(prices / tick).astype(np.int64)
+    side, size = updates["side"].to_numpy(), updates["size"].to_numpy()
+    bid_ticks, bid_size, ask_ticks, ask_size = book_rebuild.rebuild(side, ticks, size, offsets, LEVELS)
+    bid, ask = bid_ticks[0] * tick, ask_ticks[0] * tick
+    whole = (bid_size[0] > 0) & (ask_size[0] > 0)
+    mid = np.where(whole, (bid + ask) / 2, np.nan)
+    time = nanoseconds(updates["known_time"])
+
+    def flow(minutes: int) -> Callable[[], Array]:
+        def formula() -> Array:
+            events = book.order_flow_imbalance(bid, bid_size[0], ask, ask_size[0], offsets)
+            depth = (bid_size[0] + ask_size[0]) / 2
+            window = minutes * MINUTE
+            count = rolling.time_sum(time, np.ones(len(time)), offsets, window)
+            mean_depth = rolling.time_sum(time, depth, offsets, window) / count
+            total = rolling.time_sum(time, events, offsets, window)
+            return np.divide(total, mean_depth, out=np.full(len(total), np.nan), where=(mean_depth > 0) & whole)
+
+        return formula
+
+    def where_whole(values: Array) -> Array:
+        return np.where(whole, values, np.nan)
+
+    return {
+        "book_spread": lambda: (ask - bid) / mid * BPS,
+        "book_imbalance_1": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=1)),
+        "book_imbalance_5": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=LEVELS)),
+        "book_microprice_gap": lambda: (
+            where_whole(book.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1
+        ) * BPS,
+        "book_depth_5": lambda: where_whole(np.log1p(bid_size.sum(axis=0) + ask_size.sum(axis=0))),
+        "book_ofi_1min": flow(1),
+        "book_ofi_5min": flow(5),
+    }
+
+
+def compute(updates: pl.DataFrame, grid: pl.DataFrame, wanted: list[str], max_age_ns: int) -> dict[str, Array]:
+    """The wanted columns at each decision, and `book_age` in minutes.
+
+    `updates` is a stream in order (sources.stream.in_order), sorted by (entity, session, sequence). A decision sees the
+    book after the last update known by then. Missing values: see the specs.
+    """
+    keys = ["entity", "session"]
+    aligned = as_of(updates, grid, keys, max_age_ns)
+    formulas = _formulas(aligned.rows, segment_offsets(aligned.rows.select(keys)))
+    return {name: aligned.take(formulas[name]()) for name in wanted} | {"book_age": aligned.age}

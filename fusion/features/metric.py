@@ -1,0 +1,57 @@
+"""Features of metric series (macro, satellite-derived): the value as known at the decision, vintage by vintage."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fusion.asof import as_of
+from gpu_kernels.spec import FeatureSpec
+
+Array = NDArray[np.float64]
+
+FEATURES: tuple[FeatureSpec, ...] = (
+    FeatureSpec(
+        "metric_<metric>",
+        "metric",
+        "the series' own",
+        "each vintage",
+        "value of the latest event_time among the rows known, in its latest vintage",
+        "nothing known yet, withdrawn, or older than max_age",
+        "trifuse as-of rule",
+    ),
+)
+
+
+def compute(
+    rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, max_age_ns: int
+) -> dict[str, Array]:
+    """`metric_<metric>` and `metric_<metric>_age` (minutes since event_time) of each wanted metric (None: all of them).
+
+    A metric of an entity of the grid goes to that entity; one whose entities are none of the grid's (a market or
+    region) goes to every entity. Missing values: NaN as the spec says.
+    """
+    columns: dict[str, Array] = {}
+    entities = grid["entity"].unique().to_list()
+    for metric in sorted(rows["metric"].unique()) if wanted is None else wanted:
+        series = rows.filter(pl.col("metric") == metric)
+        own = series.filter(pl.col("entity").is_in(entities))
+        if own.height or series["entity"].n_unique() != 1:
+            aligned = as_of(own, grid, ["entity"], max_age_ns)
+            values, age = aligned.take(_values(aligned.rows)), aligned.age
+        else:
+            values, age = market_wide(series, grid, max_age_ns)
+        columns[f"metric_{metric}"], columns[f"metric_{metric}_age"] = values, age
+    return columns
+
+
+def market_wide(series: pl.DataFrame, grid: pl.DataFrame, max_age_ns: int) -> tuple[Array, Array]:
+    """One series at every decision of a grid, whatever the decision's entity: (values, age in minutes)."""
+    times = grid.select("decision_time").unique().sort("decision_time")
+    aligned = as_of(series, times, [], max_age_ns)
+    found = times.with_columns(pl.Series("value", aligned.take(_values(aligned.rows))), pl.Series("age", aligned.age))
+    joined = grid.select("decision_time").join(found, on="decision_time", how="left", maintain_order="left")
+    return joined["value"].to_numpy(), joined["age"].to_numpy()
+
+
+def _values(rows: pl.DataFrame) -> Array:
+    return rows["value"].fill_null(np.nan).to_numpy()

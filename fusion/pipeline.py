@@ -1,0 +1,219 @@
+"""The main job: ingest -> features -> fuse -> regime -> select -> learn -> signals + report, into a run folder.
+
+The folder's name is a key of the config, the inputs and the code, so the same run is found again and not repeated, and
+it appears under its name only when it is complete.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from fusion import manifest as record
+from fusion import model, report
+from fusion.config import RunConfig
+from fusion.plan import Plan, Progress, make_plan, silent
+from fusion.study import Study, regime_description, study
+from sources import lake as tables_lake
+from sources.lake import IngestResult
+
+SENTIMENT_CACHE = "sentiment.sqlite"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: its folder, its manifest, and whether it had been there already."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    reused: bool
+
+
+@dataclass
+class _Clock:
+    """Seconds of each stage, as they are announced."""
+
+    progress: Progress
+    seconds: dict[str, float]
+    stage: str = ""
+    since: float = 0.0
+
+    def __call__(self, stage: str, share: float | None) -> None:
+        now = time.perf_counter()
+        name = stage.split(":")[0]
+        if name != self.stage:
+            if self.stage:
+                self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
+            self.stage, self.since = name, now
+        self.progress(stage, share)
+
+
+def ingest(
+    config: RunConfig, *, lake: Path, progress: Progress = silent, plan: Plan | None = None
+) -> dict[str, IngestResult]:
+    """Bring every source of a config into the lake; a source whose files, settings and code did not change is reused.
+
+    Raises DataError for a file that cannot be used, QuarantineError above a source's `quarantine_limit`.
+    """
+    plan = plan or make_plan(config, lake)
+    results = {}
+    for number, (name, source) in enumerate(config.sources.items()):
+        progress(f"ingest: {name}", number / len(config.sources))
+        results[name] = tables_lake.ingest(
+            name,
+            source,
+            calendar=config.calendar,
+            entities=list(plan.entities),
+            start=plan.start,
+            end=plan.end,
+            lake=lake,
+            variables=plan.variables,
+        )
+    return results
+
+
+def load(
+    plan: Plan, ingested: Mapping[str, IngestResult], *, lake: Path, progress: Progress = silent
+) -> dict[str, pl.DataFrame]:
+    """The sources' rows from the lake; news rows get the scores of their texts."""
+    tables = {}
+    for name, result in ingested.items():
+        rows = tables_lake.read(result.folder)
+        if result.table == "news" and name in plan.config.features:
+            rows = _scored(rows, plan.config.sentiment.model, lake, progress)
+        tables[name] = rows
+    return tables
+
+
+def _scored(rows: pl.DataFrame, model_name: str, lake: Path, progress: Progress) -> pl.DataFrame:
+    from sentiment.score import score
+
+    scores = score(
+        rows["text"].to_list(),
+        model_name,
+        cache=lake / SENTIMENT_CACHE,
+        progress=lambda share: progress("sentiment", share),
+    )
+    return rows.hstack(scores)
+
+
+def run(
+    config: RunConfig, *, lake: Path, runs: Path, progress: Progress | None = None, rerun: bool = False
+) -> RunResult:
+    """Run a config into `runs/<name>/<id>/`. An identical finished run is returned as it is, unless `rerun`."""
+    clock = _Clock(progress or silent, {})
+    clock("plan", None)
+    plan = make_plan(config, lake)
+    ingested = ingest(config, lake=lake, progress=clock, plan=plan)
+    identifier = record.key(config.digest(), {name: result.key for name, result in ingested.items()}, record.code_version())
+    folder = runs / config.name / identifier
+    if (folder / "manifest.json").is_file() and not rerun:
+        return RunResult(folder, record.read_json(folder / "manifest.json"), reused=True)
+    tables = load(plan, ingested, lake=lake, progress=clock)
+    found = study(plan, tables, clock)
+    clock("write", None)
+    temporary = folder.with_name(f".{identifier}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        outputs = _write(temporary, plan, found, ingested)
+        clock("report", None)
+        made_of = describe_run(plan, ingested, found, clock.seconds, record.hashes(temporary, outputs))
+        record.write_json(temporary / "manifest.json", made_of)
+        report.build(temporary)
+        clock("done", 1.0)
+        made_of["stages"] = {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()}
+        record.write_json(temporary / "manifest.json", made_of)
+        _publish(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return RunResult(folder, made_of, reused=False)
+
+
+def _publish(temporary: Path, folder: Path) -> None:
+    """Put the finished folder in its place; an older one of the same name goes only when the new one is there."""
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(temporary, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, IngestResult]) -> list[str]:
+    """Write the results; returns the names of the files, which are the run's hashed outputs."""
+    frames = {
+        "features": found.matrix.frame,
+        "labels": found.labels,
+        "regime": found.observations.join(found.regimes.probabilities, on=["session", "time"], how="left"),
+        "selection": found.ledger,
+        "signals": found.signals,
+        "evaluation": found.evaluation,
+        "session_ic": found.session_ic,
+        "quarantine": pl.concat([pl.read_parquet(result.quarantine) for result in ingested.values()], how="diagonal"),
+    }
+    for name, frame in frames.items():
+        frame.write_parquet(folder / f"{name}.parquet", compression="zstd")
+    record.write_json(folder / "regime_states.json", regime_description(found))
+    record.write_json(folder / "families.json", found.matrix.families)
+    text = yaml.safe_dump(plan.config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    model.save(found.models, found.regimes.models, folder / "model")
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(str(name) for name in names)
+
+
+def describe_run(
+    plan: Plan,
+    ingested: Mapping[str, IngestResult],
+    found: Study,
+    stages: Mapping[str, float],
+    outputs: Mapping[str, str],
+) -> dict[str, Any]:
+    """The manifest. Hashed outputs are all files but the manifest and the report, which tell times."""
+    config = plan.config
+    return {
+        "name": config.name,
+        "config": config.model_dump(mode="json"),
+        "config_sha256": config.digest(),
+        "code_version": record.code_version(),
+        "packages": record.package_versions(),
+        "device": record.device(),
+        "seeds": {"run": config.seed} | ({"simulate": config.simulate.seed} if config.simulate else {}),
+        "window": {"start": plan.start, "end": plan.end, "sessions": plan.sessions.height},
+        "entities": list(plan.entities),
+        "inputs": [{"source": name, **item} for name, result in ingested.items() for item in result.inputs],
+        "sources": {
+            name: {"table": result.table, "key": result.key, "late": found.matrix.late.get(name), **result.counts}
+            for name, result in ingested.items()
+        },
+        "rows": {"decisions": found.matrix.frame.height, "signals": found.signals.height},
+        "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        "warnings": warnings_of(plan, found),
+        "outputs": dict(outputs),
+    }
+
+
+def warnings_of(plan: Plan, found: Study) -> list[str]:
+    """What a reader of the signals must know before trusting them, in sentences."""
+    said = []
+    kept = found.ledger.filter(pl.col("kept"))
+    weak = kept.filter(~pl.col("significant")).height
+    if weak:
+        said.append(
+            f"{weak} of {kept.height} kept features (over all refits and regimes) are not significant at the false "
+            "discovery rate of the config; they were kept by selection.min_features"
+        )
+    if kept.is_empty():
+        said.append("no feature was selected at any refit, so no signal was made")
+    stale = found.signals.filter(pl.col("status") == "stale_bars").height
+    if stale:
+        said.append(f"{stale} of {found.signals.height} decisions have no score: no bar within max_age was known")
+    if plan.config.simulate is not None:
+        said.append("this market is simulated: its numbers say that the machinery works, not that anything can be earned")
+    return said

@@ -1,0 +1,178 @@
+"""The whole of a run between its tables and its files: tables in, every result out.
+
+A pure function of (plan, tables), so that the leak test can run it on truncated tables and compare.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from fusion import evaluation, features, model, regime, selection, target, walk_forward
+from fusion.features.metric import market_wide
+from fusion.grid import decision_grid
+from fusion.model import WalkForwardModel
+from fusion.plan import Plan, Progress, silent
+from fusion.regime import RegimePath
+from gpu_kernels.errors import ConfigError, DataError
+from sources.durations import format_duration
+from sources.stream import in_order
+
+
+@dataclass(frozen=True)
+class Study:
+    """All results of a run; frames as in ARCHITECTURE.md, "A run folder"."""
+
+    matrix: features.Matrix
+    labels: pl.DataFrame
+    observations: pl.DataFrame
+    regimes: RegimePath
+    ledger: pl.DataFrame
+    models: list[WalkForwardModel]
+    signals: pl.DataFrame
+    evaluation: pl.DataFrame
+    session_ic: pl.DataFrame
+
+
+def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = silent) -> Study:
+    """Features, labels, regimes, selection, models, signals and their evaluation.
+
+    `tables` maps each source's name to its rows; news rows carry scores. Raises DataError when no bar is there at all.
+    """
+    config = plan.config
+    bars_name = config.source_of("bar")
+    assert bars_name is not None
+    if tables[bars_name].is_empty():
+        raise DataError(
+            f"source {bars_name!r} has no bar of {', '.join(plan.entities)} in {plan.start} .. {plan.end}",
+            hint="check entities, start, end and the source's files",
+        )
+    progress("features", None)
+    grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
+    matrix = features.build(config, tables, grid)
+    progress("labels", None)
+    bars, _ = in_order(tables[bars_name], "bar")
+    labels = target.forward_returns(grid, bars, plan.sessions, config.targets, config.sources[bars_name].max_age)
+    progress("regimes", None)
+    refits = walk_forward.schedule(plan.sessions, config.walk_forward)
+    observations = regime_observations(plan, tables)
+    regimes = regime.filter_regimes(observations, refits, config.regime)
+    progress("selection", None)
+    ledger = selection.select(
+        matrix.frame, matrix.candidates, labels, regimes.probabilities, refits, config.selection, config.targets
+    )
+    progress("models", None)
+    predictions, models = model.walk_forward_predict(
+        matrix.frame, labels, regimes.probabilities, ledger, refits, config.model, config.targets
+    )
+    signals = make_signals(plan, matrix, regimes.probabilities, predictions, models)
+    progress("evaluation", None)
+    table = evaluation.evaluate(
+        signals, labels, regimes.probabilities, config.evaluation, config.targets, volatility=_volatility(matrix)
+    )
+    by_session = evaluation.session_ic(signals, labels, config.targets)
+    return Study(matrix, labels, observations, regimes, ledger, models, signals, table, by_session)
+
+
+def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """session, time, one column per regime input: the metric as known at the session's open."""
+    grid = plan.history.select("session", pl.col("open").alias("decision_time"))
+    columns = []
+    for wanted in plan.config.regime.inputs:
+        for name, source in plan.config.sources.items():
+            if source.table != "metric":
+                continue
+            rows = tables[name].filter((pl.col("metric") == wanted.metric) & (pl.col("entity") == wanted.entity))
+            if rows.height:
+                values, _ = market_wide(rows, grid, source.max_age)
+                columns.append(pl.Series(wanted.metric, transformed(values, wanted.transform)))
+                break
+        else:
+            raise ConfigError(
+                f"regime input {wanted.entity}/{wanted.metric} is in no metric source",
+                hint="name a source's metric and entity as `trifuse ingest` stored them",
+            )
+    return grid.rename({"decision_time": "time"}).with_columns(columns)
+
+
+def transformed(values: np.ndarray, transform: str) -> np.ndarray:
+    """An input on the scale that the regime model sees: none, log (missing where not positive), or first difference."""
+    if transform == "log":
+        return np.log(values, out=np.full(len(values), np.nan), where=values > 0)
+    if transform == "difference":
+        return np.diff(values, prepend=np.nan)
+    return values
+
+
+def make_signals(
+    plan: Plan,
+    matrix: features.Matrix,
+    probabilities: pl.DataFrame,
+    predictions: pl.DataFrame,
+    models: list[WalkForwardModel],
+) -> pl.DataFrame:
+    """One row per (entity, decision) of the out-of-sample sessions.
+
+    status   ok; stale_bars: no bar within max_age was known, so there is no score; no_model: no feature was selected
+    rank     average rank of the score among the entities of the decision, scaled to 0..1 (0.5 where there is one)
+    """
+    config, key = plan.config, ["entity", "decision_time"]
+    versions = pl.DataFrame(
+        {"refit_session": [m.refit_session for m in models], "model_version": [version_of(m) for m in models]},
+        schema={"refit_session": pl.Date, "model_version": pl.String},
+    )
+    ages = [name for name in matrix.families if name.endswith("_age")]
+    state = [name for name in probabilities.columns if name.startswith("probability_")]
+    stale = pl.col("bar_age").is_nan() if "bar_age" in ages else pl.lit(False)
+    horizon = config.targets.primary
+    frame = (
+        predictions.filter(pl.col("refit_session").is_not_null())
+        .join(matrix.frame.select(*key, *ages), on=key, how="left", maintain_order="left")
+        .join(probabilities.select("session", "regime", *state), on="session", how="left", maintain_order="left")
+        .join(versions, on="refit_session", how="left", maintain_order="left")
+        .with_columns(
+            pl.when(stale)
+            .then(pl.lit("stale_bars"))
+            .when(pl.col("score").is_null())
+            .then(pl.lit("no_model"))
+            .otherwise(pl.lit("ok"))
+            .alias("status")
+        )
+        .with_columns(
+            pl.when(pl.col("status") == "ok").then(pl.col(name)).alias(name) for name in ("score", "score_ridge")
+        )
+        .with_columns(
+            pl.max_horizontal(state).alias("regime_probability"),
+            pl.lit(format_duration(horizon)).alias("horizon"),
+            (pl.col("decision_time") + pl.duration(nanoseconds=horizon)).alias("valid_until"),
+            rank_of(pl.col("score")).over("decision_time").alias("rank"),
+        )
+    )
+    return frame.select(
+        "entity", "session", "decision_time", "score", "score_ridge", "rank", "status", "regime", "regime_probability",
+        *state, "horizon", "valid_until", "refit_session", "model_version", *ages,
+    ).sort("entity", "decision_time")  # fmt: skip
+
+
+def rank_of(score: pl.Expr) -> pl.Expr:
+    """Average rank among the non-null values, scaled to 0..1; 0.5 for a value that is alone."""
+    count = score.count()
+    return pl.when(count > 1).then((score.rank("average") - 1) / (count - 1)).when(score.is_not_null()).then(0.5)
+
+
+def version_of(fitted: WalkForwardModel) -> str:
+    """First 12 hexadecimal digits of the sha256 of a model's text."""
+    return hashlib.sha256(fitted.to_text().encode()).hexdigest()[:12]
+
+
+def _volatility(matrix: features.Matrix) -> pl.DataFrame | None:
+    name = "bar_realised_variance_30"
+    return matrix.frame.select("entity", "decision_time", name) if name in matrix.frame.columns else None
+
+
+def regime_description(found: Study) -> list[dict[str, Any]]:
+    """Each regime in words and numbers, from the last refit."""
+    return regime.describe(found.regimes, found.observations)
