@@ -1,0 +1,119 @@
+"""Reading clocks: columns of text, numbers or dates as UTC nanoseconds, with what is wrong told row by row."""
+
+import re
+
+import polars as pl
+
+from gpu_kernels.errors import DataError
+from sources.schema import TIME
+
+UNPARSABLE = "unparsable_time"
+CLOCK_CHANGE = "clock_change"
+_EPOCH = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
+_ISO = (
+    r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<part>\d{1,9}))?)?"
+    r" ?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
+)
+
+
+def read_clock(column: pl.Series, *, timezone: str, time_format: str | None = None) -> pl.DataFrame:
+    """A column of clocks as columns time (timestamp[ns, UTC]), whole_day (bool) and problem (text).
+
+    Text is ISO 8601 with or without an offset, or what `time_format` says (strptime, or epoch_s | epoch_ms | epoch_us |
+    epoch_ns). Text without an offset is local time of `timezone`; so are Parquet timestamps without a zone. A date
+    without a time of day is that day's local midnight, with whole_day set.
+
+    Missing values: time is null and problem says why: `unparsable_time`, or `clock_change` for a local time that the
+    change to or from daylight saving time makes ambiguous or skips. A guess would be an hour off.
+    Raises DataError for a column type that holds no clock.
+    """
+    dtype = column.dtype
+    if dtype == pl.Date:
+        return _localised(column.cast(pl.Datetime("ns")), pl.Series([True] * len(column), dtype=pl.Boolean), timezone)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            return _clock(column.dt.convert_time_zone("UTC").cast(TIME))
+        return _localised(column.cast(pl.Datetime("ns")), None, timezone)
+    if time_format in _EPOCH:
+        numbers = column.cast(pl.Int64, strict=False)
+        return _clock((numbers * _EPOCH[time_format]).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC"))
+    if dtype != pl.String:
+        raise DataError(
+            f"column {column.name!r} holds {dtype}, not clocks",
+            allowed="text, dates, timestamps, or numbers with time_format: epoch_s | epoch_ms | epoch_us | epoch_ns",
+        )
+    text = column.str.strip_chars()
+    if time_format is None:
+        return _iso(text, timezone)
+    if "%z" in time_format:
+        return _clock(text.str.to_datetime(time_format, time_unit="ns", strict=False).cast(TIME))
+    if re.search(r"%[HIMSTRXcs]", time_format):
+        return _localised(text.str.to_datetime(time_format, time_unit="ns", strict=False), None, timezone)
+    days = text.str.to_date(time_format, strict=False).cast(pl.Datetime("ns"))
+    return _localised(days, pl.Series([True] * len(days), dtype=pl.Boolean), timezone)
+
+
+def known_after(clock: pl.DataFrame, delay: int, timezone: str) -> pl.Series:
+    """known_time of things that happened at `clock` (a result of `read_clock`) and are received `delay` ns later.
+
+    A clock that names only a day counts as that day's end: within the day nobody can tell when it was known.
+    """
+    return clock.select(
+        pl.when("whole_day").then(next_midnight(pl.col("time"), timezone)).otherwise("time") + pl.duration(nanoseconds=delay)
+    ).to_series()
+
+
+def next_midnight(time: pl.Expr, timezone: str) -> pl.Expr:
+    """The local midnight that ends the local day of each UTC time."""
+    day = time.dt.convert_time_zone(timezone).dt.replace_time_zone(None).dt.truncate("1d") + pl.duration(days=1)
+    # where a zone changes its clocks at midnight, the later reading is the safe one
+    return to_utc(day, timezone)
+
+
+def to_utc(local: pl.Expr, timezone: str) -> pl.Expr:
+    """Local wall time as UTC; an ambiguous time is read as the later one, a skipped one as an hour later."""
+    exact = local.dt.replace_time_zone(timezone, ambiguous="latest", non_existent="null")
+    after = (local + pl.duration(hours=1)).dt.replace_time_zone(timezone, ambiguous="latest", non_existent="null")
+    return pl.coalesce(exact, after).dt.convert_time_zone("UTC").cast(TIME)
+
+
+def _clock(time: pl.Series, whole_day: pl.Series | None = None, problem: pl.Series | None = None) -> pl.DataFrame:
+    frame = pl.DataFrame({"time": time.cast(TIME)}).with_columns(
+        whole_day=pl.lit(False) if whole_day is None else whole_day,
+        problem=pl.when(pl.col("time").is_null()).then(pl.lit(UNPARSABLE)),
+    )
+    return frame if problem is None else frame.with_columns(problem=pl.coalesce(problem, "problem"))
+
+
+def _localised(local: pl.Series, whole_day: pl.Series | None, timezone: str) -> pl.DataFrame:
+    utc = local.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+    changed = pl.select(pl.when(local.is_not_null() & utc.is_null()).then(pl.lit(CLOCK_CHANGE))).to_series()
+    return _clock(utc, whole_day, changed)
+
+
+def _iso(text: pl.Series, timezone: str) -> pl.DataFrame:
+    parts = text.str.extract_groups(_ISO).struct.unnest()
+    local = (parts["day"] + pl.Series(["T"]) + parts["clock"].fill_null("00:00")).str.replace(r"T(\d\d:\d\d)$", "T$1:00")
+    # strptime keeps microseconds only
+    part = parts["part"].fill_null("0").str.pad_end(9, "0").cast(pl.Int64, strict=False)
+    naive = local.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ns", strict=False)
+    naive = pl.select(naive + pl.duration(nanoseconds=part)).to_series()
+    zone = parts["zone"]
+    digits = zone.str.replace_all("[^0-9]", "").str.pad_end(4, "0")
+    minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(pl.Int64, strict=False)
+    offset = pl.select(
+        pl.when(zone.is_in(["Z", "UTC"])).then(0).when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    ).to_series()
+    shifted = pl.select(naive - pl.duration(minutes=offset)).to_series().dt.replace_time_zone("UTC").cast(TIME)
+    assumed = _localised(naive, parts["clock"].is_null() & parts["day"].is_not_null(), timezone)
+    return assumed.select(
+        time=pl.when(zone.is_not_null()).then(shifted).otherwise("time"),
+        whole_day=pl.col("whole_day") & zone.is_null(),
+        problem=pl.when(zone.is_not_null() & shifted.is_not_null()).then(None).otherwise("problem"),
+    )
+
+
+def read_known(column: pl.Series, *, timezone: str, time_format: str | None = None) -> pl.DataFrame:
+    """A column of known times as columns time and problem: `read_clock`, with a bare day read as that day's end."""
+    clock = read_clock(column, timezone=timezone, time_format=time_format)
+    return clock.select(known_after(clock, 0, timezone).alias("time"), "problem")

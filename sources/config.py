@@ -1,0 +1,274 @@
+"""The `sources:` section of a config: one model for each kind of file, told apart by `kind`.
+
+Every source names the time zone of its clocks and says how `known_time` comes about; one that cannot is refused here
+or, where only the file can tell, when its header is read. `${NAME}` in a path is expanded by `sources.files`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from gpu_kernels.errors import ConfigError
+from sources.durations import Duration
+
+Patterns = str | list[str]
+TableName = Literal["bar", "trade", "quote", "book_update", "news", "event", "metric"]
+STREAMS = ("bar", "trade", "quote", "book_update")
+
+
+class Source(BaseModel):
+    """What every kind of source shares.
+
+    files             a glob, a list of globs, or a mapping entity -> glob(s) where the file does not name its entity
+    timezone          IANA name of the zone of clocks that carry no offset of their own
+    max_age           a value older than this is not used at a decision
+    quarantine_limit  share of the rows read that may be set aside before ingest stops with a QuarantineError
+    columns           canonical column -> column of the file; a column of the canonical name needs no entry
+    time_format       strptime format of the clocks, or epoch_s | epoch_ms | epoch_us | epoch_ns; default ISO 8601
+    entity            the entity of every row, where neither the file nor `files` tells it
+    encoding          of text files
+    delimiter         between the fields of a CSV file
+    quoted            whether fields of a CSV file may stand in double quotes
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    # these do not change what ingest writes, so changing them must not make it write again
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
+
+    files: Patterns | dict[str, Patterns]
+    timezone: str
+    max_age: Duration
+    quarantine_limit: float = Field(default=0.01, ge=0, le=1)
+    columns: dict[str, str] = {}
+    time_format: str | None = None
+    entity: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quoted: bool = True
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone such as UTC or America/New_York") from error
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, value: str) -> str:
+        try:
+            # lines are told apart before they are decoded
+            if "\n".encode(value) == b"\n":
+                return value
+        except LookupError:
+            pass
+        raise ValueError(f"{value!r} is not an encoding that keeps ASCII, such as utf-8, latin-1 or cp1252")
+
+    @property
+    def patterns(self) -> dict[str | None, list[str]]:
+        """Globs by the entity they are about, None where the rows tell it."""
+        files: Mapping[str | None, Patterns] = (
+            {**self.files} if isinstance(self.files, dict) else {self.entity: self.files}
+        )
+        return {entity: [value] if isinstance(value, str) else value for entity, value in files.items()}
+
+    @property
+    @abstractmethod
+    def canonical_table(self) -> str:
+        """Name of the canonical table that the source fills."""
+
+    @property
+    def ticks(self) -> bool:
+        """Whether equal rows may be distinct facts, as two equal trades of one millisecond are."""
+        return False
+
+
+class StreamSource(Source):
+    """A source of bars, trades, quotes or book updates.
+
+    delay           from the end of the event to its receipt; required unless the file has a known_time
+    max_jump        a price this far (as a share) from the last good one of its session is set aside; none: no check
+    extended_hours  the files hold pre- and post-market rows on purpose: count them and leave them out, but do not
+                    hold them against quarantine_limit
+    """
+
+    delay: Duration | None = None
+    max_jump: float | None = Field(default=None, gt=0)
+    extended_hours: bool = False
+
+
+class ThinkorswimCsv(StreamSource):
+    """thinkorswim-style minute export: `Date, Time, Open, High, Low, Close, Volume`, one file an entity and period,
+    files overlapping. A stamp is the bar's START; a bar is known at its end plus `delay`."""
+
+    kind: Literal["thinkorswim_csv"]
+    files: dict[str, Patterns]
+    bar: Duration
+    delay: Duration
+
+    @property
+    def canonical_table(self) -> str:
+        return "bar"
+
+
+class LeanZip(StreamSource):
+    """QuantConnect LEAN zips, `<folder>/<entity>/<yyyymmdd>_<data>.zip`.
+
+    Clocks are milliseconds of the day in `timezone`; a bar's stamp is its START. The entity is the folder's name in
+    capitals unless `files` maps it; a future's is `<entity>-<yyyymm>` of each contract in the zip. Equity prices are
+    stored times 10,000. Tick quotes are the consolidated best bid and offer as pairs of rows, bid then ask, of one stamp.
+    """
+
+    kind: Literal["lean_zip"]
+    security: Literal["equity", "future", "crypto", "index", "forex"]
+    resolution: Literal["tick", "second", "minute"]
+    data: Literal["trade", "quote"]
+    delay: Duration
+
+    @property
+    def canonical_table(self) -> str:
+        """Ticks are trades or quotes, intervals are bars or the quotes at their ends."""
+        return "quote" if self.data == "quote" else "trade" if self.resolution == "tick" else "bar"
+
+    @property
+    def ticks(self) -> bool:
+        return self.resolution == "tick"
+
+    @property
+    def bar(self) -> int:
+        return {"tick": 0, "second": 10**9, "minute": 60 * 10**9}[self.resolution]
+
+
+class TableFile(StreamSource):
+    """Any CSV or Parquet file as any canonical table, by a mapping of columns.
+
+    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. known_time is a column of
+    that name or in `columns`; else `delay` after the event; else reading the header fails.
+    """
+
+    kind: Literal["table_file"]
+    table: TableName
+    bar: Duration | None = None
+
+    @property
+    def canonical_table(self) -> str:
+        return self.table
+
+    @property
+    def ticks(self) -> bool:
+        return self.table in {"trade", "quote"}
+
+    @model_validator(mode="after")
+    def _options_fit_table(self) -> "TableFile":
+        if self.bar is not None and self.table != "bar":
+            raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
+        return self
+
+
+class NewsFile(Source):
+    """News or posts as CSV, JSON Lines or Parquet, one row an item.
+
+    `entity` of an item is a list (JSON) or a string of tickers between `entity_delimiter`s; it gives one row for each.
+    Items without an identifier get a hash of their time and text. known_time is a column, or `delay` after event_time
+    (a clock that names only a day counts as that day's end).
+    """
+
+    kind: Literal["news_file"]
+    delay: Duration | None = None
+    entity_delimiter: str = r"[\s,;|]+"
+
+    @model_validator(mode="after")
+    def _known_time_is_told(self) -> "NewsFile":
+        if self.delay is None and "known_time" not in self.columns:
+            raise ValueError("no known_time: give columns.known_time, or delay (creation to receipt)")
+        return self
+
+    @property
+    def canonical_table(self) -> str:
+        return "news"
+
+
+class CalendarFile(Source):
+    """A calendar of scheduled events: `kinds` maps our event type to the calendar's own names of it.
+
+    known_time is a column, or `announced` before the event.
+    """
+
+    kind: Literal["calendar_file"]
+    max_age: Duration = 365 * 86_400 * 10**9
+    kinds: dict[str, list[str]] = Field(min_length=1)
+    announced: Duration | None = None
+
+    @model_validator(mode="after")
+    def _known_time_is_told(self) -> "CalendarFile":
+        if self.announced is None and "known_time" not in self.columns:
+            raise ValueError("no known_time: give columns.known_time, or announced (how long before the event)")
+        names = [name for group in self.kinds.values() for name in group]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"kinds: {twice[0]!r} is listed twice")
+        return self
+
+    @property
+    def canonical_table(self) -> str:
+        return "event"
+
+
+class LagRule(BaseModel):
+    """When a daily value is public: at `time` of the day `days` after its own, in the source's time zone.
+
+    With `business` the days are sessions of the run's calendar.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    days: int = Field(ge=0)
+    time: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    business: bool = False
+
+
+class SeriesFile(Source):
+    """Daily series, one column each: `metrics` maps our name to the file's column.
+
+    known_time is a column (of vintages), or told by the lag rule `known`. An empty cell is a day without a value.
+    """
+
+    kind: Literal["series_file"]
+    metrics: dict[str, str] = Field(min_length=1)
+    known: LagRule | None = None
+    no_value: list[str] = ["", "."]
+
+    @model_validator(mode="after")
+    def _known_time_is_told(self) -> "SeriesFile":
+        if (self.known is None) == ("known_time" not in self.columns):
+            raise ValueError("known_time: give exactly one of columns.known_time and known: {days, time, business}")
+        return self
+
+    @property
+    def canonical_table(self) -> str:
+        return "metric"
+
+
+SourceConfig = Annotated[
+    ThinkorswimCsv | LeanZip | TableFile | NewsFile | CalendarFile | SeriesFile, Field(discriminator="kind")
+]
+_ADAPTER: TypeAdapter[Any] = TypeAdapter(SourceConfig)
+
+
+def parse_source(name: str, entry: object) -> Any:
+    """The model of one entry of `sources:`.
+
+    Raises ConfigError naming the entry, the option, the value got and what is allowed.
+    """
+    try:
+        return _ADAPTER.validate_python(entry)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        raise ConfigError(
+            f"sources.{name}{'.' + where if where else ''}: {first['msg'].removeprefix('Value error, ')}",
+            hint="see the kinds and options in sources/config.py",
+        ) from error

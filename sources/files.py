@@ -1,0 +1,138 @@
+"""Input files: expanding `${NAME}` and globs, hashing, and opening gz and zip transparently."""
+
+import glob
+import gzip
+import hashlib
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gpu_kernels.errors import ConfigError, DataError
+from sources.config import Source
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_BLOCK = 32 * 2**20
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of a source, and the entity it is about where the config tells it."""
+
+    path: Path
+    entity: str | None = None
+
+
+def expand(pattern: str, variables: Mapping[str, str]) -> str:
+    """`${NAME}` replaced from `variables`, else from the environment. Raises ConfigError for a name in neither."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        found = variables.get(name, os.environ.get(name))
+        if not found:
+            raise ConfigError(f"${{{name}}} in {pattern!r} is not set", hint=f"set the environment variable {name}")
+        return found
+
+    return _VARIABLE.sub(value, pattern)
+
+
+def input_files(source: Source, variables: Mapping[str, str]) -> list[InputFile]:
+    """The files of a source, sorted by path within each pattern. Raises DataError where a pattern matches none."""
+    found: dict[Path, InputFile] = {}
+    for entity, patterns in source.patterns.items():
+        for pattern in patterns:
+            expanded = expand(pattern, variables)
+            paths = [path for path in sorted(glob.glob(expanded, recursive=True)) if os.path.isfile(path)]
+            if not paths:
+                raise DataError(f"no file matches {expanded}", hint="check the path, and the variables in it")
+            for path in map(Path, paths):
+                if path in found and found[path].entity != entity:
+                    raise ConfigError(f"{path} is given to both {found[path].entity} and {entity}")
+                found[path] = InputFile(path, entity)
+    return list(found.values())
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns the errors of reading `path` into a DataError that names it."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise DataError(
+            f"{path} is truncated or damaged: {error}", allowed="a whole gz or zip file", hint="fetch the file again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def open_member(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of a file. What a file is, is told by its first bytes and not by its name.
+
+    member  the file inside a zip; without it the zip must hold exactly one
+    """
+    with open(path, "rb") as raw:
+        magic = raw.read(4)
+        raw.seek(0)
+        if magic.startswith(b"\x1f\x8b"):
+            with gzip.open(raw) as stream:
+                yield stream  # type: ignore[misc]
+        elif magic.startswith(b"PK"):
+            with zipfile.ZipFile(raw) as archive:
+                names = [member] if member else archive.namelist()
+                if len(names) != 1:
+                    raise DataError(f"{path} holds {len(names)} files", allowed="a zip of one file")
+                with archive.open(names[0]) as inside:
+                    yield inside
+        else:
+            yield raw
+
+
+def members(path: Path) -> list[str]:
+    """Names of the files inside a zip."""
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def blocks(path: Path, member: str | None = None, *, quoted: bool = False, size: int = _BLOCK) -> Iterator[bytes]:
+    """The decompressed text in blocks of whole lines, so that a file larger than memory can be read.
+
+    quoted  a line break inside double quotes does not end a line
+    """
+    with reading(path), open_member(path, member) as stream:
+        rest = b""
+        while piece := stream.read(size):
+            rest += piece
+            cut = rest.rfind(b"\n") + 1
+            while quoted and cut and rest.count(b'"', 0, cut) % 2:
+                cut = rest.rfind(b"\n", 0, cut - 1) + 1
+            if cut:
+                yield rest[:cut]
+                rest = rest[cut:]
+        if rest:
+            yield rest
+
+
+def raw_lines(path: Path, member: str | None, wanted: list[int]) -> dict[int, str]:
+    """The text of the given lines (1-based), as far as it can be shown: at most 500 characters of each."""
+    lines, number, left = {}, 0, set(wanted)
+    for block in blocks(path, member):
+        for line in block.split(b"\n"):
+            number += 1
+            if number in left:
+                lines[number] = line[:500].decode("utf-8", "replace").rstrip("\r")
+        # a block ends with a line break, after which split gives one empty piece
+        number -= block.endswith(b"\n")
+    return lines

@@ -1,0 +1,20 @@
+"""One reader for each kind of source: bytes of a file -> RawBatch of canonical rows."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sources.files import InputFile
+from sources.readers import calendar_file, lean_zip, news_file, series_file, table_file, thinkorswim_csv
+from sources.readers.batch import RawBatch
+
+__all__ = ["READERS", "RawBatch"]
+
+# kind -> read(source, file, index of the file in the source, calendar); each reader takes its own kind's model
+READERS: dict[str, Callable[[Any, InputFile, int, str], Iterator[RawBatch]]] = {
+    "thinkorswim_csv": thinkorswim_csv.read,
+    "lean_zip": lean_zip.read,
+    "table_file": table_file.read,
+    "news_file": news_file.read,
+    "calendar_file": calendar_file.read,
+    "series_file": series_file.read,
+}

@@ -1,0 +1,132 @@
+"""QuantConnect LEAN zips: one zip a day, clocks in milliseconds of the local day."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+import polars as pl
+
+from gpu_kernels.errors import DataError
+from sources.clocks import known_after, read_clock
+from sources.config import LeanZip
+from sources.files import InputFile, blocks, members
+from sources.readers.batch import RawBatch, canonical, first_problem, required
+from sources.readers.records import split_csv
+
+FLAGGED = "flagged_by_vendor"
+UNPAIRED = "unpaired_quote"
+ONE_SIDED = "one_sided_quote"
+_NAME = re.compile(r"^(\d{8})_(trade|quote)$")
+_CONTRACT = re.compile(r"_(\d{6})(?:_\d{8})?\.csv$")
+_EQUITY_SCALE = 1e-4
+_QUOTE_BAR = (
+    ["time", "bid_open", "bid_high", "bid_low", "bid_price", "bid_size"]
+    + ["ask_open", "ask_high", "ask_low", "ask_price", "ask_size"]
+)  # fmt: skip
+_LAYOUTS = {
+    ("tick", "trade"): ["time", "price", "size", "exchange", "condition", "suspicious"],
+    ("tick", "quote"): ["time", "bid_price", "bid_size", "ask_price", "ask_size", "exchange", "condition", "suspicious"],
+    ("bar", "trade"): ["time", "open", "high", "low", "close", "volume"],
+    ("bar", "quote"): _QUOTE_BAR,
+}
+_VALUES = {
+    "bar": ("open", "high", "low", "close", "volume"),
+    "trade": ("price", "size"),
+    "quote": ("bid_price", "bid_size", "ask_price", "ask_size"),
+}
+
+
+def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
+    """Rows of one day's zip, contract by contract. Raises DataError where name or layout are not LEAN's."""
+    name = _NAME.match(file.path.stem)
+    if name is None or name[2] != source.data:
+        raise DataError(f"{file.path} is not a day of {source.data}s", allowed=f"names such as 20131007_{source.data}.zip")
+    try:
+        day = datetime.strptime(name[1], "%Y%m%d")
+    except ValueError as error:
+        raise DataError(f"{file.path}: {name[1]} is not a date", allowed="yyyymmdd") from error
+    entity = file.entity or file.path.parent.name.upper()
+    for member in members(file.path):
+        contract = _CONTRACT.search(member) if source.security == "future" else None
+        if source.security == "future" and contract is None:
+            raise DataError(f"{file.path} holds {member!r}, which names no contract", allowed="names ending in _yyyymm.csv")
+        yield _member(source, file, index, member, day, f"{entity}-{contract[1]}" if contract else entity)
+
+
+def _member(source: LeanZip, file: InputFile, index: int, member: str, day: datetime, entity: str) -> RawBatch:
+    layout = _LAYOUTS["tick" if source.ticks else "bar", source.data]
+    text = b"".join(blocks(file.path, member)).decode("ascii", "replace")
+    head = text.partition("\n")[0]
+    if (fields := head.count(",") + 1) != len(layout):
+        raise DataError(
+            f"{file.path}: {member} has {fields} fields in its first line: {head[:80]!r}",
+            allowed=f"{len(layout)} fields: {', '.join(layout)}",
+            hint="check the source's resolution and data",
+        )
+    frame = split_csv(text, layout, file.path, 1, ",", quoted=False)
+    ignored: dict[str, int] = {}
+    if source.data == "quote":
+        frame, ignored = _pairs(frame) if source.ticks else _two_sided(frame)
+    milliseconds = required(frame["time"])
+    local = pl.Series([day], dtype=pl.Datetime("ns")).new_from_index(0, frame.height)
+    stamp = pl.select(local + pl.duration(milliseconds=milliseconds["value"].cast(pl.Int64))).to_series()
+    start = read_clock(stamp, timezone=source.timezone)
+    end = start.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
+    numbers = {value: required(frame[value]) for value in _VALUES[source.canonical_table]}
+    scale = _EQUITY_SCALE if source.security == "equity" else 1.0
+    rows = frame.select("_line").with_columns(
+        pl.lit(entity).alias("entity"),
+        end["time"].alias("event_time"),
+        known_after(end, source.delay, source.timezone).alias("known_time"),
+        *(
+            (column["value"] if value.endswith(("size", "volume")) else _scaled(column["value"], scale)).alias(value)
+            for value, column in numbers.items()
+        ),
+        *([pl.lit(0).alias("side")] if source.canonical_table == "trade" else []),
+        first_problem(
+            frame["_problem"],
+            milliseconds["problem"],
+            start["problem"],
+            *(column["problem"] for column in numbers.values()),
+            _flagged(frame),
+        ).alias("_problem"),
+    )
+    return RawBatch(canonical(rows, source.canonical_table, index, member), ignored)
+
+
+def _scaled(price: pl.Series, scale: float) -> pl.Series:
+    # dividing by 10,000 gives the float nearest to the decimal price; multiplying by 1e-4 may miss it by one bit
+    return price if scale == 1.0 else price / round(1 / scale)
+
+
+def _flagged(frame: pl.DataFrame) -> pl.Series:
+    if "suspicious" not in frame.columns:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+    return pl.select(pl.when(frame["suspicious"].str.strip_chars() != "0").then(pl.lit(FLAGGED))).to_series()
+
+
+def _two_sided(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Quote bars with both sides; those with an empty side are counted: the quote table cannot hold them."""
+    empty = (pl.col("bid_price") == "") | (pl.col("ask_price") == "")
+    kept = frame.filter(~empty | pl.col("_problem").is_not_null())
+    return kept, {ONE_SIDED: frame.height - kept.height}
+
+
+def _pairs(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Tick quotes: a bid row and the ask row after it, of one stamp, as one row at the ask row's line."""
+    bid = (pl.col("ask_price") == "0") & (pl.col("bid_price") != "0")
+    ask = (pl.col("bid_price") == "0") & (pl.col("ask_price") != "0")
+    second = ask & bid.shift(1, fill_value=False) & (pl.col("time") == pl.col("time").shift(1))
+    marked = frame.with_columns(
+        _second=second.fill_null(False),
+        **{f"_{name}": pl.col(name).shift(1) for name in ("bid_price", "bid_size", "suspicious")},
+    ).with_columns(_first=pl.col("_second").shift(-1, fill_value=False))
+    unpaired = ~pl.col("_first") & ~pl.col("_second") & pl.col("_problem").is_null()
+    paired = marked.with_columns(
+        bid_price=pl.when("_second").then("_bid_price").otherwise("bid_price"),
+        bid_size=pl.when("_second").then("_bid_size").otherwise("bid_size"),
+        suspicious=pl.when(pl.col("_second") & (pl.col("_suspicious") != "0")).then("_suspicious").otherwise("suspicious"),
+        _problem=pl.when(unpaired).then(pl.lit(UNPAIRED)).otherwise("_problem"),
+    ).filter(~pl.col("_first"))
+    first_halves = frame.height - paired.height
+    return paired.select(frame.columns), {"first_of_pair": first_halves}

@@ -1,0 +1,203 @@
+"""Files as frames of named columns: CSV and JSON Lines as text, Parquet in its own types.
+
+A frame has the file's columns, `_line` and `_problem`. Line numbers are those of the text (a Parquet file's rows count
+from 1), so that a quarantined row can be found again.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from gpu_kernels.errors import DataError
+from sources.config import Source
+from sources.files import blocks, reading
+
+WRONG_FIELD_COUNT = "wrong_field_count"
+UNPARSABLE_JSON = "unparsable_json"
+_PARQUET = b"PAR1"
+_BOM = "\ufeff"
+
+
+def file_format(path: Path) -> str:
+    """"parquet", "jsonl" or "csv": Parquet by its first bytes, the others by name (`.gz` aside)."""
+    with reading(path), open(path, "rb") as stream:
+        if stream.read(4) == _PARQUET:
+            return "parquet"
+    names = {suffix.lower() for suffix in path.suffixes}
+    return "jsonl" if names & {".jsonl", ".ndjson", ".json"} else "csv"
+
+
+def records(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+    """The rows of a CSV, JSON Lines or Parquet file (gz and zip are opened), in blocks.
+
+    Raises DataError for an empty, damaged or wrongly encoded file.
+    """
+    kind = file_format(path)
+    if kind == "parquet":
+        yield _parquet(path)
+        return
+    if path.stat().st_size == 0:
+        raise _empty(path)
+    yield from _jsonl(path, source) if kind == "jsonl" else _csv(path, source)
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(f"{path} is empty (0 bytes)", hint="fetch the file again, or take it out of `files`")
+
+
+def find_columns(
+    frame: pl.DataFrame, path: Path, source: Source, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Canonical column -> column of the file, by `source.columns` and else by equal names.
+
+    Raises DataError that names the columns found and the one missing.
+    """
+    found = {}
+    for name in (*needed, *optional):
+        column = source.columns.get(name, name)
+        if column in frame.columns:
+            found[name] = column
+        elif name in needed or name in source.columns:
+            names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
+            raise DataError(
+                f"{path} has no column {column!r} for {name}; its columns are: {names or 'none'}",
+                hint=f"map it: columns: {{{name}: <column of the file>}}",
+            )
+    return found
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} is a damaged Parquet file: {str(error).splitlines()[0]}", hint="write or fetch it again"
+        ) from error
+    return frame.with_columns(_line=pl.int_range(1, frame.height + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String))
+
+
+def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:
+    try:
+        return block.decode(encoding)
+    except UnicodeDecodeError as error:
+        at = line + block.count(b"\n", 0, error.start)
+        raise DataError(
+            f"{path}, line {at}: byte 0x{block[error.start]:02x} is not {encoding}",
+            hint="give the file's `encoding`, e.g. latin-1",
+        ) from error
+
+
+def _texts(path: Path, source: Source, member: str | None = None) -> Iterator[tuple[int, str]]:
+    """Number of the first line, and text, of each block."""
+    line = 1
+    for block in blocks(path, member, quoted=source.quoted):
+        text = _decode(block, path, source.encoding, line)
+        yield line, text.removeprefix(_BOM) if line == 1 else text
+        line += block.count(b"\n")
+
+
+def _csv(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+    header: list[str] = []
+    for first, text in _texts(path, source):
+        body, line = text, first
+        if not header:
+            head, _, body = text.partition("\n")
+            header, line = _header(head, path, source), first + 1
+        yield split_csv(body, header, path, line, source.delimiter, quoted=source.quoted)
+    if not header:
+        raise _empty(path)
+
+
+def _header(head: str, path: Path, source: Source) -> list[str]:
+    names = [name.strip() for name in next(csv.reader([head.rstrip("\r")], delimiter=source.delimiter), [])]
+    if "\0" in head or len(set(names)) != len(names) or not all(names):
+        shown = head[:80].encode("unicode_escape").decode()
+        raise DataError(f"{path}: the first line is not a header: {shown!r}", allowed="distinct column names")
+    return names
+
+
+def split_csv(text: str, names: list[str], path: Path, line: int, delimiter: str, *, quoted: bool) -> pl.DataFrame:
+    """Rows of CSV text without its header, every column as text.
+
+    names  of the columns; a row with more or fewer fields gets the problem `wrong_field_count`
+    line   number of the first row's line; empty lines are no rows
+    """
+    if quoted and '"' in text:
+        return _split_quoted(text, names, path, line, delimiter)
+    lines = text.split("\n")
+    frame = pl.DataFrame({"text": pl.Series(lines, dtype=pl.String).str.strip_chars_end("\r")})
+    frame = frame.with_columns(line=pl.int_range(line, line + len(lines), dtype=pl.Int64))
+    frame = frame.filter(pl.col("text").str.strip_chars() != "")
+    fields = frame["text"].str.split_exact(delimiter, len(names)).struct.unnest()
+    spare, last = fields.to_series(len(names)), fields.to_series(len(names) - 1)
+    wrong = pl.select(pl.when(spare.is_not_null() | last.is_null()).then(pl.lit(WRONG_FIELD_COUNT))).to_series()
+    fields = fields.select(fields.columns[:-1])
+    fields.columns = names
+    return fields.with_columns(_line=frame["line"], _problem=wrong)
+
+
+def _split_quoted(text: str, names: list[str], path: Path, line: int, delimiter: str) -> pl.DataFrame:
+    rows, numbers, problems = [], [], []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    start = 0
+    try:
+        for row in reader:
+            if row:
+                rows.append((row + [None] * len(names))[: len(names)])
+                numbers.append(line + start)
+                problems.append(None if len(row) == len(names) else WRONG_FIELD_COUNT)
+            start = reader.line_num
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {line + start}: {error}", hint="a quote is not closed; if quotes mean nothing: quoted: false"
+        ) from error
+    schema = dict.fromkeys(names, pl.String())
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        _line=pl.Series(numbers, dtype=pl.Int64), _problem=pl.Series(problems, dtype=pl.String)
+    )
+
+
+def _jsonl(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+    for first, text in _texts(path, source.model_copy(update={"quoted": False})):
+        rows: list[dict[str, object]] = []
+        numbers: list[int] = []
+        problems: list[str | None] = []
+        for line, piece in enumerate(text.split("\n"), first):
+            if not piece.strip():
+                continue
+            try:
+                row = json.loads(piece)
+            except ValueError:
+                row = None
+            rows.append(row if isinstance(row, dict) else {})
+            numbers.append(line)
+            problems.append(None if isinstance(row, dict) else UNPARSABLE_JSON)
+        if rows and all(problems):
+            raise DataError(f"{path}: line 1 is not a JSON object", allowed="JSON Lines: one object a line")
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        frame = pl.DataFrame({name: _json_column([row.get(name) for row in rows]) for name in names})
+        yield frame.with_columns(
+            _line=pl.Series(numbers, dtype=pl.Int64), _problem=pl.Series(problems, dtype=pl.String)
+        )
+
+
+def _json_column(values: list[object]) -> pl.Series:
+    """Lists stay lists of text; everything else becomes text, so that one odd value cannot change a column's type."""
+    if any(isinstance(value, list) for value in values):
+        return pl.Series([_texts_of(value) for value in values], dtype=pl.List(pl.String))
+    return pl.Series([_text_of(value) for value in values], dtype=pl.String)
+
+
+def _texts_of(value: object) -> list[str] | None:
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    return [text for item in items if (text := _text_of(item)) is not None]
+
+
+def _text_of(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+

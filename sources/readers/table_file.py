@@ -1,0 +1,85 @@
+"""Any CSV, JSON Lines or Parquet file as any canonical table, by a mapping of columns."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from gpu_kernels.errors import ConfigError
+from sources.clocks import known_after, read_clock, read_known
+from sources.config import TableFile
+from sources.files import InputFile
+from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity, number, required
+from sources.readers.records import find_columns, records
+from sources.schema import TABLES, ColumnSpec
+
+UNPARSABLE_SIDE = "unparsable_side"
+MISSING_TEXT = "missing_text"
+_CLOCKS_AND_KEYS = {"entity", "session", "event_time", "known_time"}
+_BUY, _SELL = ("1", "+1", "1.0", "b", "bid", "buy"), ("-1", "-1.0", "a", "s", "ask", "sell")
+
+
+def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
+    """Rows of one file. Raises DataError for a missing column, ConfigError where nothing tells known_time."""
+    table = TABLES[source.table]
+    optional = ("entity", "known_time", *(("side",) if table.name == "trade" else ()))
+    needed = tuple(column.name for column in table.columns if column.name not in {"session", *optional})
+    for frame in records(file.path, source):
+        columns = find_columns(frame, file.path, source, needed, optional)
+        event = read_clock(frame[columns["event_time"]], timezone=source.timezone, time_format=source.time_format)
+        if source.bar is not None:
+            event = event.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
+        known = _known(frame, columns, event, source, file)
+        entity = entity_column(frame, file, columns.get("entity"))
+        values = {
+            column.name: _value(frame, columns.get(column.name), column)
+            for column in table.columns
+            if column.name not in _CLOCKS_AND_KEYS
+        }
+        rows = frame.select("_line").with_columns(
+            entity,
+            event["time"].alias("event_time"),
+            known["time"].alias("known_time"),
+            *(column["value"].alias(name) for name, column in values.items()),
+            first_problem(
+                frame["_problem"],
+                event["problem"],
+                known["problem"],
+                missing_entity(entity),
+                *(column["problem"] for column in values.values()),
+            ).alias("_problem"),
+        )
+        yield RawBatch(canonical(rows, table.name, index))
+
+
+def _known(
+    frame: pl.DataFrame, columns: dict[str, str], event: pl.DataFrame, source: TableFile, file: InputFile
+) -> pl.DataFrame:
+    if "known_time" in columns:
+        return read_known(frame[columns["known_time"]], timezone=source.timezone, time_format=source.time_format)
+    if source.delay is None:
+        raise ConfigError(
+            f"{file.path} has no column known_time, and its source has no delay",
+            hint="map one (columns: {known_time: <column>}) or state the delay from event to receipt (delay: 1s)",
+        )
+    return pl.DataFrame({"time": known_after(event, source.delay, source.timezone), "problem": event["problem"]})
+
+
+def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec) -> pl.DataFrame:
+    """One column of values, as value and problem."""
+    if spec.name == "side":
+        return _side(frame[column] if column else pl.Series(["0"]).new_from_index(0, frame.height))
+    assert column is not None
+    if spec.dtype == pl.String:
+        text = frame[column].cast(pl.String).str.strip_chars()
+        missing = pl.select(pl.when(text.fill_null("") == "").then(pl.lit(MISSING_TEXT))).to_series()
+        return pl.DataFrame({"value": text, "problem": missing})
+    found = number(frame[column]) if spec.nullable else required(frame[column])
+    return found.with_columns(pl.col("value").cast(spec.dtype, strict=False))
+
+
+def _side(column: pl.Series) -> pl.DataFrame:
+    text = pl.col("text")
+    return pl.DataFrame({"text": column.cast(pl.String).str.strip_chars().str.to_lowercase()}).select(
+        value=pl.when(text.is_in(_BUY)).then(1).when(text.is_in(_SELL)).then(-1).otherwise(0).cast(pl.Int8),
+        problem=pl.when(~text.is_in([*_BUY, *_SELL, "0", "0.0"]) | text.is_null()).then(pl.lit(UNPARSABLE_SIDE)),
+    )
