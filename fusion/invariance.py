@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from fusion.config import RunConfig
+from fusion.grid import decision_grid
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
 from gpu_kernels.errors import ConfigError
@@ -40,24 +42,38 @@ def verify(config: RunConfig, *, lake: Path, cuts: int = 3, progress: Progress =
 
     plan = make_plan(config, lake)
     tables = load(plan, ingest(config, lake=lake, progress=progress), lake=lake, progress=progress)
-    return check(plan, tables, cut_times(plan, cuts), progress=progress)
+    return check(plan, tables, cut_times(plan, tables, cuts), progress=progress)
 
 
-def cut_times(plan: Plan, count: int) -> list[datetime]:
-    """`count` times inside sessions (a third after the open, so that a cut falls within a day), evenly spread over the
-    sessions after the first refit. Raises ConfigError when there are none."""
+def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> list[datetime]:
+    """Decision times to cut at: `count` spread evenly over the out-of-sample sessions, and one for each source where it
+    would hurt most: the decision for which the most rows had happened but were not known yet.
+
+    A value read by the wrong clock differs only when such a row is about, so evenly spread cuts alone could miss it.
+    Raises ConfigError where no session comes after the first refit.
+    """
     if count < 1:
         raise ConfigError(f"{count} cuts", allowed="1 or more")
-    later = plan.sessions.slice(plan.config.walk_forward.train_sessions + plan.config.walk_forward.embargo_sessions)
+    first = plan.config.walk_forward.train_sessions
+    later = plan.sessions.slice(first)
     if later.height < 2:
         raise ConfigError(
-            f"{later.height} sessions come after the first refit, so nothing can be cut",
+            f"{later.height} of {plan.sessions.height} sessions come after the first refit, so there is nothing to cut",
             hint="lengthen the window or lower walk_forward.train_sessions",
         )
-    places = [round((k + 1) * (later.height - 1) / (count + 1)) for k in range(count)]
-    # a third of a day, plus a moment that is on no grid
-    times = later.select(pl.col("open") + (pl.col("close") - pl.col("open")) // 3 + pl.duration(seconds=17))
-    return [times.to_series()[place] for place in places]
+    grid = decision_grid(list(plan.entities[:1]), later, plan.config.decisions)["decision_time"].sort()
+    chosen = {grid[round((k + 0.5) / count * (len(grid) - 1))] for k in range(count)}
+    times = grid.dt.epoch("ns").to_numpy()
+    for name, rows in tables.items():
+        if plan.config.sources[name].table == "event":
+            continue
+        unknown = rows.filter(pl.col("event_time") < pl.col("known_time"))
+        happened = np.searchsorted(times, unknown["event_time"].dt.epoch("ns").to_numpy())
+        known = np.searchsorted(times, unknown["known_time"].dt.epoch("ns").to_numpy())
+        pending = np.cumsum(np.bincount(happened, minlength=len(times) + 1) - np.bincount(known, minlength=len(times) + 1))
+        if len(grid) and pending[:-1].max(initial=0) > 0:
+            chosen.add(grid[int(np.argmax(pending[:-1]))])
+    return sorted(chosen)
 
 
 def truncate(rows: pl.DataFrame, table: str, cut: datetime) -> pl.DataFrame:

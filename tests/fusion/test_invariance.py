@@ -1,0 +1,143 @@
+"""Truncation invariance: it holds for what ships, and it finds every planted leak.
+
+A leak is planted by replacing one step of the study by what a careless researcher would have written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import fusion.study
+from fusion import features, target
+from fusion.config import load
+from fusion.invariance import InvarianceReport, check, cut_times, truncate, verify
+from fusion.plan import Plan
+from fusion.study import Study, study
+from sources.stream import in_order
+from tests.fusion.conftest import CONFIGS, Market
+
+PARTS = {"features", "regime", "selection", "signals"}
+
+
+def checked(market: Market, run: object = study) -> InvarianceReport:
+    cuts = cut_times(market.plan, market.tables, 1)
+    return check(market.plan, market.tables, cuts, run=run)  # type: ignore[arg-type]
+
+
+class TestWhatShips:
+    def test_the_simulated_market_is_invariant(self, market: Market) -> None:
+        report = check(market.plan, market.tables, cut_times(market.plan, market.tables, 3))
+        assert report.differences.is_empty(), report.differences
+        assert report.ok
+        assert set(report.compared["part"]) == PARTS
+        scored = study(market.plan, market.tables).signals
+        assert scored["score"].is_not_null().any(), "no score at all, so the comparison of signals says nothing"
+
+    @pytest.mark.data
+    @pytest.mark.slow
+    def test_real_bars_tweets_and_macro_are_invariant(
+        self, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+        report = verify(load(CONFIGS / "tech_news.yaml"), lake=tmp_path, cuts=3)
+        assert report.ok, report.differences
+        assert report.compared["cut"].n_unique() >= 3
+        assert set(report.compared["part"]) == PARTS
+
+
+class TestPlantedLeaks:
+    def test_a_label_among_the_features(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        honest = features.build
+
+        def leaking(config: object, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> features.Matrix:
+            matrix = honest(market.config, tables, grid)
+            bars, _ = in_order(tables["bars"], "bar")
+            sessions = market.plan.sessions.filter(pl.col("session") <= grid["session"].max())
+            labels = target.forward_returns(grid, bars, sessions, market.config.targets, 10**12)
+            column = labels["return_5min"].fill_null(np.nan).alias("bar_tomorrow")
+            return replace(
+                matrix,
+                frame=matrix.frame.with_columns(column),
+                families=matrix.families | {"bar_tomorrow": "bars"},
+            )
+
+        monkeypatch.setattr(fusion.study.features, "build", leaking)
+        report = checked(market)
+        assert not report.ok
+        assert "bar_tomorrow" in report.differences["column"].to_list()
+
+    def test_a_bars_start_used_as_its_known_time(self, market: Market) -> None:
+        def run(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Study:
+            start = pl.col("event_time") - pl.duration(minutes=1)
+            return study(plan, {**tables, "bars": tables["bars"].with_columns(start.alias("known_time"))})
+
+        report = checked(market, run)
+        assert not report.ok
+        assert any(name.startswith("bar_") for name in report.differences["column"])
+
+    def test_a_smoothed_regime(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        honest = fusion.study.regime.filter_regimes
+
+        def smoothed(*arguments: object) -> object:
+            path = honest(*arguments)  # type: ignore[arg-type]
+            filtered = path.probabilities
+            columns = [name for name in filtered.columns if name.startswith("probability_")]
+            model = path.models[-1]
+            values = filtered.select(columns).fill_null(1 / len(columns)).to_numpy()
+            for t in range(len(values) - 2, -1, -1):  # Kim's smoother, as a library's predict would do it
+                ahead = values[t] @ model.transition
+                values[t] *= model.transition @ (values[t + 1] / np.maximum(ahead, 1e-300))
+            leaked = filtered.with_columns(pl.Series(name, values[:, k]) for k, name in enumerate(columns))
+            vars(path)["probabilities"] = leaked  # a cached property: this is what everything after will read
+            return path
+
+        monkeypatch.setattr(fusion.study.regime, "filter_regimes", smoothed)
+        report = checked(market)
+        assert "regime" in set(report.differences["part"])
+
+    def test_a_whole_sample_z_score(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+        honest = features.build
+
+        def leaking(config: object, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> features.Matrix:
+            matrix = honest(market.config, tables, grid)
+            value = pl.col("bar_return_15").fill_nan(None)
+            return replace(matrix, frame=matrix.frame.with_columns((value - value.mean()) / value.std()))
+
+        monkeypatch.setattr(fusion.study.features, "build", leaking)
+        report = checked(market)
+        assert "bar_return_15" in report.differences["column"].to_list()
+
+    def test_news_joined_on_the_time_of_the_event(self, market: Market) -> None:
+        def run(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Study:
+            published = tables["headlines"].with_columns(pl.col("event_time").alias("known_time"))
+            return study(plan, {**tables, "headlines": published.sort("entity", "known_time", "event_time")})
+
+        report = checked(market, run)
+        assert not report.ok
+        assert any(name.startswith("news_") for name in report.differences["column"])
+
+    def test_a_metric_joined_on_the_time_of_its_capture(self, market: Market) -> None:
+        def run(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> Study:
+            captured = tables["lots"].with_columns(pl.col("event_time").alias("known_time"))
+            return study(plan, {**tables, "lots": captured.sort("entity", "known_time", "event_time")})
+
+        report = checked(market, run)
+        assert any(name.startswith("metric_") for name in report.differences["column"])
+
+
+class TestTruncate:
+    def test_takes_what_was_not_known_and_what_had_not_happened(self, market: Market) -> None:
+        cut = market.plan.sessions["open"][12]
+        bars = truncate(market.tables["bars"], "bar", cut)
+        assert 0 < bars.height < market.tables["bars"].height
+        assert bars["known_time"].max() <= cut
+        assert bars["event_time"].max() <= cut
+
+    def test_keeps_scheduled_events_that_lie_ahead(self, market: Market) -> None:
+        events = market.tables["calendar"]
+        known = events["known_time"].sort()[events.height // 2]
+        assert truncate(events, "event", known)["event_time"].max() > known
