@@ -1,0 +1,241 @@
+"""The plots of what went in: regimes over time, which features were selected when, where features are missing."""
+
+from typing import Any
+
+import polars as pl
+
+from fusion.report.figures import BLUE, DASHES, SERIES, VERMILLION, Trace, layout, numbers
+from fusion.report.run_folder import RunFolder, number
+from fusion.report.wording import Figure, percent, plain, plural
+
+_MOST_FEATURES = 40
+_PERIODS = 24
+_FULL = 0.995
+
+
+def regimes(run: RunFolder) -> Figure | None:
+    """Filtered regime probabilities over the model's inputs, the last value of each session."""
+    if run.regime is None or run.regime.is_empty():
+        return None
+    last = run.regime.sort("time").group_by("session", maintain_order=True).last().sort("session")
+    states = [column for column in last.columns if column.startswith("probability_")]
+    known = last.filter(pl.all_horizontal(pl.col(states).is_finite())) if states else last
+    last = last if known.is_empty() else known  # before the first refit there are inputs, but no regimes
+    inputs = [column for column in last.columns if column not in {"session", "time", "regime", *states}]
+    inputs = [column for column in inputs if last.schema[column].is_numeric()][:4]
+    x = last["session"].cast(pl.String).to_list()
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"regime {state.removeprefix('probability_')}",
+            "x": x,
+            "y": numbers(last[state], 4),
+            "stackgroup": "probability",
+            "line": {"width": 0.5, "color": SERIES[index % 6]},
+            "hovertemplate": "%{y:.2f}",
+        }
+        for index, state in enumerate(states)
+    ]
+    rows = 1 + len(inputs)
+    height = 240 + 110 * len(inputs)
+    gap = 0.08
+    unit = (1 - gap * (rows - 1)) / (rows + 1)  # the probabilities are twice as high as an input
+    shapes = layout(
+        height, "", "probability", yaxis={"range": [0, 1], "domain": [1 - 2 * unit, 1], "gridcolor": "@grid"}
+    )
+    shapes["xaxis"]["anchor"] = f"y{rows}" if inputs else "y"
+    shapes["hovermode"] = "x"
+    for index, name in enumerate(inputs):
+        top = 1 - 2 * unit - gap - index * (unit + gap)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": x,
+                "y": numbers(last[name].cast(pl.Float64), 5),
+                "yaxis": f"y{index + 2}",
+                "line": {"color": "@ink", "width": 1.5, "dash": DASHES[index]},
+            }
+        )
+        axis = {
+            "title": {"text": name},
+            "domain": [max(0.0, top - unit), top],
+            "automargin": True,
+            "gridcolor": "@grid",
+        }
+        shapes[f"yaxis{index + 2}"] = axis
+    share = last.group_by("regime").len().sort("regime")
+    words = [f"regime {row['regime']}: {percent(row['len'] / last.height)} of sessions" for row in share.to_dicts()]
+    return Figure(
+        "regimes",
+        "Regime probabilities and inputs",
+        "Filtered: each point uses only what was known then. The last decision of each session is drawn.",
+        "; ".join(words),
+        traces,
+        shapes,
+        height,
+        wide=True,
+    )
+
+
+def selection(run: RunFolder) -> list[Figure]:
+    """One map per regime: IC of each feature at each refit, with a sign where it was kept."""
+    if run.selection is None or run.selection.is_empty():
+        return []
+    parts = run.selection.sort("regime").partition_by("regime", maintain_order=True)
+    return [_ledger(part, str(part["regime"][0])) for part in parts]
+
+
+def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
+    order = (
+        ledger.group_by("feature")
+        .agg(pl.col("kept").sum(), pl.col("significant").sum(), pl.col("t_stat").abs().fill_nan(None).mean().alias("t"))
+        .sort(["kept", "significant", "t", "feature"], descending=[True, True, True, False], nulls_last=True)
+    )
+    features = order["feature"].head(_MOST_FEATURES).to_list()
+    refits = ledger["refit_session"].unique().sort().to_list()
+    cells = {(row["feature"], row["refit_session"]): row for row in ledger.iter_rows(named=True)}
+    rows = [[cells.get((feature, refit), {}) for refit in refits] for feature in features]
+    ic = [numbers([number(cell.get("ic")) for cell in row], 4) for row in rows]
+    bound = max((abs(value) for row in ic for value in row if value is not None), default=0.0) or 0.01
+    hover = [
+        [_hover(feature, refit, cell) for refit, cell in zip(refits, row, strict=True)]
+        for feature, row in zip(features, rows, strict=True)
+    ]
+    x = [str(refit) for refit in refits]
+    traces: list[Trace] = [
+        {
+            "type": "heatmap",
+            "x": x,
+            "y": features,
+            "z": ic,
+            "text": hover,
+            "hovertemplate": "%{text}<extra></extra>",
+            "zmin": -bound,
+            "zmax": bound,
+            "colorscale": [[0, VERMILLION], [0.5, "@surface"], [1, BLUE]],
+            "colorbar": {"title": {"text": "IC"}, "thickness": 10, "outlinewidth": 0},
+            "xgap": 1,
+            "ygap": 1,
+        }
+    ]
+    kinds = (("significant and kept", "circle", True), ("kept, not significant", "circle-open", False))
+    for name, symbol, significant in kinds:
+        at = [
+            (str(refit), feature)
+            for feature, row in zip(features, rows, strict=True)
+            for refit, cell in zip(refits, row, strict=True)
+            if cell.get("kept") and bool(cell.get("significant")) == significant
+        ]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [refit for refit, _ in at] or [None],
+                "y": [feature for _, feature in at] or [None],
+                "marker": {"symbol": symbol, "color": "@ink", "size": 8, "line": {"width": 1.5, "color": "@ink"}},
+                "hoverinfo": "skip",
+            }
+        )
+    height = 120 + 20 * len(features)
+    left_out = order.height - len(features)
+    more = f" {plural(left_out, 'weaker feature')} not drawn." if left_out else ""
+    never = "" if ledger["kept"].any() else " No feature was kept."
+    return Figure(
+        f"selection-{regime}",
+        f"Selection in regime {regime}",
+        "Colour: rank IC on the training window of each refit. Filled circle: significant and kept. "
+        f"Open circle: kept although not significant.{never}{more}",
+        f"{plural(int(order.filter(pl.col('significant') > 0).height), 'feature')} significant at some refit: "
+        + ", ".join(order.filter(pl.col("significant") > 0)["feature"].head(10).to_list()),
+        traces,
+        layout(
+            height,
+            "first session of the refit",
+            xaxis={"type": "category", "tickangle": -45, "nticks": 20, "showgrid": False},
+            yaxis={
+                "type": "category",
+                "autorange": "reversed",
+                "tickfont": {"size": 11},
+                "showgrid": False,
+            },
+        ),
+        height,
+        min_width=280 + 16 * len(refits),
+        wide=True,
+    )
+
+
+def _hover(feature: str, refit: object, cell: dict[str, Any]) -> str:
+    ic, t_stat, q_value = (number(cell.get(name)) for name in ("ic", "t_stat", "q_value"))
+    figures = f"IC {plain(ic, 3)}, t {plain(t_stat)}, q {plain(q_value, 3)}"
+    return f"{feature}<br>refit {refit}<br>{figures}<br>{cell.get('reason') or ''}"
+
+
+def feature_columns(table: pl.LazyFrame) -> tuple[list[str], list[str]]:
+    """(features, ages): the Float columns of features.parquet; ages are those named `<source>_age`."""
+    schema = table.collect_schema()
+    numeric = [name for name, dtype in schema.items() if dtype.is_float()]
+    return [name for name in numeric if not name.endswith("_age")], [name for name in numeric if name.endswith("_age")]
+
+
+def coverage(run: RunFolder) -> tuple[Figure | None, str]:
+    """Share of decisions at which each feature had a value, by period; and one sentence on the rest."""
+    table = run.lazy("features")
+    if table is None:
+        return None, "This run wrote no features.parquet."
+    features, _ = feature_columns(table)
+    if not features:
+        return None, "This run has no feature columns."
+    present = [(pl.col(name).is_not_null() & pl.col(name).is_not_nan()).mean().alias(name) for name in features]
+    sessions = table.group_by("session").agg(present).sort("session").collect()
+    if sessions.is_empty():
+        return None, "features.parquet holds no rows."
+    period = pl.int_range(pl.len()) * min(_PERIODS, sessions.height) // sessions.height
+    parts = sessions.group_by(period.alias("period"), maintain_order=True).agg(
+        pl.col("session").first().alias("first session"), pl.col(features).mean()
+    )
+    partial = [name for name in features if number(parts[name].min()) < _FULL]
+    full = len(features) - len(partial)
+    words = f"{full:,} of {plural(len(features), 'feature')} had a value at (nearly) every decision of every period."
+    if not partial:
+        return None, words
+    partial.sort(key=lambda name: number(parts[name].mean()))
+    shown = partial[:_MOST_FEATURES]
+    if len(shown) < len(partial):
+        words += f" Of the others, the {len(shown)} with the fewest values are drawn."
+    height = 110 + 20 * len(shown)
+    figure = Figure(
+        "coverage",
+        "Features with gaps: share of decisions with a value",
+        "A missing value is passed on as missing, never filled.",
+        "; ".join(f"{name} {percent(number(parts[name].mean()))}" for name in shown[:15]),
+        [
+            {
+                "type": "heatmap",
+                "x": parts["first session"].cast(pl.String).to_list(),
+                "y": shown,
+                "z": [numbers(parts[name], 3) for name in shown],
+                "zmin": 0,
+                "zmax": 1,
+                "colorscale": [[0, "@surface"], [1, BLUE]],
+                "colorbar": {"title": {"text": "share"}, "thickness": 10, "outlinewidth": 0, "tickformat": ".0%"},
+                "hovertemplate": "%{y}<br>from %{x}: %{z:.1%}<extra></extra>",
+                "xgap": 1,
+                "ygap": 1,
+            }
+        ],
+        layout(
+            height,
+            "period beginning with session",
+            xaxis={"type": "category", "tickangle": -45, "nticks": 12, "showgrid": False},
+            yaxis={"type": "category", "tickfont": {"size": 11}, "showgrid": False},
+        ),
+        height,
+        min_width=560,
+        wide=True,
+    )
+    return figure, words

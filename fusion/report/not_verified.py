@@ -1,0 +1,49 @@
+"""What a reader must not take for shown: computed from the run where it depends on the run."""
+
+from typing import Any
+
+from fusion.report.run_folder import RunFolder, section
+
+
+def not_verified(run: RunFolder) -> list[str]:
+    """Each entry is one sentence that names an assumption or a check that this run did not make."""
+    config = run.config
+    points = [
+        "Costs: spread, fees, market impact and borrow are not in any figure; a return smaller than they are is none.",
+        "Execution: returns run between last traded prices at the decision and at the horizon; no order was simulated.",
+        "Multiplicity: the false discovery rate covers features and regimes inside one refit. Horizons, groups and the "
+        "configs tried before this one are not corrected for.",
+        "Confidence intervals come from a bootstrap over sessions; dependence between sessions would widen them.",
+        "Universe: the entities were chosen by whoever wrote the config; survivorship was not examined.",
+        "Truncation invariance (no value before it was known) was not checked by this run itself; "
+        "`trifuse verify CONFIG` does it.",
+    ]
+    points += [line for name, source in section(config, "sources").items() for line in _clock(name, source)]
+    if config.get("simulate"):
+        points.insert(0, "These data are simulated: the figures say nothing about any real market.")
+    device = run.manifest.get("device")
+    kind = str(device.get("kind", device.get("name", "")) if isinstance(device, dict) else device or "").lower()
+    if not any(word in kind for word in ("cuda", "gpu", "nvidia")):
+        points.append("GPU: this run used the CPU; that a GPU gives the same figures was not checked by it.")
+    return points
+
+
+def _clock(name: str, source: Any) -> list[str]:
+    """A source whose known_time is a rule of the config rather than a recorded receipt."""
+    if not isinstance(source, dict):
+        return []
+    columns = section(source, "columns")
+    if columns.get("known_time"):
+        return []
+    known = source.get("known")
+    if isinstance(known, dict):
+        days, time = known.get("days", 0), known.get("time", "")
+        rule = f'the rule "{days} {"business " if known.get("business") else ""}days later at {time}"'
+    elif source.get("announced"):
+        rule = f"the rule that the schedule was public {source['announced']} ahead"
+    elif source.get("delay") or source.get("bar"):
+        parts = [f"a bar of {source['bar']}" if source.get("bar") else "", f"a delay of {source.get('delay') or '0s'}"]
+        rule = " and ".join(part for part in parts if part)
+    else:
+        return []
+    return [f"Clock of {name}: when its rows were known is {rule} of the config, not a recorded receipt."]

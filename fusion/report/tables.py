@@ -1,0 +1,281 @@
+"""The tables of the report."""
+
+import json
+from typing import Any
+
+import polars as pl
+import yaml
+
+from fusion.report.figures import GROUP_KINDS, SCORE_NAMES
+from fusion.report.maps import feature_columns
+from fusion.report.run_folder import Estimate, RunFolder, number, section
+from fusion.report.wording import BPS, MISSING, Table, interval, percent, plain, signed, size, whole
+
+_LONGEST = 120  # characters of a quarantined row that are shown
+_EXAMPLES = 3
+_SKILL = ("rank_ic", "ic", "icir", "hit_rate")
+
+
+def skill(run: RunFolder) -> Table | None:
+    """Every whole-sample figure of each score and horizon."""
+    rows = []
+    for score in run.scores:
+        for horizon in run.horizons:
+            find = {name: run.estimate(name, score=score, horizon=horizon) for name in _SKILL}
+            t_stat = run.estimate("t_stat", score=score, horizon=horizon)
+            if not find["rank_ic"].known:
+                continue
+            rows.append(
+                [
+                    SCORE_NAMES.get(score, score),
+                    horizon + (" (primary)" if horizon == run.primary else ""),
+                    signed(find["rank_ic"].value),
+                    interval(find["rank_ic"]),
+                    signed(t_stat.value, 2),
+                    signed(find["ic"].value),
+                    interval(find["ic"]),
+                    signed(find["icir"].value, 2),
+                    percent(find["hit_rate"].value),
+                    whole(find["rank_ic"].count),
+                ]
+            )
+    if not rows:
+        return None
+    columns = ["score", "horizon", "rank IC", "95 % interval", "t", "IC", "95 % interval", "ICIR", "hit rate", "count"]
+    note = (
+        "Rank IC: Spearman; IC: Pearson; both per session, then averaged. ICIR: mean over standard deviation of the "
+        "session rank ICs, not annualised. Hit rate: share of decisions whose return had the sign of the score."
+    )
+    return Table("Skill by horizon", columns, rows, note, text_columns=2)
+
+
+def groups(run: RunFolder) -> Table | None:
+    """The numbers behind the plot by group."""
+    rows = [
+        [word, group, signed(each.value), interval(each), whole(each.count)]
+        for kind, word in GROUP_KINDS.items()
+        for group, each in run.estimates("rank_ic", group_kind=kind).items()
+    ]
+    if not rows:
+        return None
+    return Table("Rank IC by group", ["kind", "group", "rank IC", "95 % interval", "count"], rows, text_columns=2)
+
+
+def trading(run: RunFolder) -> Table | None:
+    """How fast the score changes, and what its extremes returned."""
+    names = {
+        "turnover": ("turnover of ranks between decisions", "share", 1.0, 3),
+        "autocorrelation": ("autocorrelation of the score, one decision apart", "1", 1.0, 3),
+        "top_minus_bottom": ("top minus bottom quantile, before costs", "bps", BPS, 2),
+    }
+    rows = []
+    for metric, (meaning, unit, scale, digits) in names.items():
+        for score in run.scores:
+            for horizon in run.horizons if metric == "top_minus_bottom" else [run.primary]:
+                each = run.estimate(metric, score=score, horizon=horizon)
+                if each.known:
+                    scaled = Estimate(each.value * scale, each.low * scale, each.high * scale, each.count)
+                    words = f"{meaning}, {horizon}" if metric == "top_minus_bottom" else meaning
+                    value = [signed(scaled.value, digits), interval(scaled, digits), whole(each.count)]
+                    rows.append([words, SCORE_NAMES.get(score, score), unit, *value])
+    if not rows:
+        return None
+    columns = ["figure", "score", "unit", "value", "95 % interval", "count"]
+    return Table("Turnover, autocorrelation, spread", columns, rows, "All inside sessions.", text_columns=3)
+
+
+def states(run: RunFolder) -> Table | None:
+    """The described regimes of regime_states.json, whatever figures it holds."""
+    file = run.path / "regime_states.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    listed = content.get("states", []) if isinstance(content, dict) else content
+    records = [_flat(record) for record in listed if isinstance(record, dict)]
+    newest = max((str(record.get("refit_session", "")) for record in records), default="")
+    records = [record for record in records if str(record.get("refit_session", "")) == newest]
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    if not columns:
+        return None
+    rows = [[_cell(record.get(column)) for column in columns] for record in records]
+    note = "Parameters of the last refit; means and deviations in the unit of the transformed input."
+    return Table("Regimes as fitted", [column.replace("_", " ") for column in columns], rows, note)
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{name} ")
+        elif isinstance(value, list):
+            flat |= _flat({str(index): item for index, item in enumerate(value)}, f"{name} ")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return MISSING if value is None else str(value)
+    return whole(value) if isinstance(value, int) else plain(value, 4)
+
+
+def last_refit(run: RunFolder) -> Table | None:
+    """What the model now in use was given, feature by feature."""
+    if run.selection is None or run.selection.is_empty():
+        return None
+    rows = run.selection.filter(pl.col("kept"), pl.col("refit_session") == pl.col("refit_session").max())
+    rows = rows.sort(["regime", "q_value"], nulls_last=True)
+    columns = ["regime", "feature", "status", "IC", "t", "q", "reason"]
+    cells = [
+        [
+            str(row["regime"]),
+            row["feature"],
+            "significant" if row["significant"] else "kept, not significant",
+            signed(number(row["ic"])),
+            signed(number(row["t_stat"]), 2),
+            plain(number(row["q_value"]), 3),
+            row["reason"] or "",
+        ]
+        for row in rows.iter_rows(named=True)
+    ]
+    refit = run.selection.select(pl.col("refit_session").cast(pl.String).max()).item()
+    if not cells:
+        cells = [["–", "no feature was kept", "", "", "", "", ""]]
+    return Table(f"Features of the last refit ({refit})", columns, cells, text_columns=3)
+
+
+def staleness(run: RunFolder) -> Table | None:
+    """How old each source's value was when it was used."""
+    table = run.lazy("features")
+    if table is None:
+        return None
+    _, ages = feature_columns(table)
+    if not ages:
+        return None
+    known = [pl.col(name).drop_nulls().drop_nans() for name in ages]
+    summary = table.select(
+        *[column.median().name.suffix("/median") for column in known],
+        *[column.quantile(0.95).name.suffix("/late") for column in known],
+        *[column.max().name.suffix("/max") for column in known],
+        *[(pl.col(name).is_null() | pl.col(name).is_nan()).mean().alias(f"{name}/missing") for name in ages],
+    ).collect()
+    rows = [
+        [
+            name.removesuffix("_age"),
+            *[plain(number(summary[f"{name}/{part}"][0]), 1) for part in ("median", "late", "max")],
+            percent(number(summary[f"{name}/missing"][0])),
+        ]
+        for name in ages
+    ]
+    columns = ["source", "median age, min", "95 % younger than, min", "oldest used, min", "decisions without a value"]
+    return Table("Age of each source's value at the decision", columns, rows)
+
+
+def sources(run: RunFolder) -> Table | None:
+    """Rows read, used and set aside, source by source."""
+    rows = []
+    known = {"table", "read", "used", "quarantined"}
+    for name, source in section(run.manifest, "sources").items():
+        if not isinstance(source, dict):
+            continue
+        reasons = section(source, "quarantined")
+        bad, read = sum(reasons.values()), source.get("read") or 0
+        words = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items() if count)
+        others = {key: value for key, value in source.items() if key not in known and isinstance(value, int) and value}
+        rest = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in others.items() if value is not True)
+        share = percent(bad / read, 2) if read else MISSING
+        rows.append([name, str(source.get("table", "")), words or "none", rest or "none"])
+        rows[-1] += [whole(number(read)), whole(number(source.get("used"))), whole(bad), share]
+    if not rows:
+        return None
+    columns = ["source", "table", "set aside, by reason", "other counts", "read", "used", "set aside", "share"]
+    note = "Rows set aside are in quarantine.parquet with file and line. Late: arrived after a later one; not used."
+    return Table("Rows of each source", columns, rows, note, text_columns=4)
+
+
+def bad_rows(run: RunFolder) -> Table | None:
+    """A few examples of each reason, as they stood in the file."""
+    if run.quarantine is None or run.quarantine.is_empty():
+        return None
+    first = run.quarantine.group_by(["source", "reason"], maintain_order=True).head(_EXAMPLES)
+    rows = []
+    for row in first.sort(["source", "reason"]).iter_rows(named=True):
+        raw = str(row.get("raw") or "")
+        text = raw if len(raw) <= _LONGEST else raw[:_LONGEST] + "…"
+        line = "" if row["line"] is None else str(row["line"])
+        rows.append(
+            [row["source"], str(row["reason"]).replace("_", " "), str(row["file"]).rsplit("/", 1)[-1], text, line]
+        )
+    columns = ["source", "reason", "file", "row as read", "line"]
+    return Table("Examples of rows set aside", columns, rows[:60], text_columns=4)
+
+
+def manifest(run: RunFolder) -> list[Table]:
+    """Where the figures came from, so that somebody else can get the same."""
+    content = run.manifest
+    skip = {"config", "inputs", "sources", "packages", "stages", "outputs", "warnings"}
+    facts = [[key.replace("_", " "), _words(value)] for key, value in content.items() if key not in skip]
+    tables = [Table("Run", ["fact", "value"], facts, text_columns=2)] if facts else []
+    stages = section(content, "stages")
+    if stages:
+        rows = [[name, plain(number(seconds), 1)] for name, seconds in stages.items()]
+        rows.append(["all", plain(sum(number(seconds) for seconds in stages.values()), 1)])
+        tables.append(Table("Time of each stage", ["stage", "seconds"], rows))
+    inputs = [item for item in content.get("inputs") or [] if isinstance(item, dict)]
+    if inputs:
+        rows = [[str(item.get("path")), str(item.get("sha256")), size(number(item.get("bytes")))] for item in inputs]
+        tables.append(Table("Input files", ["path", "sha256", "size"], rows, text_columns=2))
+    outputs = section(content, "outputs")
+    if outputs:
+        rows = [[name, str(digest)] for name, digest in outputs.items()]
+        tables.append(Table("Output files", ["file", "sha256"], rows, text_columns=2))
+    packages = section(content, "packages")
+    if packages:
+        rows = [[name, str(version)] for name, version in packages.items()]
+        tables.append(Table("Packages", ["package", "version"], rows, text_columns=2))
+    return tables
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value)
+    return MISSING if value is None else str(value)
+
+
+def config_text(run: RunFolder) -> str:
+    return yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100)
+
+
+def headline_facts(run: RunFolder) -> list[tuple[str, str, str]]:
+    """(name, value, detail) of the figures that stand under the verdict."""
+    ic, ratio, spread = run.estimate("rank_ic"), run.estimate("icir"), run.estimate("top_minus_bottom")
+    facts = [(f"rank IC, {run.primary}", signed(ic.value), f"95 %: {interval(ic)}")]
+    if ratio.known:
+        facts.append(("ICIR", signed(ratio.value, 2), "mean / deviation over sessions"))
+    if spread.known:
+        bounds = Estimate(spread.value * BPS, spread.low * BPS, spread.high * BPS, spread.count)
+        facts.append(("top − bottom, bps", signed(bounds.value, 2), f"95 %: {interval(bounds, 2)}"))
+    if run.selection is not None and not run.selection.is_empty():
+        last = run.selection.filter(pl.col("refit_session") == pl.col("refit_session").max())
+        kept, good = last.filter(pl.col("kept")).height, last.filter(pl.col("kept") & pl.col("significant")).height
+        facts.append(("significant at last refit", f"{good} of {kept}", "kept features, over all regimes"))
+    if run.signals is not None:
+        scored = run.signals["score"].drop_nulls().drop_nans().len()
+        facts.append(("signals", whole(run.signals.height), f"{whole(scored)} with a score"))
+    window = section(run.manifest, "window")
+    if window:
+        facts.append(
+            ("sessions", whole(number(window.get("sessions"))), f"{window.get('start')} to {window.get('end')}")
+        )
+    entities = run.manifest.get("entities") or []
+    if entities:
+        shown = ", ".join(str(name) for name in entities[:6]) + (", …" if len(entities) > 6 else "")
+        facts.append(("entities", whole(len(entities)), shown))
+    return facts

@@ -1,0 +1,89 @@
+"""Numbers as the report prints them. A missing number is an en dash, a minus is a real minus sign."""
+
+import math
+from dataclasses import dataclass, field
+
+from fusion.report.run_folder import Estimate
+
+MISSING = "–"
+BPS = 1e4  # a return of 1 in basis points
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table ready to print: the first `text_columns` columns are words, the others numbers."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    text_columns: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot as Plotly takes it: `data` and `layout` are plain JSON; a string "@ink" is a colour of the theme."""
+
+    name: str
+    title: str
+    note: str
+    summary: str  # what a reader who cannot see the plot should know
+    data: list[dict[str, object]]
+    layout: dict[str, object]
+    height: int
+    min_width: int = 0
+    wide: bool = field(default=False)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """+0.012, −0.012, 0.000."""
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{abs(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        return text
+    return ("+" if value > 0 else "−") + text
+
+
+def plain(value: float, digits: int = 2) -> str:
+    return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else MISSING
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share as a percentage; a share too small to print is "< 0.1 %", so that it does not read as none."""
+    if not math.isfinite(value):
+        return MISSING
+    smallest = 10.0**-digits
+    if 0 < abs(100 * value) < smallest / 2:
+        return f"< {smallest:.{digits}f} %"
+    return f"{100 * value:.{digits}f} %".replace("-", "−")
+
+
+def whole(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else MISSING
+
+
+def interval(estimate: Estimate, digits: int = 3) -> str:
+    if not estimate.has_interval:
+        return MISSING
+    return f"[{signed(estimate.low, digits)},\u00a0{signed(estimate.high, digits)}]"  # never broken over two lines
+
+
+def measured(estimate: Estimate, digits: int = 3) -> str:
+    """+0.012 [+0.003, +0.021]."""
+    if not estimate.known:
+        return "not computed"
+    bounds = interval(estimate, digits)
+    return signed(estimate.value, digits) + ("" if bounds == MISSING else f" {bounds}")
+
+
+def plural(count: int, noun: str, several: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def size(bytes_: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if bytes_ < 1000:
+            return f"{bytes_:.0f} {unit}" if unit == "B" else f"{bytes_:.1f} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:.1f} GB"
