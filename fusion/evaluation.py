@@ -1,0 +1,376 @@
+"""How good a score is: information coefficients and their kin, per session, with intervals.
+
+A library on its own: it needs a table of scores and one of forward returns. A session is the unit of everything: ICs
+are taken inside it over its entities and times, nothing (no lag, no change of rank, no return) crosses from one to the
+next, and intervals come from resampling whole sessions, because rows inside one overlap and depend on each other.
+
+Source: Grinold & Kahn (2000) for IC and ICIR; Efron & Tibshirani (1993) for the percentile bootstrap.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from fusion.correlation import correlation, rank_correlation
+from fusion.regime import at
+from fusion.selection import labelled
+from fusion.target import KEYS, return_column
+from gpu_kernels.errors import DataError
+from sources.durations import format_duration
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+SCORES = ("score", "score_ridge")
+BPS = 1e4
+EVALUATION: dict[str, pl.DataType] = {
+    "metric": pl.String(),
+    "score": pl.String(),
+    "horizon": pl.String(),
+    "group_kind": pl.String(),
+    "group": pl.String(),
+    "value": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "count": pl.Int64(),
+}
+SESSION_IC: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "horizon": pl.String(),
+    "score": pl.String(),
+    "rank_ic": pl.Float64(),
+    "ic": pl.Float64(),
+    "rows": pl.Int64(),
+}
+# with fewer sessions a resampled interval says more than the data do
+_MIN_SESSIONS = 5
+
+
+class EvaluationConfig(BaseModel):
+    """Settings of the evaluation.
+
+    quantiles    groups of the score inside each session
+    bootstrap    resamples of whole sessions
+    confidence   level of the intervals
+    lags         decisions by which the return is delayed at most, for the decay
+    min_rows     least rows of a session (or of its part, in a group) for its IC
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quantiles: Annotated[int, Field(ge=2)] = 5
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    lags: Annotated[int, Field(ge=0)] = 6
+    min_rows: Annotated[int, Field(ge=3)] = 5
+    seed: int = 7
+
+
+def evaluate(
+    predictions: pl.DataFrame,
+    labels: pl.DataFrame,
+    probabilities: pl.DataFrame,
+    config: EvaluationConfig,
+    *,
+    horizons: Sequence[int],
+    primary: int,
+    volatility: pl.DataFrame | None = None,
+    timezone: str = "UTC",
+) -> pl.DataFrame:
+    """Every measure of every score, tidy: metric, score, horizon, group_kind, group, value, low, high, count.
+
+    predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them
+    labels         the same decisions with return_<horizon> in return units
+    probabilities  session, time, probability_0..: a decision's regime is the likeliest one
+    volatility     entity, session, decision_time, volatility: splits the sessions at the median of their mean, in
+                   which each entity's volatility is divided by its own median
+    timezone       of the hours in group_kind `hour`
+
+    metric           what it is                                                              grouped by
+    rank_ic, ic      mean over sessions of Spearman's, Pearson's correlation in the session  all, regime, entity, hour,
+                     of score and return; `lag` k: return of the k-th later decision         volatility, lag (rank_ic)
+    icir, t_stat     mean / deviation of the sessions' rank ICs; times sqrt(sessions)        all
+    hit_rate         share of rows where score and return have one sign, neither being 0     all
+    quantile_return  mean return (bps) of the score's quantile inside the session            quantile 1 (lowest) ..
+    top_minus_bottom last quantile less the first, bps                                       all
+    turnover         mean change between consecutive decisions of an entity's rank among     all
+                     the entities, ranks scaled to 0..1 (0.33: random order of many)
+    autocorrelation  mean over sessions of the correlation of an entity's score with its     all
+                     previous one
+    low and high bound the interval of `config.confidence` from resampling sessions; count is rows for hit_rate and
+    quantile_return, else sessions.
+
+    Missing values: rows without score or return count nowhere; a measure without a value (constant scores, no session
+    with enough rows, turnover of one entity) is null, with count 0; no interval from fewer than 5 sessions.
+    Raises DataError when the tables do not hold the same decisions, or columns are absent.
+    """
+    returns = [return_column(horizon) for horizon in horizons]
+    rows = labelled(predictions, labels, returns).sort("session", "entity", "decision_time")
+    rows = _grouped(rows, probabilities, volatility, timezone)
+    scores = _scores(predictions)
+    found: list[tuple[object, ...]] = []
+    for score in scores:
+        for horizon in horizons:
+            sample = _Sample.of(rows, score, return_column(horizon), config)
+            measures = _measures(sample, primary=horizon == primary)
+            found += [(metric, score, format_duration(horizon), *rest) for metric, *rest in measures]
+    return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
+        pl.col("value", "low", "high").fill_nan(None)
+    )
+
+
+def session_ic(
+    predictions: pl.DataFrame, labels: pl.DataFrame, *, horizons: Sequence[int], min_rows: int = 5
+) -> pl.DataFrame:
+    """session, horizon, score, rank_ic, ic, rows: the series that `evaluate` averages.
+
+    Missing values: null where a session has fewer than min_rows rows with score and return, or either is constant.
+    Raises DataError as `evaluate` does.
+    """
+    rows = labelled(predictions, labels, [return_column(horizon) for horizon in horizons]).sort(
+        "session", "entity", "decision_time"
+    )
+    days, offsets = _sessions(rows)
+    frames = [pl.DataFrame(schema=SESSION_IC)]
+    for score in _scores(predictions):
+        for horizon in horizons:
+            x, y = _values(rows, score), _values(rows, return_column(horizon))
+            rank_ic, count = rank_correlation(x, y, offsets, min_rows=min_rows)
+            ic, _ = correlation(x, y, offsets, min_rows=min_rows)
+            columns = {"session": days, "rank_ic": rank_ic, "ic": ic, "rows": count}
+            named = pl.DataFrame(columns).with_columns(
+                pl.lit(format_duration(horizon)).alias("horizon"), pl.lit(score).alias("score")
+            )
+            frames.append(named.select(SESSION_IC).with_columns(pl.col("rank_ic", "ic").fill_nan(None)))
+    return pl.concat(frames)
+
+
+# --- the sample of one score and one horizon ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Score x and return y of every row, sorted by (session, entity, time), and what groups them."""
+
+    rows: pl.DataFrame
+    x: Floats
+    y: Floats
+    offsets: NDArray[np.int64]
+    config: EvaluationConfig
+    resamples: Floats = field(repr=False)
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, score: str, target: str, config: EvaluationConfig) -> "_Sample":
+        # whole sessions stay, so that a step in a session remains a step where a score between is missing
+        scored = rows.filter(pl.col(score).is_finite().any().over("session"))
+        _, offsets = _sessions(scored)
+        sessions = len(offsets) - 1
+        generator = np.random.default_rng(config.seed)
+        shares = np.full(sessions, 1 / max(sessions, 1))
+        drawn = generator.multinomial(sessions, shares, size=config.bootstrap) if sessions else np.zeros((0, 0))
+        return cls(scored, _values(scored, score), _values(scored, target), offsets, config, drawn.astype(np.float64))
+
+    @property
+    def both(self) -> Booleans:
+        return np.isfinite(self.x) & np.isfinite(self.y)
+
+    def per_session(self, values: Floats) -> Floats:
+        """Sums of the rows' values inside each session."""
+        return np.array([values[a:b].sum() for a, b in pairwise(self.offsets)], dtype=np.float64)
+
+    def ic(self, only: Booleans, y: Floats | None = None, *, ranked: bool = True) -> Floats:
+        """Per-session IC over the rows of `only`."""
+        measure = rank_correlation if ranked else correlation
+        x = np.where(only, self.x, np.nan)
+        return measure(x, self.y if y is None else y, self.offsets, min_rows=self.config.min_rows)[0]
+
+    def ratio(self, above: Floats, below: Floats) -> tuple[float, float, float]:
+        """sum(above) / sum(below) over sessions, with its interval."""
+        value = float(_divide(above.sum(), below.sum()))
+        return (value, *self.interval(_divide(self.drawn(above), self.drawn(below))))
+
+    def mean(self, values: Floats) -> tuple[float, float, float, int]:
+        """Mean of the defined per-session values, its interval, and how many there are."""
+        defined = np.isfinite(values)
+        value, low, high = self.ratio(np.where(defined, values, 0.0), defined.astype(np.float64))
+        count = int(defined.sum())
+        return (value, low, high, count) if count >= _MIN_SESSIONS else (value, np.nan, np.nan, count)
+
+    def drawn(self, values: Floats) -> Floats:
+        """(bootstrap,) sums of per-session values over the resampled sessions, in an order that no BLAS can change."""
+        sums: Floats = np.einsum("bs,s->b", self.resamples, values)
+        return sums
+
+    def interval(self, resampled: Floats) -> tuple[float, float]:
+        """Percentile interval; NaN with too few sessions."""
+        resampled = resampled[np.isfinite(resampled)]
+        if len(self.offsets) - 1 < _MIN_SESSIONS or not len(resampled):
+            return np.nan, np.nan
+        tail = (1 - self.config.confidence) / 2
+        low, high = np.quantile(resampled, [tail, 1 - tail])
+        return float(low), float(high)
+
+
+_Measure = tuple[str, str, str, float, float, float, int]
+
+
+def _measures(sample: _Sample, *, primary: bool) -> Iterator[_Measure]:
+    """metric, group_kind, group, value, low, high, count. What no horizon changes comes with the primary alone."""
+    both = sample.both
+    rank_ics = sample.ic(both)
+    yield ("rank_ic", "all", "all", *sample.mean(rank_ics))
+    yield ("ic", "all", "all", *sample.mean(sample.ic(both, ranked=False)))
+    yield from _information_ratio(sample, rank_ics)
+    for kind in ("regime", "entity", "hour", "volatility"):
+        for group in sample.rows[kind].drop_nulls().unique().sort():
+            member = both & (sample.rows[kind] == group).fill_null(False).to_numpy()
+            yield ("rank_ic", kind, group, *sample.mean(sample.ic(member)))
+            yield ("ic", kind, group, *sample.mean(sample.ic(member, ranked=False)))
+    for lag in range(sample.config.lags + 1):
+        later = _shifted(sample, sample.y, -lag)
+        yield ("rank_ic", "lag", str(lag), *sample.mean(sample.ic(np.isfinite(later), later)))
+    yield _hit_rate(sample)
+    yield from _quantile_returns(sample)
+    if primary:
+        yield ("turnover", "all", "all", *sample.mean(_turnover(sample)))
+        yield ("autocorrelation", "all", "all", *sample.mean(_autocorrelation(sample)))
+
+
+def _information_ratio(sample: _Sample, rank_ics: Floats) -> Iterator[_Measure]:
+    defined = np.isfinite(rank_ics)
+    values, n = np.where(defined, rank_ics, 0.0), int(defined.sum())
+    present = defined.astype(np.float64)
+
+    def ratio(total: Floats, squares: Floats, count: Floats) -> Floats:
+        mean = _divide(total, count)
+        variance = _divide(squares - count * mean * mean, count - 1)
+        return _divide(mean, np.sqrt(np.where(variance > 1e-18, variance, np.nan)))
+
+    icir = float(ratio(values.sum(keepdims=True), (values**2).sum(keepdims=True), np.array([float(n)]))[0])
+    drawn = ratio(sample.drawn(values), sample.drawn(values**2), sample.drawn(present))
+    low, high = sample.interval(drawn) if n >= _MIN_SESSIONS else (np.nan, np.nan)
+    yield ("icir", "all", "all", icir, low, high, n)
+    yield ("t_stat", "all", "all", icir * np.sqrt(n), np.nan, np.nan, n)
+
+
+def _hit_rate(sample: _Sample) -> _Measure:
+    sign = np.where(sample.both, np.sign(sample.x) * np.sign(sample.y), 0.0)
+    hits, tries = sample.per_session((sign > 0).astype(float)), sample.per_session((sign != 0).astype(float))
+    return ("hit_rate", "all", "all", *sample.ratio(hits, tries), int(tries.sum()))
+
+
+def _quantile_returns(sample: _Sample) -> Iterator[_Measure]:
+    """Quantiles of the score inside each session, ties together. Sessions of fewer rows than quantiles are left out."""
+    q, both = sample.config.quantiles, sample.both
+    frame = pl.DataFrame({"session": sample.rows["session"], "x": sample.x, "both": both}).with_columns(
+        pl.when("both").then("x").alias("x")
+    )
+    n = pl.col("x").count().over("session")
+    rank = pl.col("x").rank("average").over("session")
+    # scores that are all equal have no top and no bottom
+    varied = pl.col("x").n_unique().over("session") - pl.col("x").has_nulls().over("session").cast(pl.UInt32) > 1
+    bucket = pl.when(n >= q, varied).then(((rank - 0.5) / n * q).floor().cast(pl.Int64) + 1)
+    buckets = frame.select(bucket.fill_null(0).alias("bucket"))["bucket"].to_numpy()
+    y = np.where(both, sample.y, 0.0) * BPS
+    sums = [sample.per_session(np.where(buckets == b, y, 0.0)) for b in range(1, q + 1)]
+    counts = [sample.per_session((buckets == b).astype(float)) for b in range(1, q + 1)]
+    for b in range(q):
+        yield ("quantile_return", "quantile", str(b + 1), *sample.ratio(sums[b], counts[b]), int(counts[b].sum()))
+    value = float(_divide(sums[-1].sum(), counts[-1].sum()) - _divide(sums[0].sum(), counts[0].sum()))
+    drawn = _divide(sample.drawn(sums[-1]), sample.drawn(counts[-1]))
+    drawn = drawn - _divide(sample.drawn(sums[0]), sample.drawn(counts[0]))
+    sessions = int(((counts[-1] > 0) | (counts[0] > 0)).sum())
+    yield ("top_minus_bottom", "all", "all", value, *sample.interval(drawn), sessions)
+
+
+def _turnover(sample: _Sample) -> Floats:
+    frame = sample.rows.select("decision_time").with_columns(pl.Series("x", sample.x).fill_nan(None))
+    others = pl.col("x").count().over("decision_time") - 1
+    place = (pl.col("x").rank("average").over("decision_time") - 1) / others
+    rank = frame.select(pl.when(others > 0).then(place).alias("rank"))["rank"].to_numpy()
+    change = np.abs(rank - _shifted(sample, rank, 1))
+    defined = np.isfinite(change)
+    return _divide(sample.per_session(np.where(defined, change, 0.0)), sample.per_session(defined.astype(float)))
+
+
+def _autocorrelation(sample: _Sample) -> Floats:
+    """Per session the mean over its entities of the correlation of consecutive scores."""
+    series = sample.rows.select(pl.struct("session", "entity").rle_id().alias("run"))["run"].to_numpy()
+    counts = np.bincount(series) if len(series) else np.zeros(0, dtype=np.int64)
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    values, _ = correlation(sample.x, _shifted(sample, sample.x, 1), bounds, min_rows=sample.config.min_rows)
+    first = np.zeros(len(series))
+    defined = np.zeros(len(series))
+    first[bounds[:-1]], defined[bounds[:-1]] = np.nan_to_num(values), np.isfinite(values)
+    return _divide(sample.per_session(first), sample.per_session(defined))
+
+
+# --- helpers -----------------------------------------------------------------------------------------------------
+
+
+def _scores(predictions: pl.DataFrame) -> list[str]:
+    scores = [name for name in SCORES if name in predictions.columns]
+    if not scores:
+        raise DataError("predictions hold no score", allowed=f"a column {' or '.join(SCORES)}")
+    return scores
+
+
+def _values(rows: pl.DataFrame, name: str) -> Floats:
+    """A column as float64, NaN where it is not finite."""
+    values = rows[name].cast(pl.Float64).to_numpy()
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _sessions(rows: pl.DataFrame) -> tuple[pl.Series, NDArray[np.int64]]:
+    counts = rows.group_by("session", maintain_order=True).len()
+    return counts["session"], np.concatenate([[0], np.cumsum(counts["len"].to_numpy())]).astype(np.int64)
+
+
+def _divide(above: ArrayLike, below: ArrayLike) -> Floats:
+    """above / below; NaN where below is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.asarray(below) > 0, np.divide(above, below), np.nan)
+
+
+def _shifted(sample: _Sample, values: Floats, steps: int) -> Floats:
+    """The value `steps` decisions earlier (later if negative) of the same entity and session; NaN beyond its ends."""
+    frame = sample.rows.select("session", "entity").with_columns(pl.Series("value", values))
+    return frame.select(pl.col("value").shift(steps).over("session", "entity"))["value"].cast(pl.Float64).to_numpy()
+
+
+def _grouped(
+    rows: pl.DataFrame, probabilities: pl.DataFrame, volatility: pl.DataFrame | None, timezone: str
+) -> pl.DataFrame:
+    """rows with the names of their groups: regime, hour, volatility (`entity` is there)."""
+    chance = at(probabilities, rows["decision_time"])
+    known = np.isfinite(chance).all(axis=1)
+    regime = pl.Series("regime", np.where(known, np.argmax(np.nan_to_num(chance), axis=1), -1)).replace(-1, None)
+    rows = rows.with_columns(
+        regime.cast(pl.String), pl.col("decision_time").dt.convert_time_zone(timezone).dt.strftime("%H").alias("hour")
+    )
+    if volatility is None:
+        return rows.with_columns(pl.lit(None, dtype=pl.String).alias("volatility"))
+    relative = pl.col("volatility") / pl.col("volatility").median().over("entity")
+    finite = pl.when(pl.col("volatility").is_finite()).then("volatility").alias("volatility")
+    means = (
+        rows.select(KEYS)
+        .join(volatility.select(*KEYS, "volatility"), on=KEYS, how="left", maintain_order="left")
+        .with_columns(finite)
+        .with_columns(pl.when(relative.is_finite()).then(relative).alias("relative"))
+        .group_by("session")
+        .agg(pl.col("relative").mean())
+        .with_columns(
+            pl.when(pl.col("relative") > pl.col("relative").median())
+            .then(pl.lit("high"))
+            .when(pl.col("relative").is_not_null())
+            .then(pl.lit("low"))
+            .alias("volatility")
+        )
+    )
+    return rows.join(means.select("session", "volatility"), on="session", how="left", maintain_order="left")
