@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from fusion.report.run_folder import Estimate, RunFolder
-from fusion.report.wording import BPS, Figure, measured, plural, signed
+from fusion.report.wording import Figure, measured, plural, signed
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
@@ -25,6 +25,8 @@ _MOST_GROUPS = 40
 
 # points of two scores at one category stand beside each other
 _DODGED: dict[str, Any] = {"xaxis": {"type": "category"}, "scattermode": "group", "scattergap": 0.8}
+# an axis without zero hides whether anything is there
+_WITH_ZERO = {"rangemode": "tozero", "zerolinewidth": 2}
 
 Trace = dict[str, object]
 
@@ -57,11 +59,11 @@ def layout(height: int, x: str = "", y: str = "", **more: Any) -> dict[str, Any]
     return result | more
 
 
-def bars(estimates: Sequence[Estimate], scale: float = 1.0) -> dict[str, object]:
-    """Plotly's asymmetric error bars of 95 % intervals; a missing interval has none."""
+def bars(estimates: Sequence[Estimate]) -> dict[str, object]:
+    """Plotly's asymmetric error bars; a missing interval has none."""
 
     def reach(ends: list[float]) -> list[float | None]:
-        return numbers([end * scale if math.isfinite(end) else 0.0 for end in ends])
+        return numbers([end if math.isfinite(end) else 0.0 for end in ends])
 
     return {
         "type": "data",
@@ -87,7 +89,7 @@ def by_horizon(run: RunFolder) -> Figure | None:
     return Figure(
         "by-horizon",
         "Rank IC by horizon",
-        "Mean over sessions of the Spearman correlation of score and forward return, with its 95 % interval.",
+        f"Mean over sessions of Spearman's correlation of score and forward return, and its {run.confidence} interval.",
         "Rank IC of the model. " + "; ".join(words),
         traces,
         layout(
@@ -101,33 +103,31 @@ def decay(run: RunFolder) -> Figure | None:
     """Rank IC when the score is acted on one, two, ... decisions late."""
     traces: list[Trace] = []
     for index, score in enumerate(run.scores):
-        found = run.estimates("decay", group_kind="lag", score=score)
+        found = run.estimates("rank_ic", group_kind="lag", score=score)
         if found:
             traces.append(_points(index, score, list(found), list(found.values()), mode="lines+markers"))
     if not traces:
         return None
-    words = [f"lag {lag}: {signed(each.value)}" for lag, each in run.estimates("decay", group_kind="lag").items()]
+    words = [f"lag {lag}: {signed(each.value)}" for lag, each in run.estimates("rank_ic", group_kind="lag").items()]
     return Figure(
         "decay",
         "Decay",
         f"Rank IC against the {run.primary} return that starts that many decisions later, in the same session.",
         "Rank IC by lag in decisions. " + "; ".join(words),
         traces,
-        layout(320, "decisions waited", "rank IC", **_DODGED),
+        layout(320, "decisions waited", "rank IC", yaxis=_WITH_ZERO, **_DODGED),
         320,
     )
 
 
-def _points(
-    index: int, score: str, x: list[str], estimates: list[Estimate], *, mode: str = "markers", scale: float = 1.0
-) -> Trace:
+def _points(index: int, score: str, x: list[str], estimates: list[Estimate], *, mode: str = "markers") -> Trace:
     return {
         "type": "scatter",
         "mode": mode,
         "name": SCORE_NAMES.get(score, score),
         "x": x,
-        "y": numbers([each.value * scale for each in estimates]),
-        "error_y": bars(estimates, scale),
+        "y": numbers([each.value for each in estimates]),
+        "error_y": bars(estimates),
         "marker": {"color": SERIES[index % 6], "symbol": SYMBOLS[index % 6], "size": 9},
         "line": {"color": SERIES[index % 6], "dash": DASHES[index % 6], "width": 1.5},
     }
@@ -199,7 +199,7 @@ def by_group(run: RunFolder) -> Figure | None:
     if not traces:
         return None
     height = 96 + 24 * len(labels)
-    note = f"Model, {run.primary}, 95 % intervals. An interval that crosses the zero line shows nothing."
+    note = f"Model, {run.primary}, {run.confidence} intervals. An interval that crosses the zero line shows nothing."
     if left_out:
         note += f" {plural(left_out, 'more group')} not drawn."
     return Figure(
@@ -211,7 +211,7 @@ def by_group(run: RunFolder) -> Figure | None:
         layout(
             height,
             "rank IC",
-            xaxis={"zerolinewidth": 2},
+            xaxis=_WITH_ZERO,
             yaxis={"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "automargin": True}
             | {"gridcolor": "@grid", "fixedrange": True},
         ),
@@ -237,14 +237,14 @@ def quantiles(run: RunFolder) -> Figure | None:
             continue
         values = list(found.values())
         if not words:
-            words = [f"quantile {name}: {signed(each.value * BPS, 2)} bps" for name, each in found.items()]
+            words = [f"quantile {name}: {signed(each.value, 2)} bps" for name, each in found.items()]
         traces.append(
             {
                 "type": "bar",
                 "name": SCORE_NAMES.get(score, score),
                 "x": list(found),
-                "y": numbers([each.value * BPS for each in values]),
-                "error_y": bars(values, BPS) | {"color": "@ink"},
+                "y": numbers([each.value for each in values]),
+                "error_y": bars(values) | {"color": "@ink"},
                 "marker": {"color": SERIES[index % 6], "pattern": {"shape": "" if index == 0 else "/"}},
             }
         )
@@ -253,7 +253,7 @@ def quantiles(run: RunFolder) -> Figure | None:
     return Figure(
         "quantiles",
         "Forward return by quantile of the score",
-        f"Mean {run.primary} log return in bps, before costs, with its 95 % interval; 1 holds the lowest scores.",
+        f"Mean {run.primary} log return before costs, and its {run.confidence} interval; 1 holds the lowest scores.",
         "; ".join(words),
         traces,
         layout(340, "quantile of the score", f"bps per {run.primary}", xaxis={"type": "category"}, barmode="group"),

@@ -121,8 +121,11 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
             "ygap": 1,
         }
     ]
-    kinds = (("significant and kept", "circle", True), ("kept, not significant", "circle-open", False))
-    for name, symbol, significant in kinds:
+    kinds = (
+        ("significant and kept", "circle", "@surface", True),
+        ("kept, not significant", "circle-open", "@ink", False),
+    )
+    for name, symbol, edge, significant in kinds:
         at = [
             (str(refit), feature)
             for feature, row in zip(features, rows, strict=True)
@@ -136,7 +139,7 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
                 "name": name,
                 "x": [refit for refit, _ in at] or [None],
                 "y": [feature for _, feature in at] or [None],
-                "marker": {"symbol": symbol, "color": "@ink", "size": 8, "line": {"width": 1.5, "color": "@ink"}},
+                "marker": {"symbol": symbol, "color": "@ink", "size": 9, "line": {"width": 1.5, "color": edge}},
                 "hoverinfo": "skip",
             }
         )
@@ -155,7 +158,7 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
         layout(
             height,
             "first session of the refit",
-            xaxis={"type": "category", "tickangle": -45, "nticks": 20, "showgrid": False},
+            xaxis={"type": "category", "tickvals": _some(x), "tickangle": -45, "showgrid": False},
             yaxis={
                 "type": "category",
                 "autorange": "reversed",
@@ -164,9 +167,14 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
             },
         ),
         height,
-        min_width=280 + 16 * len(refits),
+        min_width=300 + 20 * len(refits),
         wide=True,
     )
+
+
+def _some(labels: list[str]) -> list[str]:
+    """At most a dozen labels of an axis, evenly spread."""
+    return labels[:: -(-len(labels) // 12)]
 
 
 def _hover(feature: str, refit: object, cell: dict[str, Any]) -> str:
@@ -207,16 +215,17 @@ def coverage(run: RunFolder) -> tuple[Figure | None, str]:
     shown = partial[:_MOST_FEATURES]
     if len(shown) < len(partial):
         words += f" Of the others, the {len(shown)} with the fewest values are drawn."
-    height = 110 + 20 * len(shown)
+    height = 150 + 20 * len(shown)
+    x = parts["first session"].cast(pl.String).to_list()
     figure = Figure(
         "coverage",
         "Features with gaps: share of decisions with a value",
-        "A missing value is passed on as missing, never filled.",
+        "Each column is a period, named by its first session. A missing value is passed on as missing, never filled.",
         "; ".join(f"{name} {percent(number(parts[name].mean()))}" for name in shown[:15]),
         [
             {
                 "type": "heatmap",
-                "x": parts["first session"].cast(pl.String).to_list(),
+                "x": x,
                 "y": shown,
                 "z": [numbers(parts[name], 3) for name in shown],
                 "zmin": 0,
@@ -230,8 +239,7 @@ def coverage(run: RunFolder) -> tuple[Figure | None, str]:
         ],
         layout(
             height,
-            "period beginning with session",
-            xaxis={"type": "category", "tickangle": -45, "nticks": 12, "showgrid": False},
+            xaxis={"type": "category", "tickvals": _some(x), "tickangle": -45, "showgrid": False},
             yaxis={"type": "category", "tickfont": {"size": 11}, "showgrid": False},
         ),
         height,

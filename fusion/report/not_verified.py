@@ -38,7 +38,8 @@ def _clock(name: str, source: Any) -> list[str]:
     known = source.get("known")
     if isinstance(known, dict):
         days, time = known.get("days", 0), known.get("time", "")
-        rule = f'the rule "{days} {"business " if known.get("business") else ""}days later at {time}"'
+        unit = ("business " if known.get("business") else "") + ("day" if days == 1 else "days")
+        rule = f'the rule "{days} {unit} later at {time}"'
     elif source.get("announced"):
         rule = f"the rule that the schedule was public {source['announced']} ahead"
     elif source.get("delay") or source.get("bar"):

@@ -19,7 +19,7 @@ _HINT = "run `trifuse run CONFIG --rerun` to write it again"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95 % confidence interval; any part is NaN where it could not be computed."""
+    """A number with its confidence interval; any part is NaN where it could not be computed."""
 
     value: float
     low: float
@@ -76,6 +76,12 @@ class RunFolder:
     @property
     def horizons(self) -> list[str]:
         return [str(horizon) for horizon in section(self.config, "targets").get("horizons", [])]
+
+    @property
+    def confidence(self) -> str:
+        """Level of the intervals, e.g. "95 %"."""
+        level = section(self.config, "evaluation").get("confidence", 0.95)
+        return f"{100 * number(level):g}\u00a0%"
 
     @cached_property
     def evaluation(self) -> pl.DataFrame | None:

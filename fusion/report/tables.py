@@ -8,8 +8,8 @@ import yaml
 
 from fusion.report.figures import GROUP_KINDS, SCORE_NAMES
 from fusion.report.maps import feature_columns
-from fusion.report.run_folder import Estimate, RunFolder, number, section
-from fusion.report.wording import BPS, MISSING, Table, interval, percent, plain, signed, size, whole
+from fusion.report.run_folder import RunFolder, number, section
+from fusion.report.wording import MISSING, Table, interval, percent, plain, signed, size, whole
 
 _LONGEST = 120  # characters of a quarantined row that are shown
 _EXAMPLES = 3
@@ -41,7 +41,18 @@ def skill(run: RunFolder) -> Table | None:
             )
     if not rows:
         return None
-    columns = ["score", "horizon", "rank IC", "95 % interval", "t", "IC", "95 % interval", "ICIR", "hit rate", "count"]
+    columns = [
+        "score",
+        "horizon",
+        "rank IC",
+        f"{run.confidence} interval",
+        "t",
+        "IC",
+        f"{run.confidence} interval",
+        "ICIR",
+        "hit rate",
+        "count",
+    ]
     note = (
         "Rank IC: Spearman; IC: Pearson; both per session, then averaged. ICIR: mean over standard deviation of the "
         "session rank ICs, not annualised. Hit rate: share of decisions whose return had the sign of the score."
@@ -58,29 +69,30 @@ def groups(run: RunFolder) -> Table | None:
     ]
     if not rows:
         return None
-    return Table("Rank IC by group", ["kind", "group", "rank IC", "95 % interval", "count"], rows, text_columns=2)
+    return Table(
+        "Rank IC by group", ["kind", "group", "rank IC", f"{run.confidence} interval", "count"], rows, text_columns=2
+    )
 
 
 def trading(run: RunFolder) -> Table | None:
     """How fast the score changes, and what its extremes returned."""
     names = {
-        "turnover": ("turnover of ranks between decisions", "share", 1.0, 3),
-        "autocorrelation": ("autocorrelation of the score, one decision apart", "1", 1.0, 3),
-        "top_minus_bottom": ("top minus bottom quantile, before costs", "bps", BPS, 2),
+        "turnover": ("mean change of rank between decisions", "rank, 0 to 1", 3),
+        "autocorrelation": ("autocorrelation of the score, one decision apart", "1", 3),
+        "top_minus_bottom": ("top minus bottom quantile, before costs", "bps", 2),
     }
     rows = []
-    for metric, (meaning, unit, scale, digits) in names.items():
+    for metric, (meaning, unit, digits) in names.items():
         for score in run.scores:
             for horizon in run.horizons if metric == "top_minus_bottom" else [run.primary]:
                 each = run.estimate(metric, score=score, horizon=horizon)
                 if each.known:
-                    scaled = Estimate(each.value * scale, each.low * scale, each.high * scale, each.count)
                     words = f"{meaning}, {horizon}" if metric == "top_minus_bottom" else meaning
-                    value = [signed(scaled.value, digits), interval(scaled, digits), whole(each.count)]
+                    value = [signed(each.value, digits), interval(each, digits), whole(each.count)]
                     rows.append([words, SCORE_NAMES.get(score, score), unit, *value])
     if not rows:
         return None
-    columns = ["figure", "score", "unit", "value", "95 % interval", "count"]
+    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", "count"]
     return Table("Turnover, autocorrelation, spread", columns, rows, "All inside sessions.", text_columns=3)
 
 
@@ -256,12 +268,12 @@ def config_text(run: RunFolder) -> str:
 def headline_facts(run: RunFolder) -> list[tuple[str, str, str]]:
     """(name, value, detail) of the figures that stand under the verdict."""
     ic, ratio, spread = run.estimate("rank_ic"), run.estimate("icir"), run.estimate("top_minus_bottom")
-    facts = [(f"rank IC, {run.primary}", signed(ic.value), f"95 %: {interval(ic)}")]
+    facts = [(f"rank IC, {run.primary}", signed(ic.value), f"{run.confidence}: {interval(ic)}")]
     if ratio.known:
         facts.append(("ICIR", signed(ratio.value, 2), "mean / deviation over sessions"))
     if spread.known:
-        bounds = Estimate(spread.value * BPS, spread.low * BPS, spread.high * BPS, spread.count)
-        facts.append(("top − bottom, bps", signed(bounds.value, 2), f"95 %: {interval(bounds, 2)}"))
+        detail = f"{run.confidence}: {interval(spread, 2)}"
+        facts.append(("top − bottom, bps", signed(spread.value, 2), detail))
     if run.selection is not None and not run.selection.is_empty():
         last = run.selection.filter(pl.col("refit_session") == pl.col("refit_session").max())
         kept, good = last.filter(pl.col("kept")).height, last.filter(pl.col("kept") & pl.col("significant")).height

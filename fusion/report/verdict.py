@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from fusion.report.run_folder import Estimate, RunFolder, number, section
-from fusion.report.wording import BPS, interval, measured, percent, plain, plural, signed
+from fusion.report.wording import interval, measured, percent, plain, plural, signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,21 @@ class Verdict:
 def verdict(run: RunFolder) -> Verdict:
     """The verdict on the primary horizon's rank IC.
 
-    The score is called indistinguishable from zero whenever the 95 % interval holds zero, whatever the point estimate.
+    The score is called indistinguishable from zero whenever its confidence interval holds zero, whatever its value.
     """
     primary = run.estimate("rank_ic")
-    tone, headline = _headline(run.primary, primary)
+    tone, headline = _headline(run, primary)
     sentences = [*_sample(run, primary), *_baseline(run, primary), *_money(run), *_features(run), *_data(run)]
     return Verdict(tone, headline, sentences)
 
 
-def _headline(horizon: str, ic: Estimate) -> tuple[str, str]:
+def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
     if not ic.known:
-        return "unknown", f"No verdict: the {horizon} rank IC could not be computed from this run."
-    name = f"the {horizon} rank IC is {signed(ic.value)}"
+        return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
+    name = f"the {run.primary} rank IC is {signed(ic.value)}"
     if not ic.has_interval:
         return "unknown", f"No verdict: {name}, but it has no confidence interval."
-    name += f", 95 % confidence interval {interval(ic)}"
+    name += f", {run.confidence} confidence interval {interval(ic)}"
     if ic.side > 0:
         return "positive", f"Better than chance: {name}. Zero lies outside the interval."
     if ic.side < 0:
@@ -75,7 +75,6 @@ def _money(run: RunFolder) -> list[str]:
     spread = run.estimate("top_minus_bottom")
     if not spread.known:
         return []
-    spread = Estimate(spread.value * BPS, spread.low * BPS, spread.high * BPS, spread.count)
     zero = " (the interval holds zero)" if spread.has_interval and spread.side == 0 else ""
     return [
         f"The top quantile of the score returned {measured(spread, 2)} bps per {run.primary} more than the bottom "

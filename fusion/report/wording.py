@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from fusion.report.run_folder import Estimate
 
 MISSING = "–"
-BPS = 1e4  # a return of 1 in basis points
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ def _evaluation(ic: pl.DataFrame, effect: float, draw: np.random.Generator) -> p
     rows = []
 
     def add(metric: str, score: str, horizon: str, kind: str, group: str, value: float, half: float, n: int) -> None:
-        rows.append((metric, score, horizon, kind, group, value, value - half, value + half, n))
+        low, high = (None, None) if np.isnan(half) else (value - half, value + half)
+        rows.append((metric, score, horizon, kind, group, value, low, high, n))
 
     for (horizon, score), part in ic.group_by(["horizon", "score"], maintain_order=True):
         mean, spread = part["rank_ic"].mean(), part["rank_ic"].std()
@@ -101,11 +102,11 @@ def _evaluation(ic: pl.DataFrame, effect: float, draw: np.random.Generator) -> p
             for name in names:
                 add("rank_ic", score, horizon, kind, name, mean + draw.normal(0, 0.01), half * 1.6, part.height)
         for lag in range(6):
-            add("decay", score, horizon, "lag", str(lag), mean * 0.7**lag, half, part.height)
+            add("rank_ic", score, horizon, "lag", str(lag), mean * 0.7**lag, half, part.height)
         for quantile in range(1, 6):
-            value = effect * (quantile - 3) * 1e-3 + draw.normal(0, 2e-5)
-            add("quantile_return", score, horizon, "quantile", str(quantile), value, 8e-5, 320)
-        add("top_minus_bottom", score, horizon, "all", "all", 4e-3 * effect, 1e-4, 640)
+            value = effect * (quantile - 3) * 10 + draw.normal(0, 0.2)
+            add("quantile_return", score, horizon, "quantile", str(quantile), value, 0.8, 320)
+        add("top_minus_bottom", score, horizon, "all", "all", 40 * effect, 1.0, 80)
         add("turnover", score, horizon, "all", "all", 0.31, 0.02, 1500)
         add("autocorrelation", score, horizon, "all", "all", 0.62, 0.03, 1500)
     names = ["metric", "score", "horizon", "group_kind", "group", "value", "low", "high", "count"]
