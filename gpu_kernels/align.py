@@ -1,0 +1,174 @@
+"""The as-of rule for vintages: which row of a table a decision at time t may use."""
+
+import numpy as np
+from numba import njit, prange
+
+from gpu_kernels._cuda import cuda
+from gpu_kernels.dispatch import (
+    TILE_ROWS,
+    VALUE_DTYPES,
+    Array,
+    Rows,
+    column,
+    common_device,
+    empty,
+    float_dtype,
+    grid_of,
+    positive,
+)
+from gpu_kernels.errors import ArgumentError
+from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
+
+_INT64_MIN = -(2**63)
+
+
+@njit
+def _better(event_time, best, row):
+    """The row to use once `row` has become known: the later event, and of one event the later vintage."""
+    return row if best < 0 or event_time[row] >= event_time[best] else best
+
+
+@njit
+def _best_segment(event_time, start, stop, best):
+    row_now = -1
+    for row in range(start, stop):
+        row_now = _better(event_time, row_now, row)
+        best[row] = row_now
+
+
+@njit
+def _usable(event_time, best, start, known, decision, max_age_ns):
+    """The best of the rows [start, known), or -1 where there is none or it is too old."""
+    if known == start:
+        return -1
+    row = best[known - 1]
+    oldest = decision - max_age_ns if decision >= _INT64_MIN + max_age_ns else _INT64_MIN
+    return row if event_time[row] >= oldest else -1
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _best_cpu(event_time, offsets, best):
+    for segment in prange(offsets.shape[0] - 1):
+        _best_segment(event_time, offsets[segment], offsets[segment + 1], best)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _gather_map_cpu(
+    known_time, event_time, best, offsets, decision_time, decision_offsets, tiles, tile, max_age_ns, out
+):
+    for unit in prange(tiles[-1]):
+        segment, first, last = tile_rows(unit, tiles, decision_offsets, tile)
+        start, stop = offsets[segment], offsets[segment + 1]
+        # one search, then a merge: the decisions of a tile walk forward through the rows
+        known = upper_bound(known_time, start, stop, decision_time[first])
+        for decision in range(first, last):
+            while known < stop and known_time[known] <= decision_time[decision]:
+                known += 1
+            out[decision] = _usable(event_time, best, start, known, decision_time[decision], max_age_ns)
+
+
+@cuda.jit
+def _best_cuda(event_time, offsets, best):
+    segment = cuda.grid(1)
+    if segment < offsets.shape[0] - 1:
+        _best_segment(event_time, offsets[segment], offsets[segment + 1], best)
+
+
+@cuda.jit
+def _gather_map_cuda(known_time, event_time, best, offsets, decision_time, decision_offsets, max_age_ns, out):
+    decision = cuda.grid(1)
+    if decision < out.shape[0]:
+        segment = segment_of(decision_offsets, decision)
+        start, stop = offsets[segment], offsets[segment + 1]
+        known = upper_bound(known_time, start, stop, decision_time[decision])
+        out[decision] = _usable(event_time, best, start, known, decision_time[decision], max_age_ns)
+
+
+@njit
+def _taken(values, index):
+    return values[index] if index >= 0 else np.nan
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _take_cpu(values, index, out):
+    for i in prange(out.shape[0]):
+        out[i] = _taken(values, index[i])
+
+
+@cuda.jit
+def _take_cuda(values, index, out):
+    i = cuda.grid(1)
+    if i < out.shape[0]:
+        out[i] = _taken(values, index[i])
+
+
+def gather_map(
+    known_time: Array,
+    event_time: Array,
+    offsets: Array,
+    decision_time: Array,
+    decision_offsets: Array,
+    max_age_ns: int,
+) -> Array:
+    """The row that each decision may use under the as-of rule; segment s of the decisions is served by segment s of
+    the rows.
+
+    At t: of the rows with known_time <= t, of each event_time the latest vintage, of those the latest event_time; none
+    if t - event_time > max_age_ns. A row dated after t (a forecast) is used like any other once it is known.
+
+    known_time, event_time   (n,) int64 ns; known_time never falls in a segment, and of equal times the later row is the
+                             later vintage; offsets (S + 1,)
+    decision_time            (m,) int64 ns, never falling in a segment; decision_offsets (S + 1,)
+    max_age_ns               at least 0; 2**63 - 1 for no limit
+    returns                  (m,) int64 positions in the rows
+
+    Missing values: -1 where no row is known yet or the best one is too old; `take` turns it into NaN.
+    Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
+    """
+    max_age_ns = positive("max_age_ns", max_age_ns, minimum=0, maximum=2**63 - 1)
+    rows = Rows(offsets, times={"known_time": known_time, "event_time": event_time})
+    decisions = Rows(decision_offsets, times={"decision_time": decision_time}, offsets_name="decision_offsets")
+    known_time, event_time = rows.columns
+    (decision_time,) = decisions.columns
+    check_same_segments(rows, decisions)
+    check_sorted("known_time", rows, known_time)
+    check_sorted("decision_time", decisions, decision_time)
+    best = rows.empty(rows.count, np.int64)
+    out = decisions.empty(decisions.count, np.int64)
+    if decisions.count == 0:
+        return out
+    shared = (known_time, event_time, best, rows.offsets, decision_time, decisions.offsets)
+    if rows.device:
+        _best_cuda[grid_of(rows.segments)](event_time, rows.offsets, best)
+        _gather_map_cuda[grid_of(decisions.count)](*shared, max_age_ns, out)
+    else:
+        _best_cpu(event_time, rows.offsets, best)
+        _gather_map_cpu(*shared, decisions.tiles(), TILE_ROWS, max_age_ns, out)
+    return out
+
+
+def take(values: Array, index: Array) -> Array:
+    """values[index], for the positions that `gather_map` and `decay.last_index` give.
+
+    values   (n,) float32, float64 or int64; index (m,) int64, each -1 or below n
+    returns  (m,) in the unit of `values`; integers as float64
+
+    Missing values: NaN where the index is -1, and where the value is.
+    Raises: ArgumentError (an index below -1 or not below n), DeviceError.
+    """
+    device = common_device(values=values, index=index)
+    values = column("values", values, VALUE_DTYPES)
+    index = column("index", index, (np.dtype(np.int64),))
+    out = empty(len(index), float_dtype(values), like=values)
+    if len(index) == 0:
+        return out
+    if device:
+        _take_cuda[grid_of(len(index))](values, index, out)
+        return out
+    lowest, highest = int(index.min()), int(index.max())
+    if lowest < -1 or highest >= len(values):
+        raise ArgumentError(
+            f"index spans {lowest} to {highest}", allowed=f"-1 to {len(values) - 1}, the rows of values"
+        )
+    _take_cpu(values, index, out)
+    return out

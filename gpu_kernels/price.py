@@ -1,0 +1,237 @@
+"""Returns, variances and the classic bar indicators, from closes, highs and lows. Prices are positive, in quote
+currency."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from gpu_kernels._cuda import cuda
+from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, positive
+from gpu_kernels.rolling import scaled_mean
+from gpu_kernels.segments import segment_of, tile_rows
+
+
+@njit
+def _log_ratio(price, base):
+    return math.log(np.float64(price) / np.float64(base)) if price > 0 and base > 0 else np.nan
+
+
+@njit
+def _lagged_return(close, row, segment_start, lag, squared):
+    change = _log_ratio(close[row], close[row - lag]) if row - lag >= segment_start else np.nan
+    return change * change if squared else change
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _log_return_cpu(close, offsets, tiles, tile, lag, squared, out):
+    for unit in prange(tiles[-1]):
+        segment, first, last = tile_rows(unit, tiles, offsets, tile)
+        for row in range(first, last):
+            out[row] = _lagged_return(close, row, offsets[segment], lag, squared)
+
+
+@cuda.jit
+def _log_return_cuda(close, offsets, lag, squared, out):
+    row = cuda.grid(1)
+    if row < out.shape[0]:
+        out[row] = _lagged_return(close, row, offsets[segment_of(offsets, row)], lag, squared)
+
+
+@njit
+def _squared_range(high, low):
+    span = _log_ratio(high, low)
+    return span * span
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _squared_range_cpu(high, low, out):
+    for row in prange(out.shape[0]):
+        out[row] = _squared_range(high[row], low[row])
+
+
+@cuda.jit
+def _squared_range_cuda(high, low, out):
+    row = cuda.grid(1)
+    if row < out.shape[0]:
+        out[row] = _squared_range(high[row], low[row])
+
+
+@njit
+def _wilder_step(average, seen, value, window):
+    """Wilder's average after its `seen`-th value: the plain sum before `window` values, their mean at the last of
+    them, then each new value with weight 1 / window."""
+    if seen > window:
+        return (average * (window - 1) + value) / window
+    return (average + value) / window if seen == window else average + value
+
+
+@njit
+def _strength(gain, loss):
+    # TA-Lib calls anything below 1e-14 zero, and the index of a price that does not move is 0
+    total = gain + loss
+    return 100.0 * gain / total if total >= 1e-14 else 0.0
+
+
+@njit
+def _rsi_segment(close, start, stop, window, out):
+    gain, loss, seen, previous = 0.0, 0.0, 0, np.nan
+    for row in range(start, stop):
+        price = np.float64(close[row])
+        change = price - previous
+        if not math.isnan(price):
+            previous = price
+        if not math.isnan(change):
+            seen += 1
+            gain = _wilder_step(gain, seen, max(change, 0.0), window)
+            loss = _wilder_step(loss, seen, max(-change, 0.0), window)
+        out[row] = _strength(gain, loss) if seen >= window and not math.isnan(price) else np.nan
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _rsi_cpu(close, offsets, window, out):
+    for segment in prange(offsets.shape[0] - 1):
+        _rsi_segment(close, offsets[segment], offsets[segment + 1], window, out)
+
+
+@cuda.jit
+def _rsi_cuda(close, offsets, window, out):
+    segment = cuda.grid(1)
+    if segment < offsets.shape[0] - 1:
+        _rsi_segment(close, offsets[segment], offsets[segment + 1], window, out)
+
+
+@njit
+def _atr_segment(high, low, close, start, stop, window, out):
+    average, seen, previous = 0.0, 0, np.nan
+    for row in range(start, stop):
+        top, bottom, price = np.float64(high[row]), np.float64(low[row]), np.float64(close[row])
+        present = not (math.isnan(top) or math.isnan(bottom) or math.isnan(price))
+        if present:
+            if not math.isnan(previous):
+                seen += 1
+                true_range = max(top - bottom, abs(top - previous), abs(bottom - previous))
+                average = _wilder_step(average, seen, true_range, window)
+            previous = price
+        out[row] = average if present and seen >= window else np.nan
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _atr_cpu(high, low, close, offsets, window, out):
+    for segment in prange(offsets.shape[0] - 1):
+        _atr_segment(high, low, close, offsets[segment], offsets[segment + 1], window, out)
+
+
+@cuda.jit
+def _atr_cuda(high, low, close, offsets, window, out):
+    segment = cuda.grid(1)
+    if segment < offsets.shape[0] - 1:
+        _atr_segment(high, low, close, offsets[segment], offsets[segment + 1], window, out)
+
+
+def _returns(close: Array, offsets: Array, lag: int, *, squared: bool) -> Array:
+    rows = Rows(offsets, values={"close": close})
+    (close,) = rows.columns
+    out = rows.empty(rows.count, np.float64 if squared else float_dtype(close))
+    if rows.count and rows.device:
+        _log_return_cuda[grid_of(rows.count)](close, rows.offsets, lag, squared, out)
+    elif rows.count:
+        _log_return_cpu(close, rows.offsets, rows.tiles(), TILE_ROWS, lag, squared, out)
+    return out
+
+
+def log_return(close: Array, offsets: Array, lag: int) -> Array:
+    """Log return over `lag` rows: ln(close / close of `lag` rows before), within the segment.
+
+    close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); lag in rows, at least 1
+    returns  (n,), pure number; divided and logged in float64
+
+    Missing values: NaN at the first `lag` rows of a segment and where either close is NaN or not above 0.
+    Raises: ArgumentError, DeviceError.
+    """
+    return _returns(close, offsets, positive("lag", lag), squared=False)
+
+
+def realised_variance(close: Array, offsets: Array, window: int) -> Array:
+    """Realised variance: the sum of the last `window` squared one-row log returns, none of which crosses a segment.
+
+    close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in returns, at least 1
+    returns  (n,), pure number per window (not annualised)
+
+    Missing values: NaN until a segment has `window` returns, and where one of them is missing (see `log_return`).
+    Raises: ArgumentError, DeviceError.
+    Source: Andersen and Bollerslev (1998), "Answering the skeptics".
+    """
+    window = positive("window", window)
+    close = column("close", close)
+    squares = _returns(close, offsets, 1, squared=True)
+    return scaled_mean(squares, offsets, window, scale=float(window), dtype=float_dtype(close))
+
+
+def parkinson(high: Array, low: Array, offsets: Array, window: int) -> Array:
+    """Parkinson's variance per bar: the mean of ln(high / low)² over the last `window` bars, divided by 4 ln 2.
+
+    high, low   (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1
+    returns     (n,), pure number per bar (a variance; its root is the volatility)
+
+    Missing values: NaN at the first window - 1 bars of a segment, and where a bar of the window has a price that is
+    NaN or not above 0.
+    Raises: ArgumentError, DeviceError.
+    Source: Parkinson (1980), "The extreme value method for estimating the variance of the rate of return".
+    """
+    window = positive("window", window)
+    rows = Rows(offsets, values={"high": high, "low": low})
+    high, low = rows.columns
+    squares = rows.empty(rows.count, np.float64)
+    if rows.count and rows.device:
+        _squared_range_cuda[grid_of(rows.count)](high, low, squares)
+    elif rows.count:
+        _squared_range_cpu(high, low, squares)
+    return scaled_mean(squares, offsets, window, scale=1.0 / (4.0 * math.log(2.0)), dtype=float_dtype(high, low))
+
+
+def rsi(close: Array, offsets: Array, window: int) -> Array:
+    """Wilder's relative strength index: 100 * gain / (gain + loss), each Wilder's average of the rises and falls of
+    close.
+
+    The first average is the mean of the first `window` changes; then average = (average (window - 1) + new) / window.
+    close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in changes, at least 1
+    returns  (n,), 0 to 100; 0 where gain + loss is below 1e-14, as in TA-Lib
+
+    Missing values: NaN at the first `window` rows of a segment. A NaN close gives NaN and is stepped over: the next
+    change is measured from the last close that was there.
+    Raises: ArgumentError, DeviceError.
+    Source: Wilder (1978), "New Concepts in Technical Trading Systems"; TA-Lib's RSI.
+    """
+    window = positive("window", window)
+    rows = Rows(offsets, values={"close": close})
+    (close,) = rows.columns
+    out = rows.empty(rows.count, float_dtype(close))
+    if rows.count and rows.device:
+        _rsi_cuda[grid_of(rows.segments)](close, rows.offsets, window, out)
+    elif rows.count:
+        _rsi_cpu(close, rows.offsets, window, out)
+    return out
+
+
+def atr(high: Array, low: Array, close: Array, offsets: Array, window: int) -> Array:
+    """Average true range: Wilder's average of max(high - low, |high - close before|, |low - close before|).
+
+    The first average is the mean of the first `window` true ranges; the segment's first bar has none.
+    high, low, close   (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1
+    returns            (n,) in the unit of the prices
+
+    Missing values: NaN at the first `window` bars of a segment. A bar with a NaN gives NaN and is stepped over: the
+    next true range is measured from the last close that was there.
+    Raises: ArgumentError, DeviceError.
+    Source: Wilder (1978), "New Concepts in Technical Trading Systems"; TA-Lib's ATR.
+    """
+    window = positive("window", window)
+    rows = Rows(offsets, values={"high": high, "low": low, "close": close})
+    high, low, close = rows.columns
+    out = rows.empty(rows.count, float_dtype(high, low, close))
+    if rows.count and rows.device:
+        _atr_cuda[grid_of(rows.segments)](high, low, close, rows.offsets, window, out)
+    elif rows.count:
+        _atr_cpu(high, low, close, rows.offsets, window, out)
+    return out

@@ -1,0 +1,86 @@
+"""Where a row or a tile of rows lies among the segments, and whether each segment's clock runs forward."""
+
+import numpy as np
+from numba import njit, prange
+
+from gpu_kernels._cuda import cuda
+from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, to_host, to_side
+from gpu_kernels.errors import ArgumentError
+
+
+@njit
+def upper_bound(sorted_values, start, stop, value):
+    """First position in [start, stop) whose value is greater than `value`; `stop` where there is none."""
+    while start < stop:
+        middle = (start + stop) // 2
+        if sorted_values[middle] <= value:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@njit
+def segment_of(offsets, row):
+    """The segment that holds `row`. Of equal offsets the last counts, so empty segments are stepped over."""
+    return upper_bound(offsets, 0, offsets.shape[0], row) - 1
+
+
+@njit
+def tile_rows(tile, tiles, offsets, length):
+    """(segment, first row, end row) of a tile of `length` rows, counted from its segment's first row."""
+    segment = segment_of(tiles, tile)
+    first = offsets[segment] + (tile - tiles[segment]) * length
+    return segment, first, min(first + length, offsets[segment + 1])
+
+
+@njit
+def _falls(time, offsets, row):
+    """Whether `row` is earlier than the row before it in its segment."""
+    return row > 0 and time[row] < time[row - 1] and offsets[segment_of(offsets, row)] != row
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _falls_cpu(time, offsets):
+    first = time.shape[0]
+    for row in prange(time.shape[0]):
+        # the offsets are looked up only where the clock steps back, which a segment's start may do
+        if row > 0 and time[row] < time[row - 1] and _falls(time, offsets, row):
+            first = min(first, row)
+    return first
+
+
+@cuda.jit
+def _falls_cuda(time, offsets, first):
+    row = cuda.grid(1)
+    if row < time.shape[0] and _falls(time, offsets, row):
+        cuda.atomic.min(first, 0, row)
+
+
+def check_sorted(name: str, rows: Rows, time: Array) -> None:
+    """Raise ArgumentError unless `time` never falls within a segment."""
+    if rows.count == 0:
+        return
+    if rows.device:
+        found = to_side(np.array([rows.count], np.int64), like=time)
+        _falls_cuda[grid_of(rows.count)](time, rows.offsets, found)
+        first = int(to_host(found)[0])
+    else:
+        first = int(_falls_cpu(time, rows.offsets))
+    if first < rows.count:
+        before, after = to_host(time[first - 1 : first + 1]).tolist()
+        raise ArgumentError(
+            f"{name} falls from {before} to {after} at row {first}",
+            allowed=f"{name} sorted within each segment",
+            hint="sort the rows by (segment, time) before the call",
+        )
+
+
+def check_same_segments(rows: Rows, decisions: Rows) -> None:
+    """Raise unless both tables have one number of segments and lie on one side."""
+    common_device(rows=rows.offsets, decisions=decisions.offsets)
+    if rows.segments != decisions.segments:
+        raise ArgumentError(
+            f"{rows.segments} segments of rows for {decisions.segments} segments of decisions",
+            allowed="one segment of rows, possibly empty, for each segment of decisions",
+        )
