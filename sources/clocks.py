@@ -9,6 +9,7 @@ from sources.schema import TIME
 
 UNPARSABLE = "unparsable_time"
 CLOCK_CHANGE = "clock_change"
+_MINUTE = 60 * 10**9
 _EPOCH = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
 _ISO = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<part>\d{1,9}))?)?"
@@ -27,30 +28,20 @@ def read_clock(column: pl.Series, *, timezone: str, time_format: str | None = No
     change to or from daylight saving time makes ambiguous or skips. A guess would be an hour off.
     Raises DataError for a column type that holds no clock.
     """
-    dtype = column.dtype
-    if dtype == pl.Date:
-        return _localised(column.cast(pl.Datetime("ns")), pl.Series([True] * len(column), dtype=pl.Boolean), timezone)
-    if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone is not None:
-            return _clock(column.dt.convert_time_zone("UTC").cast(TIME))
-        return _localised(column.cast(pl.Datetime("ns")), None, timezone)
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        return _clock(column.dt.convert_time_zone("UTC").cast(TIME))
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        return _localised(column.cast(pl.Datetime("ns")), column.dtype == pl.Date, timezone)
     if time_format in _EPOCH:
-        numbers = column.cast(pl.Int64, strict=False)
-        return _clock((numbers * _EPOCH[time_format]).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC"))
-    if dtype != pl.String:
+        ticks = column.cast(pl.Int64, strict=False) * _EPOCH[time_format]
+        return _clock(ticks.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC"))
+    if column.dtype != pl.String:
         raise DataError(
-            f"column {column.name!r} holds {dtype}, not clocks",
+            f"column {column.name!r} holds {column.dtype}, not clocks",
             allowed="text, dates, timestamps, or numbers with time_format: epoch_s | epoch_ms | epoch_us | epoch_ns",
         )
     text = column.str.strip_chars()
-    if time_format is None:
-        return _iso(text, timezone)
-    if "%z" in time_format:
-        return _clock(text.str.to_datetime(time_format, time_unit="ns", strict=False).cast(TIME))
-    if re.search(r"%[HIMSTRXcs]", time_format):
-        return _localised(text.str.to_datetime(time_format, time_unit="ns", strict=False), None, timezone)
-    days = text.str.to_date(time_format, strict=False).cast(pl.Datetime("ns"))
-    return _localised(days, pl.Series([True] * len(days), dtype=pl.Boolean), timezone)
+    return _iso(text, timezone) if time_format is None else _formatted(text, time_format, timezone)
 
 
 def known_after(clock: pl.DataFrame, delay: int, timezone: str) -> pl.Series:
@@ -59,7 +50,8 @@ def known_after(clock: pl.DataFrame, delay: int, timezone: str) -> pl.Series:
     A clock that names only a day counts as that day's end: within the day nobody can tell when it was known.
     """
     return clock.select(
-        pl.when("whole_day").then(next_midnight(pl.col("time"), timezone)).otherwise("time") + pl.duration(nanoseconds=delay)
+        pl.when("whole_day").then(next_midnight(pl.col("time"), timezone)).otherwise("time")
+        + pl.duration(nanoseconds=delay)
     ).to_series()
 
 
@@ -77,34 +69,46 @@ def to_utc(local: pl.Expr, timezone: str) -> pl.Expr:
     return pl.coalesce(exact, after).dt.convert_time_zone("UTC").cast(TIME)
 
 
-def _clock(time: pl.Series, whole_day: pl.Series | None = None, problem: pl.Series | None = None) -> pl.DataFrame:
+def _clock(time: pl.Series, whole_day: pl.Series | bool = False, problem: pl.Series | None = None) -> pl.DataFrame:
     frame = pl.DataFrame({"time": time.cast(TIME)}).with_columns(
-        whole_day=pl.lit(False) if whole_day is None else whole_day,
+        whole_day=pl.lit(whole_day) if isinstance(whole_day, bool) else whole_day,
         problem=pl.when(pl.col("time").is_null()).then(pl.lit(UNPARSABLE)),
     )
     return frame if problem is None else frame.with_columns(problem=pl.coalesce(problem, "problem"))
 
 
-def _localised(local: pl.Series, whole_day: pl.Series | None, timezone: str) -> pl.DataFrame:
+def _localised(local: pl.Series, whole_day: pl.Series | bool, timezone: str) -> pl.DataFrame:
     utc = local.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
     changed = pl.select(pl.when(local.is_not_null() & utc.is_null()).then(pl.lit(CLOCK_CHANGE))).to_series()
     return _clock(utc, whole_day, changed)
 
 
+def _formatted(text: pl.Series, time_format: str, timezone: str) -> pl.DataFrame:
+    if "%z" in time_format:
+        return _clock(text.str.to_datetime(time_format, time_unit="ns", strict=False).cast(TIME))
+    if re.search(r"%[HIMSTRXcs]", time_format):
+        return _localised(text.str.to_datetime(time_format, time_unit="ns", strict=False), False, timezone)
+    return _localised(text.str.to_date(time_format, strict=False).cast(pl.Datetime("ns")), True, timezone)
+
+
 def _iso(text: pl.Series, timezone: str) -> pl.DataFrame:
     parts = text.str.extract_groups(_ISO).struct.unnest()
-    local = (parts["day"] + pl.Series(["T"]) + parts["clock"].fill_null("00:00")).str.replace(r"T(\d\d:\d\d)$", "T$1:00")
+    local = (parts["day"] + pl.Series(["T"]) + parts["clock"].fill_null("00:00")).str.replace(
+        r"T(\d\d:\d\d)$", "T$1:00"
+    )
     # strptime keeps microseconds only
     part = parts["part"].fill_null("0").str.pad_end(9, "0").cast(pl.Int64, strict=False)
     naive = local.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ns", strict=False)
-    naive = pl.select(naive + pl.duration(nanoseconds=part)).to_series()
+    naive = naive + part.cast(pl.Duration("ns"))
     zone = parts["zone"]
     digits = zone.str.replace_all("[^0-9]", "").str.pad_end(4, "0")
-    minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(pl.Int64, strict=False)
+    minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(
+        pl.Int64, strict=False
+    )
     offset = pl.select(
         pl.when(zone.is_in(["Z", "UTC"])).then(0).when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
     ).to_series()
-    shifted = pl.select(naive - pl.duration(minutes=offset)).to_series().dt.replace_time_zone("UTC").cast(TIME)
+    shifted = (naive - (offset * _MINUTE).cast(pl.Duration("ns"))).dt.replace_time_zone("UTC").cast(TIME)
     assumed = _localised(naive, parts["clock"].is_null() & parts["day"].is_not_null(), timezone)
     return assumed.select(
         time=pl.when(zone.is_not_null()).then(shifted).otherwise("time"),

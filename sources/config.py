@@ -4,9 +4,7 @@ Every source names the time zone of its clocks and says how `known_time` comes a
 or, where only the file can tell, when its header is read. `${NAME}` in a path is expanded by `sources.files`.
 """
 
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -19,7 +17,7 @@ TableName = Literal["bar", "trade", "quote", "book_update", "news", "event", "me
 STREAMS = ("bar", "trade", "quote", "book_update")
 
 
-class Source(BaseModel):
+class BaseSource(BaseModel):
     """What every kind of source shares.
 
     files             a glob, a list of globs, or a mapping entity -> glob(s) where the file does not name its entity
@@ -72,15 +70,8 @@ class Source(BaseModel):
     @property
     def patterns(self) -> dict[str | None, list[str]]:
         """Globs by the entity they are about, None where the rows tell it."""
-        files: Mapping[str | None, Patterns] = (
-            {**self.files} if isinstance(self.files, dict) else {self.entity: self.files}
-        )
-        return {entity: [value] if isinstance(value, str) else value for entity, value in files.items()}
-
-    @property
-    @abstractmethod
-    def canonical_table(self) -> str:
-        """Name of the canonical table that the source fills."""
+        mapped = self.files.items() if isinstance(self.files, dict) else [(self.entity, self.files)]
+        return {entity: [globs] if isinstance(globs, str) else globs for entity, globs in mapped}
 
     @property
     def ticks(self) -> bool:
@@ -88,7 +79,7 @@ class Source(BaseModel):
         return False
 
 
-class StreamSource(Source):
+class StreamSource(BaseSource):
     """A source of bars, trades, quotes or book updates.
 
     delay           from the end of the event to its receipt; required unless the file has a known_time
@@ -112,7 +103,7 @@ class ThinkorswimCsv(StreamSource):
     delay: Duration
 
     @property
-    def canonical_table(self) -> str:
+    def table(self) -> str:
         return "bar"
 
 
@@ -121,7 +112,7 @@ class LeanZip(StreamSource):
 
     Clocks are milliseconds of the day in `timezone`; a bar's stamp is its START. The entity is the folder's name in
     capitals unless `files` maps it; a future's is `<entity>-<yyyymm>` of each contract in the zip. Equity prices are
-    stored times 10,000. Tick quotes are the consolidated best bid and offer as pairs of rows, bid then ask, of one stamp.
+    stored times 10,000. Tick quotes are the consolidated best bid and offer, as pairs of rows of one stamp.
     """
 
     kind: Literal["lean_zip"]
@@ -131,7 +122,7 @@ class LeanZip(StreamSource):
     delay: Duration
 
     @property
-    def canonical_table(self) -> str:
+    def table(self) -> str:
         """Ticks are trades or quotes, intervals are bars or the quotes at their ends."""
         return "quote" if self.data == "quote" else "trade" if self.resolution == "tick" else "bar"
 
@@ -156,10 +147,6 @@ class TableFile(StreamSource):
     bar: Duration | None = None
 
     @property
-    def canonical_table(self) -> str:
-        return self.table
-
-    @property
     def ticks(self) -> bool:
         return self.table in {"trade", "quote"}
 
@@ -170,7 +157,7 @@ class TableFile(StreamSource):
         return self
 
 
-class NewsFile(Source):
+class NewsFile(BaseSource):
     """News or posts as CSV, JSON Lines or Parquet, one row an item.
 
     `entity` of an item is a list (JSON) or a string of tickers between `entity_delimiter`s; it gives one row for each.
@@ -189,11 +176,11 @@ class NewsFile(Source):
         return self
 
     @property
-    def canonical_table(self) -> str:
+    def table(self) -> str:
         return "news"
 
 
-class CalendarFile(Source):
+class CalendarFile(BaseSource):
     """A calendar of scheduled events: `kinds` maps our event type to the calendar's own names of it.
 
     known_time is a column, or `announced` before the event.
@@ -214,7 +201,7 @@ class CalendarFile(Source):
         return self
 
     @property
-    def canonical_table(self) -> str:
+    def table(self) -> str:
         return "event"
 
 
@@ -230,7 +217,7 @@ class LagRule(BaseModel):
     business: bool = False
 
 
-class SeriesFile(Source):
+class SeriesFile(BaseSource):
     """Daily series, one column each: `metrics` maps our name to the file's column.
 
     known_time is a column (of vintages), or told by the lag rule `known`. An empty cell is a day without a value.
@@ -248,17 +235,18 @@ class SeriesFile(Source):
         return self
 
     @property
-    def canonical_table(self) -> str:
+    def table(self) -> str:
         return "metric"
 
 
-SourceConfig = Annotated[
+# one entry of `sources:`; `.table` is the canonical table that it fills
+Source = Annotated[
     ThinkorswimCsv | LeanZip | TableFile | NewsFile | CalendarFile | SeriesFile, Field(discriminator="kind")
 ]
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(SourceConfig)
+_ADAPTER: TypeAdapter[Source] = TypeAdapter(Source)
 
 
-def parse_source(name: str, entry: object) -> Any:
+def parse_source(name: str, entry: object) -> Source:
     """The model of one entry of `sources:`.
 
     Raises ConfigError naming the entry, the option, the value got and what is allowed.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from gpu_kernels.errors import ConfigError, DataError
-from sources.config import Source
+from sources.config import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _BLOCK = 32 * 2**20
@@ -42,7 +42,7 @@ def expand(pattern: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, pattern)
 
 
-def input_files(source: Source, variables: Mapping[str, str]) -> list[InputFile]:
+def input_files(source: BaseSource, variables: Mapping[str, str]) -> list[InputFile]:
     """The files of a source, sorted by path within each pattern. Raises DataError where a pattern matches none."""
     found: dict[Path, InputFile] = {}
     for entity, patterns in source.patterns.items():

@@ -30,7 +30,7 @@ class ColumnSpec:
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """One canonical table. `key` identifies a fact, whose vintages share it; `partition` is the lake's folder layout:
-    `session` is the trading day, `date` the UTC day of known_time."""
+    `session` is the trading day, `month` the UTC month of known_time."""
 
     name: str
     meaning: str
@@ -132,7 +132,7 @@ TABLES: dict[str, TableSpec] = {
                 ColumnSpec("text", pl.String(), "", "headline, post or body as received"),
             ),
             key=("entity", "item"),
-            partition=("entity", "date"),
+            partition=("entity", "month"),
         ),
         TableSpec(
             "event",
@@ -148,12 +148,14 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "metric",
-            "One value of a named series: macro, satellite-derived, card spend. Vintages share (entity, metric, event_time).",
+            "A value of a named series: macro, satellite-derived, card spend. Vintages share entity, metric, event_time.",
             (
                 _ENTITY,
                 ColumnSpec("metric", pl.String(), "", "name of the series, e.g. vix_close, lot_fill"),
                 *_CLOCKS,
-                ColumnSpec("value", pl.Float64(), "the series' own", "the value; null withdraws the fact", nullable=True),
+                ColumnSpec(
+                    "value", pl.Float64(), "the series' own", "the value; null withdraws the fact", nullable=True
+                ),
             ),
             key=("entity", "metric", "event_time"),
             partition=("entity",),

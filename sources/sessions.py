@@ -12,8 +12,8 @@ from sources.schema import TIME
 
 @lru_cache(maxsize=32)
 def _schedule(calendar: str, first_year: int, last_year: int) -> pl.DataFrame:
-    import exchange_calendars  # noqa: PLC0415  (loads pandas: only when a calendar is asked for)
-    from exchange_calendars.errors import CalendarError  # noqa: PLC0415
+    import exchange_calendars
+    from exchange_calendars.errors import CalendarError
 
     try:
         found = exchange_calendars.get_calendar(calendar, start=f"{first_year}-01-01", end=f"{last_year}-12-31")

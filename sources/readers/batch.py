@@ -46,12 +46,16 @@ def number(column: pl.Series) -> pl.DataFrame:
         try:
             return pl.DataFrame({"value": column.cast(pl.Float64)}).with_columns(problem=pl.lit(None, dtype=pl.String))
         except pl.exceptions.PolarsError as error:
-            raise DataError(f"column {column.name!r} holds {column.dtype}", allowed="numbers, or text of them") from error
+            raise DataError(
+                f"column {column.name!r} holds {column.dtype}", allowed="numbers, or text of them"
+            ) from error
     text = column.str.strip_chars()
     value = text.cast(pl.Float64, strict=False)
     return pl.DataFrame({"value": value, "text": text}).select(
         "value",
-        problem=pl.when(pl.col("value").is_null() & (pl.col("text").fill_null("") != "")).then(pl.lit(UNPARSABLE_NUMBER)),
+        problem=pl.when(pl.col("value").is_null() & (pl.col("text").fill_null("") != "")).then(
+            pl.lit(UNPARSABLE_NUMBER)
+        ),
     )
 
 

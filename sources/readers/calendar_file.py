@@ -33,9 +33,9 @@ def read(source: CalendarFile, file: InputFile, index: int, calendar: str) -> It
             known["time"].alias("known_time"),
             name.replace_strict(kinds, default=None, return_dtype=pl.String).alias("kind"),
             name.alias("name"),
-            first_problem(
-                frame["_problem"], event["problem"], known["problem"], missing_entity(entity)
-            ).alias("_problem"),
+            first_problem(frame["_problem"], event["problem"], known["problem"], missing_entity(entity)).alias(
+                "_problem"
+            ),
         )
         wanted = rows.filter(pl.col("kind").is_not_null() | pl.col("_problem").is_not_null())
         fact = ("entity", "kind", "event_time", "known_time")

@@ -19,15 +19,21 @@ ONE_SIDED = "one_sided_quote"
 _NAME = re.compile(r"^(\d{8})_(trade|quote)$")
 _CONTRACT = re.compile(r"_(\d{6})(?:_\d{8})?\.csv$")
 _EQUITY_SCALE = 1e-4
-_QUOTE_BAR = (
-    ["time", "bid_open", "bid_high", "bid_low", "bid_price", "bid_size"]
-    + ["ask_open", "ask_high", "ask_low", "ask_price", "ask_size"]
-)  # fmt: skip
+_OHLCS = ("open", "high", "low", "price", "size")
 _LAYOUTS = {
     ("tick", "trade"): ["time", "price", "size", "exchange", "condition", "suspicious"],
-    ("tick", "quote"): ["time", "bid_price", "bid_size", "ask_price", "ask_size", "exchange", "condition", "suspicious"],
+    ("tick", "quote"): [
+        "time",
+        "bid_price",
+        "bid_size",
+        "ask_price",
+        "ask_size",
+        "exchange",
+        "condition",
+        "suspicious",
+    ],
     ("bar", "trade"): ["time", "open", "high", "low", "close", "volume"],
-    ("bar", "quote"): _QUOTE_BAR,
+    ("bar", "quote"): ["time", *(f"{side}_{name}" for side in ("bid", "ask") for name in _OHLCS)],
 }
 _VALUES = {
     "bar": ("open", "high", "low", "close", "volume"),
@@ -40,7 +46,9 @@ def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterato
     """Rows of one day's zip, contract by contract. Raises DataError where name or layout are not LEAN's."""
     name = _NAME.match(file.path.stem)
     if name is None or name[2] != source.data:
-        raise DataError(f"{file.path} is not a day of {source.data}s", allowed=f"names such as 20131007_{source.data}.zip")
+        raise DataError(
+            f"{file.path} is not a day of {source.data}s", allowed=f"names such as 20131007_{source.data}.zip"
+        )
     try:
         day = datetime.strptime(name[1], "%Y%m%d")
     except ValueError as error:
@@ -49,7 +57,9 @@ def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterato
     for member in members(file.path):
         contract = _CONTRACT.search(member) if source.security == "future" else None
         if source.security == "future" and contract is None:
-            raise DataError(f"{file.path} holds {member!r}, which names no contract", allowed="names ending in _yyyymm.csv")
+            raise DataError(
+                f"{file.path} holds {member!r}, which names no contract", allowed="names ending in _yyyymm.csv"
+            )
         yield _member(source, file, index, member, day, f"{entity}-{contract[1]}" if contract else entity)
 
 
@@ -69,10 +79,10 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
         frame, ignored = _pairs(frame) if source.ticks else _two_sided(frame)
     milliseconds = required(frame["time"])
     local = pl.Series([day], dtype=pl.Datetime("ns")).new_from_index(0, frame.height)
-    stamp = pl.select(local + pl.duration(milliseconds=milliseconds["value"].cast(pl.Int64))).to_series()
+    stamp = local + milliseconds["value"].cast(pl.Int64).cast(pl.Duration("ms"))
     start = read_clock(stamp, timezone=source.timezone)
     end = start.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
-    numbers = {value: required(frame[value]) for value in _VALUES[source.canonical_table]}
+    numbers = {value: required(frame[value]) for value in _VALUES[source.table]}
     scale = _EQUITY_SCALE if source.security == "equity" else 1.0
     rows = frame.select("_line").with_columns(
         pl.lit(entity).alias("entity"),
@@ -82,7 +92,7 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
             (column["value"] if value.endswith(("size", "volume")) else _scaled(column["value"], scale)).alias(value)
             for value, column in numbers.items()
         ),
-        *([pl.lit(0).alias("side")] if source.canonical_table == "trade" else []),
+        *([pl.lit(0).alias("side")] if source.table == "trade" else []),
         first_problem(
             frame["_problem"],
             milliseconds["problem"],
@@ -91,7 +101,7 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
             _flagged(frame),
         ).alias("_problem"),
     )
-    return RawBatch(canonical(rows, source.canonical_table, index, member), ignored)
+    return RawBatch(canonical(rows, source.table, index, member), ignored)
 
 
 def _scaled(price: pl.Series, scale: float) -> pl.Series:
@@ -125,7 +135,9 @@ def _pairs(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     paired = marked.with_columns(
         bid_price=pl.when("_second").then("_bid_price").otherwise("bid_price"),
         bid_size=pl.when("_second").then("_bid_size").otherwise("bid_size"),
-        suspicious=pl.when(pl.col("_second") & (pl.col("_suspicious") != "0")).then("_suspicious").otherwise("suspicious"),
+        suspicious=pl.when(pl.col("_second") & (pl.col("_suspicious") != "0"))
+        .then("_suspicious")
+        .otherwise("suspicious"),
         _problem=pl.when(unpaired).then(pl.lit(UNPAIRED)).otherwise("_problem"),
     ).filter(~pl.col("_first"))
     first_halves = frame.height - paired.height

@@ -53,9 +53,13 @@ def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: st
         lists = text.str.replace_all(source.entity_delimiter, _SEPARATOR).str.split(_SEPARATOR)
     cleaned = lists.list.eval(pl.element().str.strip_chars(" $").filter(pl.element().str.strip_chars(" $") != ""))
     unique = cleaned.list.unique(maintain_order=True)
-    return pl.DataFrame({"entity": unique}).select(
-        pl.when(pl.col("entity").list.len() > 0).then("entity").otherwise(pl.lit([None], dtype=pl.List(pl.String)))
-    )["entity"].alias("entity")
+    return (
+        pl.DataFrame({"entity": unique})
+        .select(
+            pl.when(pl.col("entity").list.len() > 0).then("entity").otherwise(pl.lit([None], dtype=pl.List(pl.String)))
+        )["entity"]
+        .alias("entity")
+    )
 
 
 def _identifiers(time: pl.Series, text: pl.Series) -> pl.Series:

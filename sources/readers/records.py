@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from gpu_kernels.errors import DataError
-from sources.config import Source
+from sources.config import BaseSource
 from sources.files import blocks, reading
 
 WRONG_FIELD_COUNT = "wrong_field_count"
@@ -23,7 +23,7 @@ _BOM = "\ufeff"
 
 
 def file_format(path: Path) -> str:
-    """"parquet", "jsonl" or "csv": Parquet by its first bytes, the others by name (`.gz` aside)."""
+    """ "parquet", "jsonl" or "csv": Parquet by its first bytes, the others by name (`.gz` aside)."""
     with reading(path), open(path, "rb") as stream:
         if stream.read(4) == _PARQUET:
             return "parquet"
@@ -31,7 +31,7 @@ def file_format(path: Path) -> str:
     return "jsonl" if names & {".jsonl", ".ndjson", ".json"} else "csv"
 
 
-def records(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+def records(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     """The rows of a CSV, JSON Lines or Parquet file (gz and zip are opened), in blocks.
 
     Raises DataError for an empty, damaged or wrongly encoded file.
@@ -50,7 +50,7 @@ def _empty(path: Path) -> DataError:
 
 
 def find_columns(
-    frame: pl.DataFrame, path: Path, source: Source, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+    frame: pl.DataFrame, path: Path, source: BaseSource, needed: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> dict[str, str]:
     """Canonical column -> column of the file, by `source.columns` and else by equal names.
 
@@ -77,7 +77,9 @@ def _parquet(path: Path) -> pl.DataFrame:
         raise DataError(
             f"{path} is a damaged Parquet file: {str(error).splitlines()[0]}", hint="write or fetch it again"
         ) from error
-    return frame.with_columns(_line=pl.int_range(1, frame.height + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String))
+    return frame.with_columns(
+        _line=pl.int_range(1, frame.height + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String)
+    )
 
 
 def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:
@@ -91,7 +93,7 @@ def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:
         ) from error
 
 
-def _texts(path: Path, source: Source, member: str | None = None) -> Iterator[tuple[int, str]]:
+def _texts(path: Path, source: BaseSource, member: str | None = None) -> Iterator[tuple[int, str]]:
     """Number of the first line, and text, of each block."""
     line = 1
     for block in blocks(path, member, quoted=source.quoted):
@@ -100,7 +102,7 @@ def _texts(path: Path, source: Source, member: str | None = None) -> Iterator[tu
         line += block.count(b"\n")
 
 
-def _csv(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+def _csv(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     header: list[str] = []
     for first, text in _texts(path, source):
         body, line = text, first
@@ -112,7 +114,7 @@ def _csv(path: Path, source: Source) -> Iterator[pl.DataFrame]:
         raise _empty(path)
 
 
-def _header(head: str, path: Path, source: Source) -> list[str]:
+def _header(head: str, path: Path, source: BaseSource) -> list[str]:
     names = [name.strip() for name in next(csv.reader([head.rstrip("\r")], delimiter=source.delimiter), [])]
     if "\0" in head or len(set(names)) != len(names) or not all(names):
         shown = head[:80].encode("unicode_escape").decode()
@@ -161,7 +163,7 @@ def _split_quoted(text: str, names: list[str], path: Path, line: int, delimiter:
     )
 
 
-def _jsonl(path: Path, source: Source) -> Iterator[pl.DataFrame]:
+def _jsonl(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     for first, text in _texts(path, source.model_copy(update={"quoted": False})):
         rows: list[dict[str, object]] = []
         numbers: list[int] = []
@@ -199,5 +201,3 @@ def _texts_of(value: object) -> list[str] | None:
 
 def _text_of(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
-
-

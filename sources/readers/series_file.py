@@ -19,9 +19,7 @@ def read(source: SeriesFile, file: InputFile, index: int, calendar: str) -> Iter
     """Values of one file, one row for each (day, metric); days without a value are counted as `no_value`."""
     for frame in records(file.path, source):
         spelled = source.model_copy(update={"columns": {**source.columns, **source.metrics}})
-        columns = find_columns(
-            frame, file.path, spelled, ("event_time", *source.metrics), ("entity", "known_time")
-        )
+        columns = find_columns(frame, file.path, spelled, ("event_time", *source.metrics), ("entity", "known_time"))
         event = read_clock(frame[columns["event_time"]], timezone=source.timezone, time_format=source.time_format)
         if source.known is None:
             known = read_known(frame[columns["known_time"]], timezone=source.timezone, time_format=source.time_format)

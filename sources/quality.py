@@ -1,0 +1,254 @@
+"""The row checks: which rows may be used, which are set aside and why, which are not asked for.
+
+Checks run in stages, each on the rows that passed the earlier ones, and a row gets the first reason that holds:
+
+1. row by row     what the reader could not parse; not_finite, non_positive_price, negative_size, high_below_low,
+                  price_outside_bar, crossed_quote, known_before_event
+2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
+3. sessions       outside_session (counted only, where the source says extended_hours)
+4. bar spacing    wrong_bar_interval: a file whose bars are of a longer or shorter interval than the source says
+5. duplicates     duplicate_of_overlap (an equal row of another file: counted only), exact_duplicate,
+                  conflicting_duplicate and conflicting_overlap (same key and known_time, other values)
+6. order          time_goes_back within a file
+7. price jump     price_jump, from the last good price of the session
+
+Where overlapping files conflict, the row of the file exported first stays: it is what was known first, and when the
+other became known nobody can tell. Exports are ordered by their first event_time and not by their names, which lie; the
+first row also stays the same however early the data are cut. Every stage looks only at rows no later than the row it
+judges (stages 4 and the time-zone doubt judge whole files), so that a check brings no look-ahead into the data.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from gpu_kernels.errors import DataError
+from sources.config import STREAMS, Source
+from sources.duplicates import in_export_order, mark_duplicates
+from sources.schema import TABLES
+from sources.sessions import assign_session, sessions_around
+
+OUTSIDE_WINDOW = "outside_window"
+OTHER_ENTITY = "other_entity"
+OUTSIDE_SESSION = "outside_session"
+_PRICES = ("open", "high", "low", "close", "price", "bid_price", "ask_price")
+_SIZES = ("volume", "size", "bid_size", "ask_size")
+# a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
+_JUMP_CONFIRMED = 3
+_SPACING_ROWS = 10
+_ZONES = ("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin")
+_ZONES_EAST = ("Asia/Tokyo", "Asia/Hong_Kong", "Asia/Kolkata", "Australia/Sydney")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What part of the world a run asks for. None: everything the files hold."""
+
+    calendar: str
+    entities: tuple[str, ...] | None = None
+    start: date | None = None
+    end: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Rows that may be used (canonical columns, file, line), rows set aside (with `reason`), and counts of the rest."""
+
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    ignored: Mapping[str, int]
+
+
+def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
+    """Judge the rows of a source (RawBatch.rows of all its files, in the order of files and lines).
+
+    Raises DataError where the time zone looks wrong: many bars lie outside the sessions, and another zone fits.
+    """
+    table = source.table
+    stream = table in STREAMS
+    rows = rows.with_columns(reason=_row_problems(rows.columns, table), ignore=pl.lit(None, dtype=pl.String))
+    if window.entities is not None and (stream or table == "news"):
+        rows = _mark(rows, "ignore", OTHER_ENTITY, ~pl.col("entity").is_in(window.entities))
+    if stream:
+        rows = _in_sessions(rows, source, window)
+    if getattr(source, "bar", None):
+        rows = _spacing(rows, source.bar)  # type: ignore[union-attr, arg-type]
+    rows = mark_duplicates(
+        in_export_order(rows, _good()), TABLES[table], ticks=source.ticks, vintages=_vintages(source)
+    )
+    if stream:
+        rows = _order(rows)
+    if stream and table != "book_update" and source.max_jump is not None:  # type: ignore[union-attr]
+        rows = _jumps(rows, source.max_jump, table)  # type: ignore[union-attr]
+    ignored = rows.filter(pl.col("ignore").is_not_null())["ignore"].value_counts()
+    return Checked(
+        rows.filter(_good()).drop("reason", "ignore", "problem"),
+        rows.filter(pl.col("reason").is_not_null() & pl.col("ignore").is_null()).drop("ignore", "problem"),
+        dict(sorted(ignored.iter_rows())),
+    )
+
+
+def _vintages(source: Source) -> bool:
+    """Whether the rows carry vintages, of which the later of two tied rows is the later one."""
+    told = "known_time" in source.columns or getattr(source, "delay", "rule") is None
+    return source.table == "metric" and told
+
+
+def _row_problems(columns: list[str], table: str) -> pl.Expr:
+    prices = [pl.col(name) for name in _PRICES if name in columns]
+    sizes = [pl.col(name) for name in _SIZES if name in columns]
+    numbers = prices + sizes + ([pl.col("value")] if table == "metric" else [])
+    checks = []
+    if numbers:
+        checks.append(("not_finite", pl.any_horizontal(~number.is_finite() for number in numbers)))
+    if prices:
+        checks.append(("non_positive_price", pl.any_horizontal(price <= 0 for price in prices)))
+    if sizes:
+        checks.append(("negative_size", pl.any_horizontal(size < 0 for size in sizes)))
+    if table == "bar":
+        outside = pl.any_horizontal(
+            ~pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")
+        )
+        checks += [("high_below_low", pl.col("high") < pl.col("low")), ("price_outside_bar", outside)]
+    if table == "quote":
+        checks.append(("crossed_quote", pl.col("bid_price") > pl.col("ask_price")))
+    if table != "event":
+        checks.append(("known_before_event", pl.col("known_time") < pl.col("event_time")))
+    return pl.coalesce("problem", *(pl.when(where).then(pl.lit(reason)) for reason, where in checks))
+
+
+def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
+    """Adds `session`; marks rows outside the window and outside sessions; doubts the time zone."""
+    times = rows.filter(_good())["event_time"]
+    if times.is_empty():
+        return rows.with_columns(session=pl.lit(None, dtype=pl.Date))
+    first, last = times.min().date(), times.max().date()  # type: ignore[union-attr]
+    trading = sessions_around(window.calendar, min(first, window.start or first), max(last, window.end or last))
+    stamp = "end" if source.table == "bar" or getattr(source, "bar", None) else "tick"
+    rows = rows.with_columns(assign_session(rows["event_time"], trading, stamp))
+    outside = pl.lit(False)
+    if window.start is not None:
+        before = trading.filter(pl.col("session") < window.start)["close"]
+        outside = outside | (pl.col("session") < window.start) | (pl.col("event_time") <= before.max())
+    if window.end is not None:
+        after = trading.filter(pl.col("session") > window.end)["open"]
+        outside = outside | (pl.col("session") > window.end) | (pl.col("event_time") >= after.min())
+    rows = _mark(rows, "ignore", OUTSIDE_WINDOW, outside.fill_null(False))
+    extended = source.extended_hours  # type: ignore[union-attr]
+    if not extended:
+        _doubt_timezone(rows.filter(_good()), source, trading, stamp)
+    return _mark(rows, "ignore" if extended else "reason", OUTSIDE_SESSION, pl.col("session").is_null())
+
+
+def _doubt_timezone(rows: pl.DataFrame, source: Source, trading: pl.DataFrame, stamp: str) -> None:
+    """Many rows outside the sessions are a wrong time zone: the one mistake that no other check would see."""
+    if rows.height < 2 * _SPACING_ROWS:
+        return
+    outside = rows["session"].null_count() / rows.height
+    if outside <= 0.05:
+        return
+    wall = rows["event_time"].dt.convert_time_zone(source.timezone).dt.replace_time_zone(None)
+    shares = {}
+    for zone in (*_ZONES, *_ZONES_EAST):
+        moved = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
+        shares[zone] = assign_session(moved, trading, stamp).null_count() / rows.height
+    best = min(shares, key=lambda zone: shares[zone])
+    better = shares[best] < outside / 4
+    if outside > 0.3 or better:
+        raise DataError(
+            f"{outside:.0%} of the rows, read as {source.timezone}, lie outside the sessions: the timezone looks wrong",
+            hint=f"with timezone: {best} only {shares[best]:.1%} would"
+            if better
+            else "no common time zone fits better; if the files hold pre- and post-market rows: extended_hours: true",
+        )
+
+
+def _spacing(rows: pl.DataFrame, bar: int) -> pl.DataFrame:
+    """A file of ten-minute bars among files of one-minute bars would pass every other check."""
+    steps = (
+        rows.filter(_good())
+        .select("file", "entity", step=pl.col("event_time").diff().over("file", "entity", "session").cast(pl.Int64))
+        .filter(pl.col("step") > 0)
+        .group_by("file", "entity")
+        .agg(rows=pl.len(), steps=pl.col("step").unique(), median=pl.col("step").median())
+        .filter(pl.col("rows") >= _SPACING_ROWS)
+    )
+    # bars of a quiet market are far apart by chance, those of a longer interval by a common multiple
+    common = pl.Series([math.gcd(*found) for found in steps["steps"].to_list()], dtype=pl.Int64)
+    wrong = steps.filter(((common > bar) & (common % bar == 0)) | (steps["median"] < bar))
+    marked = rows.join(
+        wrong.select("file", "entity", _wrong=True), on=["file", "entity"], how="left", maintain_order="left"
+    )
+    return _mark(marked, "reason", "wrong_bar_interval", pl.col("_wrong").fill_null(False)).drop("_wrong")
+
+
+def _order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Time going back within a file; where the file has a known_time of its own, only if that goes back too: a late row
+    stands where it arrived in one kind of file and where it belongs in the other."""
+    good = rows.with_row_index("_row").filter(_good())
+    back = pl.all_horizontal(
+        pl.col(clock) < pl.col(clock).cum_max().shift(1).over("file", "entity")
+        for clock in ("event_time", "known_time")
+    )
+    return _set_aside(rows, good.filter(back)["_row"], "time_goes_back")
+
+
+def _jumps(rows: pl.DataFrame, limit: float, table: str) -> pl.DataFrame:
+    """Prices too far from the last good one of their session."""
+    low, high, last = {
+        "bar": (pl.col("low"), pl.col("high"), pl.col("close")),
+        "trade": (pl.col("price"),) * 3,
+        "quote": (pl.col("bid_price"), pl.col("ask_price"), (pl.col("bid_price") + pl.col("ask_price")) / 2),
+    }[table]
+    good = (
+        rows.with_row_index("_row")
+        .filter(_good())
+        .select("_row", "entity", "session", "known_time", "event_time", low=low, high=high, last=last)
+        .sort("entity", "known_time", "event_time", maintain_order=True)
+    )
+    before = pl.col("last").shift(1).over("entity", "session")
+    far = (pl.col("high") > before * (1 + limit)) | (pl.col("low") < before * (1 - limit))
+    # walking row by row is needed only where some step is large
+    suspects = good.filter(far.any().over("entity", "session"))
+    found: list[int] = []
+    for session in suspects.partition_by("entity", "session", maintain_order=True):
+        jumping = _jumping(session["low"].to_list(), session["high"].to_list(), session["last"].to_list(), limit)
+        found += session["_row"].filter(pl.Series(jumping, dtype=pl.Boolean)).to_list()
+    return _set_aside(rows, pl.Series(found, dtype=pl.UInt32), "price_jump")
+
+
+def _jumping(low: list[float], high: list[float], last: list[float], limit: float) -> list[bool]:
+    """Which rows of one session jump. The first cannot be judged; a new level that several rows agree on is real."""
+
+    def far(row: int, reference: float) -> bool:
+        return high[row] > reference * (1 + limit) or low[row] < reference * (1 - limit)
+
+    jumping = [False] * len(last)
+    good, level, agreeing = last[0], last[0], 0
+    for row in range(1, len(last)):
+        if far(row, good):
+            agreeing = agreeing + 1 if agreeing and not far(row, level) else 1
+            level = last[row]
+            jumping[row] = agreeing <= _JUMP_CONFIRMED
+        if not jumping[row]:
+            good, agreeing = last[row], 0
+    return jumping
+
+
+def _set_aside(rows: pl.DataFrame, numbers: pl.Series, reason: str) -> pl.DataFrame:
+    if numbers.is_empty():
+        return rows
+    chosen = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(numbers.cast(pl.UInt32).implode())
+    return rows.with_columns(reason=pl.when(chosen).then(pl.lit(reason)).otherwise("reason"))
+
+
+def _mark(rows: pl.DataFrame, column: str, reason: str, where: pl.Expr) -> pl.DataFrame:
+    """Rows that are good so far and for which `where` holds get the reason."""
+    return rows.with_columns(pl.when(_good() & where).then(pl.lit(reason)).otherwise(column).alias(column))
+
+
+def _good() -> pl.Expr:
+    return pl.col("reason").is_null() & pl.col("ignore").is_null()
