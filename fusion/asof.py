@@ -63,9 +63,7 @@ def as_of(rows: pl.DataFrame, grid: pl.DataFrame, by: list[str], max_age_ns: int
         offsets = np.array([0, rows.height], dtype=np.int64)
         decision_offsets = np.array([0, grid.height], dtype=np.int64)
     decision, event = nanoseconds(grid["decision_time"]), nanoseconds(rows["event_time"])
-    index = align.gather_map(
-        nanoseconds(rows["known_time"]), event, offsets, decision, decision_offsets, max_age_ns
-    )
+    index = align.gather_map(nanoseconds(rows["known_time"]), event, offsets, decision, decision_offsets, max_age_ns)
     age = np.full(len(index), np.nan)
     found = index >= 0
     age[found] = (decision[found] - event[index[found]]) / MINUTE

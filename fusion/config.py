@@ -118,7 +118,9 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"config {path} is not YAML: {error}", hint="check its indentation and quotes") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"config {path} holds {type(tree).__name__}", allowed="a mapping", hint="see configs/demo.yaml")
+        raise ConfigError(
+            f"config {path} holds {type(tree).__name__}", allowed="a mapping", hint="see configs/demo.yaml"
+        )
     for override in overrides or []:
         _override(tree, override)
     return parse(tree, str(path))

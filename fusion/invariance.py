@@ -18,8 +18,10 @@ from fusion.grid import decision_grid
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
 from gpu_kernels.errors import ConfigError
+from sources.schema import TIME
 
 Run = Callable[[Plan, Mapping[str, pl.DataFrame]], Study]
+PARTS = ("features", "regime", "selection", "signals")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class InvarianceReport:
     @property
     def ok(self) -> bool:
         """No difference, and something was compared in every part at some cut."""
-        return self.differences.is_empty() and self.compared.group_by("part").agg(pl.col("rows").max())["rows"].min() > 0  # type: ignore[operator]
+        return (
+            self.differences.is_empty() and self.compared.group_by("part").agg(pl.col("rows").max())["rows"].min() > 0
+        )  # type: ignore[operator]
 
 
 def verify(config: RunConfig, *, lake: Path, cuts: int = 3, progress: Progress = silent) -> InvarianceReport:
@@ -70,7 +74,9 @@ def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> lis
         unknown = rows.filter(pl.col("event_time") < pl.col("known_time"))
         happened = np.searchsorted(times, unknown["event_time"].dt.epoch("ns").to_numpy())
         known = np.searchsorted(times, unknown["known_time"].dt.epoch("ns").to_numpy())
-        pending = np.cumsum(np.bincount(happened, minlength=len(times) + 1) - np.bincount(known, minlength=len(times) + 1))
+        pending = np.cumsum(
+            np.bincount(happened, minlength=len(times) + 1) - np.bincount(known, minlength=len(times) + 1)
+        )
         if len(grid) and pending[:-1].max(initial=0) > 0:
             chosen.add(grid[int(np.argmax(pending[:-1]))])
     return sorted(chosen)
@@ -78,8 +84,9 @@ def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> lis
 
 def truncate(rows: pl.DataFrame, table: str, cut: datetime) -> pl.DataFrame:
     """The rows known at the cut, of things that had happened by then (scheduled events may lie ahead)."""
-    known = pl.col("known_time") <= cut
-    return rows.filter(known if table == "event" else known & (pl.col("event_time") <= cut))
+    moment = pl.lit(cut, dtype=TIME)
+    known = pl.col("known_time") <= moment
+    return rows.filter(known if table == "event" else known & (pl.col("event_time") <= moment))
 
 
 def check(
@@ -98,9 +105,9 @@ def check(
     for number, cut in enumerate(cuts):
         progress(f"cut {cut:%Y-%m-%d %H:%M}", (number + 1) / (len(cuts) + 1))
         left = {name: truncate(rows, plan.config.sources[name].table, cut) for name, rows in tables.items()}
-        part = run(plan.until(pl.col("open") <= cut), left)
-        for name, time in (("features", "decision_time"), ("regime", "time"), ("selection", "refit_time"), ("signals", "decision_time")):
-            before, after = (_until(_part(result, name), time, cut) for result in (full, part))
+        part = run(plan.until(pl.col("open") <= pl.lit(cut, dtype=TIME)), left)
+        for name in PARTS:
+            before, after = (_known_part(result, name, plan, cut) for result in (full, part))
             compared.append({"cut": cut, "part": name, "rows": before.height, "columns": before.width})
             differences += [{"cut": cut, "part": name} | difference for difference in compare(before, after)]
     return InvarianceReport(
@@ -108,19 +115,22 @@ def check(
     )
 
 
-_CUT = {"cut": pl.Datetime("ns", "UTC"), "part": pl.String()}
+_CUT = {"cut": TIME, "part": pl.String()}
 _DIFFERENCE_SCHEMA = _CUT | {"column": pl.String(), "rows": pl.Int64(), "first": pl.String()}
 _COMPARED_SCHEMA = _CUT | {"rows": pl.Int64(), "columns": pl.Int64()}
 
 
-def _part(result: Study, name: str) -> pl.DataFrame:
-    if name == "features":
-        return result.matrix.frame
-    return {"regime": result.regimes.probabilities, "selection": result.ledger, "signals": result.signals}[name]
-
-
-def _until(frame: pl.DataFrame, time: str, cut: datetime) -> pl.DataFrame:
-    return frame.filter(pl.col(time) <= cut)
+def _known_part(result: Study, name: str, plan: Plan, cut: datetime) -> pl.DataFrame:
+    """The rows of one part of a study that were there at the cut."""
+    moment = pl.lit(cut, dtype=TIME)
+    if name == "selection":
+        # a refit is made at the open of its session
+        opened = plan.sessions.filter(pl.col("open") <= moment)["session"]
+        return result.ledger.filter(pl.col("refit_session").is_in(opened.implode()))
+    if name == "regime":
+        return result.regimes.probabilities.filter(pl.col("time") <= moment)
+    frame = result.matrix.frame if name == "features" else result.signals
+    return frame.filter(pl.col("decision_time") <= moment)
 
 
 def compare(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, object]]:
@@ -129,7 +139,13 @@ def compare(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, object]
         wrong = sorted(set(before.columns) ^ set(after.columns))
         return [{"column": name, "rows": before.height, "first": "column is only in one run"} for name in wrong]
     if before.height != after.height:
-        return [{"column": "(rows)", "rows": abs(before.height - after.height), "first": f"{before.height} against {after.height}"}]
+        return [
+            {
+                "column": "(rows)",
+                "rows": abs(before.height - after.height),
+                "first": f"{before.height} against {after.height}",
+            }
+        ]
     found: list[dict[str, object]] = []
     for name in before.columns:
         differs = before[name].ne_missing(after[name])

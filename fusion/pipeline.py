@@ -16,14 +16,15 @@ import polars as pl
 import yaml
 
 from fusion import manifest as record
-from fusion import model, report
+from fusion import model, regime, report
 from fusion.config import RunConfig
 from fusion.plan import Plan, Progress, make_plan, silent
-from fusion.study import Study, regime_description, study
+from fusion.study import Study, study
 from sources import lake as tables_lake
 from sources.lake import IngestResult
 
 SENTIMENT_CACHE = "sentiment.sqlite"
+REGIME_MODELS = "regimes.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class _Clock:
 
     def __call__(self, stage: str, share: float | None) -> None:
         now = time.perf_counter()
-        name = stage.split(":")[0]
+        name = stage.split(":", maxsplit=1)[0]
         if name != self.stage:
             if self.stage:
                 self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
@@ -111,7 +112,9 @@ def run(
     clock("plan", None)
     plan = make_plan(config, lake)
     ingested = ingest(config, lake=lake, progress=clock, plan=plan)
-    identifier = record.key(config.digest(), {name: result.key for name, result in ingested.items()}, record.code_version())
+    identifier = record.key(
+        config.digest(), {name: result.key for name, result in ingested.items()}, record.code_version()
+    )
     folder = runs / config.name / identifier
     if (folder / "manifest.json").is_file() and not rerun:
         return RunResult(folder, record.read_json(folder / "manifest.json"), reused=True)
@@ -150,7 +153,9 @@ def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, Ingest
     frames = {
         "features": found.matrix.frame,
         "labels": found.labels,
-        "regime": found.observations.join(found.regimes.probabilities, on=["session", "time"], how="left"),
+        "regime": found.regimes.observations.join(
+            found.regimes.probabilities, on=["session", "time"], how="left", maintain_order="left"
+        ),
         "selection": found.ledger,
         "signals": found.signals,
         "evaluation": found.evaluation,
@@ -159,11 +164,12 @@ def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, Ingest
     }
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet", compression="zstd")
-    record.write_json(folder / "regime_states.json", regime_description(found))
+    record.write_json(folder / "regime_states.json", regime.describe(found.regimes, found.refits))
     record.write_json(folder / "families.json", found.matrix.families)
     text = yaml.safe_dump(plan.config.model_dump(mode="json", exclude_none=True), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    model.save(found.models, found.regimes.models, folder / "model")
+    model.save(found.models, folder / "model")
+    record.write_json(folder / "model" / REGIME_MODELS, [fitted.to_dict() for fitted in found.regimes.models])
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     return sorted(str(name) for name in names)
 
@@ -215,5 +221,7 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     if stale:
         said.append(f"{stale} of {found.signals.height} decisions have no score: no bar within max_age was known")
     if plan.config.simulate is not None:
-        said.append("this market is simulated: its numbers say that the machinery works, not that anything can be earned")
+        said.append(
+            "this market is simulated: its numbers say that the machinery works, not that anything can be earned"
+        )
     return said

@@ -56,7 +56,9 @@ def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan
         days = config.simulate.days()
         start, last = start or days[0], last or days[-1]
         entities = config.simulate.tickers() if entities == "simulated" else entities
-    assert start is not None and last is not None and not isinstance(entities, str)
+    assert start is not None  # the config's own check
+    assert last is not None
+    assert not isinstance(entities, str)
     first = min(start, config.regime.history_start or start)
     history = exchange_sessions(config.calendar, first, last)
     sessions = history.filter(pl.col("session") >= start)

@@ -6,19 +6,19 @@ A pure function of (plan, tables), so that the leak test can run it on truncated
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, target, walk_forward
 from fusion.features.metric import market_wide
 from fusion.grid import decision_grid
-from fusion.model import WalkForwardModel
+from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
+from fusion.walk_forward import Refit
 from gpu_kernels.errors import ConfigError, DataError
 from sources.durations import format_duration
+from sources.sessions import exchange_timezone
 from sources.stream import in_order
 
 
@@ -28,10 +28,10 @@ class Study:
 
     matrix: features.Matrix
     labels: pl.DataFrame
-    observations: pl.DataFrame
+    refits: list[Refit]
     regimes: RegimePath
     ledger: pl.DataFrame
-    models: list[WalkForwardModel]
+    models: list[RefitModel]
     signals: pl.DataFrame
     evaluation: pl.DataFrame
     session_ic: pl.DataFrame
@@ -58,23 +58,28 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     labels = target.forward_returns(grid, bars, plan.sessions, config.targets, config.sources[bars_name].max_age)
     progress("regimes", None)
     refits = walk_forward.schedule(plan.sessions, config.walk_forward)
-    observations = regime_observations(plan, tables)
-    regimes = regime.filter_regimes(observations, refits, config.regime)
+    regimes = regime.filter_regimes(regime_observations(plan, tables), refits, config.regime)
     progress("selection", None)
-    ledger = selection.select(
-        matrix.frame, matrix.candidates, labels, regimes.probabilities, refits, config.selection, config.targets
-    )
+    horizons, primary = config.targets.horizons, config.targets.primary
+    candidates = matrix.frame.select(*target.KEYS, *matrix.candidates)
+    ledger = selection.select(candidates, labels, regimes, refits, config.selection, primary)
     progress("models", None)
-    predictions, models = model.walk_forward_predict(
-        matrix.frame, labels, regimes.probabilities, ledger, refits, config.model, config.targets
-    )
+    predictions, models = model.walk_forward_predict(candidates, labels, regimes, ledger, refits, config.model, primary)
     signals = make_signals(plan, matrix, regimes.probabilities, predictions, models)
     progress("evaluation", None)
+    told = labels.join(signals.select(target.KEYS), on=target.KEYS, how="semi", maintain_order="left")
     table = evaluation.evaluate(
-        signals, labels, regimes.probabilities, config.evaluation, config.targets, volatility=_volatility(matrix)
+        signals,
+        told,
+        regimes.probabilities,
+        config.evaluation,
+        horizons=horizons,
+        primary=primary,
+        volatility=_volatility(matrix, signals),
+        timezone=exchange_timezone(config.calendar),
     )
-    by_session = evaluation.session_ic(signals, labels, config.targets)
-    return Study(matrix, labels, observations, regimes, ledger, models, signals, table, by_session)
+    by_session = evaluation.session_ic(signals, told, horizons=horizons, min_rows=config.evaluation.min_rows)
+    return Study(matrix, labels, refits, regimes, ledger, models, signals, table, by_session)
 
 
 def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -88,7 +93,8 @@ def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.Da
             rows = tables[name].filter((pl.col("metric") == wanted.metric) & (pl.col("entity") == wanted.entity))
             if rows.height:
                 values, _ = market_wide(rows, grid, source.max_age)
-                columns.append(pl.Series(wanted.metric, transformed(values, wanted.transform)))
+                value = wanted.apply(pl.col("value").fill_nan(None)).alias(wanted.column)
+                columns.append(pl.DataFrame({"value": values}).select(value).to_series())
                 break
         else:
             raise ConfigError(
@@ -98,21 +104,12 @@ def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     return grid.rename({"decision_time": "time"}).with_columns(columns)
 
 
-def transformed(values: np.ndarray, transform: str) -> np.ndarray:
-    """An input on the scale that the regime model sees: none, log (missing where not positive), or first difference."""
-    if transform == "log":
-        return np.log(values, out=np.full(len(values), np.nan), where=values > 0)
-    if transform == "difference":
-        return np.diff(values, prepend=np.nan)
-    return values
-
-
 def make_signals(
     plan: Plan,
     matrix: features.Matrix,
     probabilities: pl.DataFrame,
     predictions: pl.DataFrame,
-    models: list[WalkForwardModel],
+    models: list[RefitModel],
 ) -> pl.DataFrame:
     """One row per (entity, decision) of the out-of-sample sessions.
 
@@ -163,16 +160,14 @@ def rank_of(score: pl.Expr) -> pl.Expr:
     return pl.when(count > 1).then((score.rank("average") - 1) / (count - 1)).when(score.is_not_null()).then(0.5)
 
 
-def version_of(fitted: WalkForwardModel) -> str:
-    """First 12 hexadecimal digits of the sha256 of a model's text."""
-    return hashlib.sha256(fitted.to_text().encode()).hexdigest()[:12]
+def version_of(fitted: RefitModel) -> str:
+    """First 12 hexadecimal digits of a sha256 over all that a refit learned."""
+    return hashlib.sha256(repr(fitted).encode()).hexdigest()[:12]
 
 
-def _volatility(matrix: features.Matrix) -> pl.DataFrame | None:
+def _volatility(matrix: features.Matrix, signals: pl.DataFrame) -> pl.DataFrame | None:
     name = "bar_realised_variance_30"
-    return matrix.frame.select("entity", "decision_time", name) if name in matrix.frame.columns else None
-
-
-def regime_description(found: Study) -> list[dict[str, Any]]:
-    """Each regime in words and numbers, from the last refit."""
-    return regime.describe(found.regimes, found.observations)
+    if name not in matrix.frame.columns:
+        return None
+    known = matrix.frame.select(*target.KEYS, pl.col(name).fill_nan(None).alias("volatility"))
+    return known.join(signals.select(target.KEYS), on=target.KEYS, how="semi", maintain_order="left")

@@ -76,3 +76,14 @@ def assign_session(times: pl.Series, sessions: pl.DataFrame, stamp: str = "end")
     inside = (index >= 0) & (moments <= closes[np.maximum(index, 0)])
     found = sessions["session"].gather(np.where(inside, index, 0))
     return found.zip_with(pl.Series(inside), pl.Series([None], dtype=pl.Date)).alias("session")
+
+
+def exchange_timezone(calendar: str) -> str:
+    """IANA name of the exchange's own time zone, e.g. America/New_York for XNYS. Raises ConfigError as `sessions`."""
+    import exchange_calendars
+    from exchange_calendars.errors import CalendarError
+
+    try:
+        return str(exchange_calendars.get_calendar(calendar).tz)
+    except CalendarError:
+        raise ConfigError(f"calendar {calendar!r} is not known", allowed="names of exchange_calendars") from None

@@ -82,6 +82,8 @@ def _known(source: str, names: list[str] | None, allowed: list[str]) -> list[str
     for name in names:
         if name not in allowed:
             raise ConfigError(
-                f"features.{source} names {name!r}", allowed=", ".join(allowed), hint="`trifuse schema` tells what each is"
+                f"features.{source} names {name!r}",
+                allowed=", ".join(allowed),
+                hint="`trifuse schema` tells what each is",
             )
     return names

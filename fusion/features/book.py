@@ -79,8 +79,8 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Ca
         "book_imbalance_1": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=1)),
         "book_imbalance_5": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=LEVELS)),
         "book_microprice_gap": lambda: (
-            where_whole(book.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1
-        ) * BPS,
+            (where_whole(book.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1) * BPS
+        ),
         "book_depth_5": lambda: where_whole(np.log1p(bid_size.sum(axis=0) + ask_size.sum(axis=0))),
         "book_ofi_1min": flow(1),
         "book_ofi_5min": flow(5),

@@ -22,9 +22,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
 )
 
 
-def compute(
-    rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, max_age_ns: int
-) -> dict[str, Array]:
+def compute(rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, max_age_ns: int) -> dict[str, Array]:
     """`metric_<metric>` and `metric_<metric>_age` (minutes since event_time) of each wanted metric (None: all of them).
 
     A metric of an entity of the grid goes to that entity; one whose entities are none of the grid's (a market or

@@ -21,7 +21,7 @@ SMALL = [
     "model.trees=20",
     "model.min_rows_leaf=20",
     "selection.min_features=2",
-    "evaluation.bootstrap=50",
+    "evaluation.bootstrap=100",
 ]
 
 
