@@ -103,11 +103,12 @@ def float_dtype(*arrays: Array) -> np.dtype[Any]:
 
 def positive(name: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
     """The parameter as int; ArgumentError unless it is a whole number of at least `minimum` (and at most `maximum`)."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or int(value) < minimum or (maximum is not None and int(value) > maximum):  # type: ignore[call-overload]
-        upper = f" to {maximum}" if maximum is not None else " or more"
-        raise ArgumentError(f"{name} is {value!r}", allowed=f"a whole number, {minimum}{upper}")
-    return int(value)  # type: ignore[call-overload]
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        number = int(value)
+        if number >= minimum and (maximum is None or number <= maximum):
+            return number
+    upper = f" to {maximum}" if maximum is not None else " or more"
+    raise ArgumentError(f"{name} is {value!r}", allowed=f"a whole number, {minimum}{upper}")
 
 
 def grid_of(threads: int) -> tuple[int, int]:

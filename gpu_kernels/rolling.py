@@ -200,7 +200,7 @@ def scaled_mean(
     *,
     min_periods: int | None = None,
     scale: float = 1.0,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> Array:
     """`scale` times the moving mean: the one loop behind `mean` and the variances of `price`. Parameters as in `mean`;
     `dtype` is the output's, by default that of the package's rule."""
