@@ -10,6 +10,8 @@ from sources.schema import TIME
 UNPARSABLE = "unparsable_time"
 CLOCK_CHANGE = "clock_change"
 _MINUTE = 60 * 10**9
+# int64 nanoseconds end in April 2262
+_LAST = 2**63 - 1
 _EPOCH = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
 _ISO = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<part>\d{1,9}))?)?"
@@ -29,11 +31,15 @@ def read_clock(column: pl.Series, *, timezone: str, time_format: str | None = No
     Raises DataError for a column type that holds no clock.
     """
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
-        return _clock(column.dt.convert_time_zone("UTC").cast(TIME))
+        return _clock(column.dt.convert_time_zone("UTC"))
     if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return _localised(column.cast(pl.Datetime("ns")), column.dtype == pl.Date, timezone)
+        return _localised(
+            column if column.dtype != pl.Date else column.cast(pl.Datetime("us")), column.dtype == pl.Date, timezone
+        )
     if time_format in _EPOCH:
-        ticks = column.cast(pl.Int64, strict=False) * _EPOCH[time_format]
+        ticks = column.cast(pl.Int64, strict=False)
+        limit = _LAST // _EPOCH[time_format]
+        ticks = ticks.set(~ticks.is_between(-limit, limit).fill_null(True), None) * _EPOCH[time_format]
         return _clock(ticks.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC"))
     if column.dtype != pl.String:
         raise DataError(
@@ -70,7 +76,8 @@ def to_utc(local: pl.Expr, timezone: str) -> pl.Expr:
 
 
 def _clock(time: pl.Series, whole_day: pl.Series | bool = False, problem: pl.Series | None = None) -> pl.DataFrame:
-    frame = pl.DataFrame({"time": time.cast(TIME)}).with_columns(
+    # strict=False: nanoseconds hold 1677 to 2262 only, and a time beyond is as bad as one that cannot be read
+    frame = pl.DataFrame({"time": time.cast(TIME, strict=False)}).with_columns(
         whole_day=pl.lit(whole_day) if isinstance(whole_day, bool) else whole_day,
         problem=pl.when(pl.col("time").is_null()).then(pl.lit(UNPARSABLE)),
     )
@@ -85,10 +92,10 @@ def _localised(local: pl.Series, whole_day: pl.Series | bool, timezone: str) -> 
 
 def _formatted(text: pl.Series, time_format: str, timezone: str) -> pl.DataFrame:
     if "%z" in time_format:
-        return _clock(text.str.to_datetime(time_format, time_unit="ns", strict=False).cast(TIME))
+        return _clock(text.str.to_datetime(time_format, time_unit="us", strict=False))
     if re.search(r"%[HIMSTRXcs]", time_format):
-        return _localised(text.str.to_datetime(time_format, time_unit="ns", strict=False), False, timezone)
-    return _localised(text.str.to_date(time_format, strict=False).cast(pl.Datetime("ns")), True, timezone)
+        return _localised(text.str.to_datetime(time_format, time_unit="us", strict=False), False, timezone)
+    return _localised(text.str.to_date(time_format, strict=False).cast(pl.Datetime("us")), True, timezone)
 
 
 def _iso(text: pl.Series, timezone: str) -> pl.DataFrame:
@@ -98,8 +105,8 @@ def _iso(text: pl.Series, timezone: str) -> pl.DataFrame:
     )
     # strptime keeps microseconds only
     part = parts["part"].fill_null("0").str.pad_end(9, "0").cast(pl.Int64, strict=False)
-    naive = local.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ns", strict=False)
-    naive = naive + part.cast(pl.Duration("ns"))
+    naive = local.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    naive = naive.cast(pl.Datetime("ns"), strict=False) + part.cast(pl.Duration("ns"))
     zone = parts["zone"]
     digits = zone.str.replace_all("[^0-9]", "").str.pad_end(4, "0")
     minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(

@@ -39,8 +39,10 @@ _SIZES = ("volume", "size", "bid_size", "ask_size")
 # a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
 _JUMP_CONFIRMED = 3
 _SPACING_ROWS = 10
-_ZONES = ("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin")
-_ZONES_EAST = ("Asia/Tokyo", "Asia/Hong_Kong", "Asia/Kolkata", "Australia/Sydney")
+_ZONES = (
+    *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin"),
+    *("Asia/Tokyo", "Asia/Hong_Kong", "Asia/Kolkata", "Australia/Sydney"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +153,7 @@ def _doubt_timezone(rows: pl.DataFrame, source: Source, trading: pl.DataFrame, s
     if outside <= 0.05:
         return
     wall = rows["event_time"].dt.convert_time_zone(source.timezone).dt.replace_time_zone(None)
-    shares = {}
-    for zone in (*_ZONES, *_ZONES_EAST):
-        moved = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
-        shares[zone] = assign_session(moved, trading, stamp).null_count() / rows.height
+    shares = outside_by_zone(wall, trading, stamp)
     best = min(shares, key=lambda zone: shares[zone])
     better = shares[best] < outside / 4
     if outside > 0.3 or better:
@@ -164,6 +163,15 @@ def _doubt_timezone(rows: pl.DataFrame, source: Source, trading: pl.DataFrame, s
             if better
             else "no common time zone fits better; if the files hold pre- and post-market rows: extended_hours: true",
         )
+
+
+def outside_by_zone(wall: pl.Series, trading: pl.DataFrame, stamp: str) -> dict[str, float]:
+    """Share of wall-clock times that lie outside the sessions when read as each of some common time zones."""
+    shares = {}
+    for zone in _ZONES:
+        moved = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
+        shares[zone] = assign_session(moved, trading, stamp).null_count() / len(wall)
+    return shares
 
 
 def _spacing(rows: pl.DataFrame, bar: int) -> pl.DataFrame:

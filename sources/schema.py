@@ -148,7 +148,7 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "metric",
-            "A value of a named series: macro, satellite-derived, card spend. Vintages share entity, metric, event_time.",
+            "A value of a named series: macro, satellite-derived, card spend; its vintages share the key.",
             (
                 _ENTITY,
                 ColumnSpec("metric", pl.String(), "", "name of the series, e.g. vix_close, lot_fill"),
