@@ -4,10 +4,14 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from fusion.threads import single_thread
 from gpu_kernels.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+# rows from which a second thread pays
+_WORTH_THREADS = 50_000
 
 
 def rank_correlation(x: Floats, y: Floats, offsets: Integers, *, min_rows: int = 3) -> tuple[Floats, Integers]:
@@ -20,14 +24,12 @@ def rank_correlation(x: Floats, y: Floats, offsets: Integers, *, min_rows: int =
     constant.
     Raises ArgumentError when lengths or offsets do not fit. Source: Spearman (1904).
     """
-    found: tuple[Floats, Integers] = _by_segment(*_checked(x, y, offsets), min_rows, True)
-    return found
+    return _correlated(*_checked(x, y, offsets), min_rows, True)
 
 
 def correlation(x: Floats, y: Floats, offsets: Integers, *, min_rows: int = 3) -> tuple[Floats, Integers]:
     """Pearson's correlation of x and y inside each segment; everything else as in `rank_correlation`."""
-    found: tuple[Floats, Integers] = _by_segment(*_checked(x, y, offsets), min_rows, False)
-    return found
+    return _correlated(*_checked(x, y, offsets), min_rows, False)
 
 
 def ranks(values: Floats) -> Floats:
@@ -45,6 +47,12 @@ def _checked(x: Floats, y: Floats, offsets: Integers) -> tuple[Floats, Floats, I
     if ends != (0, len(x)) or np.any(np.diff(offsets) < 0):
         raise ArgumentError(f"offsets do not cover {len(x)} rows", allowed=f"int64 rising from 0 to {len(x)}")
     return x, y, offsets
+
+
+def _correlated(x: Floats, y: Floats, offsets: Integers, min_rows: int, ranked: bool) -> tuple[Floats, Integers]:
+    with single_thread(when=len(x) < _WORTH_THREADS):
+        found: tuple[Floats, Integers] = _by_segment(x, y, offsets, min_rows, ranked)
+    return found
 
 
 @njit(cache=True)

@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from fusion.threads import single_thread
 from fusion.walk_forward import Refit, instant
 from gpu_kernels import hmm
 from gpu_kernels.errors import DataError, ModelError
@@ -95,8 +96,7 @@ class RegimeModel:
     def filter(self, x: Floats) -> Floats:
         """P(state at row t | rows up to t), (T, K). A row with any missing input only predicts."""
         emission = _log_emission(x, self.mean, *_whitening(self.covariance))
-        filtered: Floats = hmm.forward_filter(emission, self.start, self.transition, np.array([0, len(x)]))[0]
-        return filtered
+        return _filtered(emission, self.start, self.transition)[0]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -139,15 +139,13 @@ class RegimePath:
     """Observations, the models fitted on their past, and the probabilities that follow.
 
     observations   session, time, then one Float64 column per input; sorted by time
-    models         one per refit, in order; empty for a single regime
+    models         one per refit, in order; not used where there is one state
+    states         number of regimes
     """
 
     observations: pl.DataFrame
     models: tuple[RegimeModel, ...]
-
-    @property
-    def states(self) -> int:
-        return max((model.states for model in self.models), default=1)
+    states: int
 
     @cached_property
     def probabilities(self) -> pl.DataFrame:
@@ -157,12 +155,12 @@ class RegimePath:
         that its first session starts from all that was seen. Missing values: null before the first refit and where
         the refit had too few observations to fit.
         """
-        if not self.models:
+        if self.states == 1:
             return self._frame(self.observations, np.ones((self.observations.height, 1)))
-        x, found = self._inputs(), np.full((self.observations.height, self.states), np.nan)
+        x, found = _inputs(self.observations), np.full((self.observations.height, self.states), np.nan)
         starts = np.array([model.refit_session for model in self.models], dtype="datetime64[D]")
         first = np.searchsorted(self.observations["session"].to_numpy().astype("datetime64[D]"), starts)
-        for model, begin, end in zip(self.models, first, [*first[1:], len(x)], strict=True):
+        for model, begin, end in zip(self.models, first, np.append(first, len(x))[1:], strict=True):
             if model.problem is None and begin < end:
                 found[begin:end] = model.filter(x[:end])[begin:]
         return self._frame(self.observations, found)
@@ -174,17 +172,14 @@ class RegimePath:
         refit although not for the rows themselves. Columns and missing values as in `probabilities`.
         """
         past = self.observations.filter(pl.col("time") < instant(refit.refit_time))
-        if not self.models:
+        if self.states == 1:
             return self._frame(past, np.ones((past.height, 1)))
         model = next((model for model in self.models if model.refit_session == refit.session), None)
         if model is None:
             raise ModelError(f"no regime model was fitted at {refit.session}", hint="fit with the same refits")
         if model.problem is not None:
             return self._frame(past, np.full((past.height, self.states), np.nan))
-        return self._frame(past, model.filter(self._inputs()[: past.height]))
-
-    def _inputs(self) -> Floats:
-        return self.observations.select(self.models[0].inputs).to_numpy().astype(np.float64, copy=False)
+        return self._frame(past, model.filter(_inputs(past)))
 
     def _frame(self, rows: pl.DataFrame, probabilities: Floats) -> pl.DataFrame:
         known = ~np.isnan(probabilities).any(axis=1)
@@ -217,12 +212,12 @@ def filter_regimes(observations: pl.DataFrame, refits: Sequence[Refit], config: 
     if not ordered["time"].is_sorted() or ordered["time"].is_duplicated().any():
         raise DataError("times of the regime's observations repeat or go back", allowed="one row per time, in order")
     if config.states == 1 or not inputs:
-        return RegimePath(ordered, ())
+        return RegimePath(ordered, (), 1)
     models = []
     for refit in refits:
-        past = ordered.filter(pl.col("time") < instant(refit.refit_time)).select(inputs).to_numpy()
-        models.append(_fit(past, refit, tuple(inputs), config))
-    return RegimePath(ordered, tuple(models))
+        past = ordered.filter(pl.col("time") < instant(refit.refit_time))
+        models.append(_fit(_inputs(past), refit, tuple(inputs), config))
+    return RegimePath(ordered, tuple(models), config.states)
 
 
 def at(probabilities: pl.DataFrame, times: pl.Series) -> Floats:
@@ -268,6 +263,10 @@ def describe(path: RegimePath, refits: Sequence[Refit]) -> list[dict[str, Any]]:
     return described
 
 
+def _inputs(observations: pl.DataFrame) -> Floats:
+    return observations.drop("session", "time").to_numpy()
+
+
 def _fit(x: Floats, refit: Refit, inputs: tuple[str, ...], config: RegimeConfig) -> RegimeModel:
     """Baum-Welch from one start: states are the quantile groups of the first input."""
     k, d = config.states, x.shape[1]
@@ -291,11 +290,10 @@ def _fit(x: Floats, refit: Refit, inputs: tuple[str, ...], config: RegimeConfig)
     start, transition = np.full(k, 1 / k), np.full((k, k), 0.1 / (k - 1))
     np.fill_diagonal(transition, 0.9)
 
-    offsets, before, step = np.array([0, len(x)]), -np.inf, 0
+    before, step = -np.inf, 0
     while True:
         emission = _log_emission(x, mean, *_whitening(covariance))
-        filtered, likelihoods = hmm.forward_filter(emission, start, transition, offsets)
-        likelihood = float(likelihoods[0])
+        filtered, likelihood = _filtered(emission, start, transition)
         if step == config.iterations or likelihood - before < config.tolerance * len(seen):
             break
         before, step = likelihood, step + 1
@@ -319,6 +317,13 @@ def _fit(x: Floats, refit: Refit, inputs: tuple[str, ...], config: RegimeConfig)
         log_likelihood=likelihood - len(complete) * float(np.log(scale).sum()),
         iterations=step,
     )
+
+
+def _filtered(emission: Floats, start: Floats, transition: Floats) -> tuple[Floats, float]:
+    """Probabilities and log likelihood of one series, which has nothing to share among threads."""
+    with single_thread():
+        filtered, likelihood = hmm.forward_filter(emission, start, transition, np.array([0, len(emission)]))
+    return filtered, float(likelihood[0])
 
 
 def _constrained(covariance: Floats, config: RegimeConfig) -> Floats:

@@ -1,0 +1,114 @@
+"""The refit schedule against a loop, its invariance to truncation, and purge with embargo."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from planted import MINUTE, session_table
+from pydantic import ValidationError
+
+from fusion.walk_forward import WalkForwardConfig, assign, schedule, training_rows
+from gpu_kernels.errors import DataError
+from sources.schema import TIME
+
+
+@pytest.mark.parametrize("expanding", [True, False])
+@pytest.mark.parametrize(("train", "refit", "embargo"), [(5, 3, 0), (5, 3, 1), (7, 1, 2), (4, 100, 3)])
+def test_schedule_equals_counting_sessions(train, refit, embargo, expanding):
+    sessions = session_table(20)
+    days, opens = sessions["session"].to_list(), sessions["open"].to_list()
+    config = WalkForwardConfig(
+        train_sessions=train, refit_sessions=refit, embargo_sessions=embargo, expanding=expanding
+    )
+    refits = schedule(sessions, config)
+    positions = [i for i in range(20) if i >= train and (i - train) % refit == 0]
+    assert [found.session for found in refits] == [days[i] for i in positions]
+    for index, (found, i) in enumerate(zip(refits, positions, strict=True)):
+        assert found.index == index
+        assert found.refit_time == opens[i]
+        assert found.cutoff == opens[i - embargo]
+        assert found.train == (days[0] if expanding else days[i - train], days[i - embargo - 1])
+        assert found.predict == (days[i], days[min(i + refit - 1, 19)])
+
+
+def test_truncation_removes_refits_and_changes_none():
+    sessions = session_table(40)
+    config = WalkForwardConfig(train_sessions=10, refit_sessions=7)
+    full = schedule(sessions, config)
+    for length in range(41):
+        part = schedule(sessions.head(length), config)
+        assert len(part) == max(0, -(-(length - 10) // 7))
+        for cut, whole in zip(part, full, strict=False):
+            assert (cut.session, cut.refit_time, cut.cutoff, cut.train) == (
+                whole.session,
+                whole.refit_time,
+                whole.cutoff,
+                whole.train,
+            )
+            assert cut.predict[0] == whole.predict[0]
+
+
+def labels_around(cutoff, horizon: str = "15min") -> pl.DataFrame:
+    ends = [cutoff + timedelta(minutes=m) for m in (-10, -1, 0, 1)] + [None]
+    return pl.DataFrame(
+        {
+            "entity": ["A"] * 5,
+            "session": [(cutoff - timedelta(days=1)).date()] * 5,
+            "decision_time": pl.Series([cutoff - timedelta(minutes=30 - i) for i in range(5)], dtype=TIME),
+            f"return_{horizon}": [0.1, 0.2, 0.3, 0.4, None],
+            f"label_end_{horizon}": pl.Series(ends, dtype=TIME),
+        }
+    )
+
+
+def test_labels_that_end_at_or_after_the_cutoff_are_purged():
+    refit = schedule(session_table(12), WalkForwardConfig(train_sessions=10, refit_sessions=5, embargo_sessions=1))[0]
+    assert training_rows(labels_around(refit.cutoff), refit, 15 * MINUTE)["return_15min"].to_list() == [0.1, 0.2]
+
+
+def test_purge_is_exact_to_the_nanosecond():
+    refit = schedule(session_table(12), WalkForwardConfig(train_sessions=10, refit_sessions=5))[0]
+    labels = labels_around(refit.cutoff).head(2)
+    before = pl.lit(refit.cutoff, dtype=TIME) - pl.duration(nanoseconds=1)
+    labels = labels.with_columns(before.alias("label_end_15min"))
+    assert training_rows(labels, refit, 15 * MINUTE).height == 2
+
+
+def test_the_embargo_removes_whole_sessions():
+    sessions = session_table(12)
+    ends = sessions.select(
+        pl.lit("A").alias("entity"),
+        "session",
+        pl.col("close").alias("decision_time"),
+        pl.lit(0.5).alias("return_5min"),
+        pl.col("close").alias("label_end_5min"),
+    )
+    for embargo in range(4):
+        config = WalkForwardConfig(train_sessions=10, refit_sessions=5, embargo_sessions=embargo)
+        used = training_rows(ends, schedule(sessions, config)[0], 5 * MINUTE)
+        assert used["session"].to_list() == sessions["session"].to_list()[: 10 - embargo]
+    rolling = WalkForwardConfig(train_sessions=5, refit_sessions=5, embargo_sessions=1, expanding=False)
+    used = training_rows(ends, schedule(sessions, rolling)[1], 5 * MINUTE)
+    assert used["session"].to_list() == sessions["session"].to_list()[5:9]
+
+
+def test_assign_gives_the_last_refit_at_or_before():
+    days = session_table(12)["session"]
+    refits = [days[4], days[9]]
+    shuffled = pl.Series("session", [days[11], days[3], days[4], days[8], days[9], days[0]])
+    assert assign(shuffled, refits).to_list() == [days[9], None, days[4], days[4], days[9], None]
+    assert assign(shuffled, []).to_list() == [None] * 6
+
+
+def test_wrong_sessions_and_configs_are_refused():
+    sessions = session_table(12)
+    with pytest.raises(DataError, match="repeat or go back"):
+        schedule(sessions.reverse(), WalkForwardConfig())
+    with pytest.raises(DataError, match="repeat or go back"):
+        schedule(pl.concat([sessions.head(1), sessions]), WalkForwardConfig())
+    with pytest.raises(DataError, match="lacks open"):
+        schedule(sessions.drop("open"), WalkForwardConfig())
+    assert schedule(sessions.clear(), WalkForwardConfig()) == []
+    for wrong in ({"train_sessions": 0}, {"refit_sessions": 0}, {"train_sessions": 3, "embargo_sessions": 3}, {"x": 1}):
+        with pytest.raises(ValidationError):
+            WalkForwardConfig.model_validate(wrong)
