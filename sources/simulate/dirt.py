@@ -5,6 +5,7 @@ When a reader has set aside exactly those, what is left is the market as simulat
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -19,12 +20,12 @@ KINDS = {
     "book_updates.parquet": ("duplicate", "not_a_number", "negative_size"),
 }
 _SHARE = 10**6
-_OPEN, _HIGH, _LOW, _VOLUME = 4, 5, 6, 8
+_RECEIVED, _OPEN, _HIGH, _LOW, _VOLUME = 3, 4, 5, 6, 8
 
 
 def plant(lines: list[str], name: str, seed: int, share: float) -> tuple[list[str], list[tuple[int, str]]]:
     """The lines of a text file with damaged copies of some of them right after these, and (line of each damaged one,
-    its kind). Lines count from 1; `share` of the lines, and at least one where it is not 0."""
+    its kind). Lines count from 1."""
     done: list[str] = []
     bad, start = [], 0
     for row, kind in _places(len(lines), name, seed, share):
@@ -54,8 +55,8 @@ def plant_updates(updates: pl.DataFrame, seed: int, share: float) -> tuple[pl.Da
 
 def _places(count: int, name: str, seed: int, share: float) -> list[tuple[int, str]]:
     """(row after which a bad one is planted, its kind) in the order of the file; no two after one row."""
-    parts = round(share * _SHARE)
-    wanted = min(count, -(-count * parts // _SHARE))
+    # a short file still shows each kind once, if that is less than one row in 150
+    wanted = max(count * round(share * _SHARE) // _SHARE, min(len(KINDS[name]), count // 150) if share else 0)
     if not wanted:
         return []
     drawn = (words(seed, Stream.DIRT, key_of(name), count=4 * wanted) % count).tolist()
@@ -72,8 +73,10 @@ def _bar(line: str, kind: str) -> str:
             fields[_HIGH] = "NaN"
         case "crossed":  # the high below the low
             fields[_HIGH], fields[_LOW] = fields[_LOW], f"{float(fields[_HIGH]) + 0.05:.3f}"
-        case "outlier":
+        case "outlier":  # as if it were a revision
             fields[_OPEN:_VOLUME] = [f"{10 * float(price):.2f}" for price in fields[_OPEN:_VOLUME]]
+            later = datetime.fromisoformat(fields[_RECEIVED]) + timedelta(milliseconds=1)
+            fields[_RECEIVED] = later.isoformat(timespec="milliseconds")
         case "negative_volume":
             fields[_VOLUME] = f"-{int(fields[_VOLUME]) + 100}"
         case "cut_short":
