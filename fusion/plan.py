@@ -31,11 +31,13 @@ class Plan:
 
     @property
     def start(self) -> date:
-        return self.sessions["session"][0]
+        first: date = self.sessions["session"][0]
+        return first
 
     @property
     def end(self) -> date:
-        return self.sessions["session"][-1]
+        last: date = self.sessions["session"][-1]
+        return last
 
     def until(self, cut: pl.Expr) -> "Plan":
         """The same plan with only the sessions for which `cut` (an expression over session, open, close) holds."""

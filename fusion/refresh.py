@@ -1,7 +1,7 @@
 """Newer signals from an existing run's model: no refit, no rewriting of what was already said."""
 
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,14 +15,16 @@ from fusion.plan import Progress, make_plan, silent
 from fusion.regime import RegimeModel, RegimePath
 from fusion.study import make_signals, regime_observations
 from gpu_kernels.errors import DataError
+from sources.schema import TIME
 
 
 def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, end: date | None = None) -> pl.DataFrame:
     """Score every decision after the run's last signal that the data now reaches, with the run's last model.
 
-    Appends to the run's signals.parquet (written under a temporary name, then renamed) and returns the new rows. Rows
-    that were there are not touched: what was said at t stays said. The last decision is the last one for which a bar of
-    its session is known. Raises DataError where the folder is no finished run or the data reach no further.
+    Appends to the run's signals.parquet, notes the refresh in its manifest (each written under a temporary name, then
+    renamed), and returns the new rows. Rows that were there are not touched: what was said stays said. `end` is the
+    last day to look at; by default the config's own or today, whichever is later.
+    Raises DataError where the folder is no finished run, or the data reach no new decision.
     """
     progress, path = progress or silent, run_folder / "signals.parquet"
     if not (run_folder / "manifest.json").is_file() or not path.is_file():
@@ -31,15 +33,14 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     before = pl.read_parquet(path)
     models = model.load(run_folder / "model")
     regime_models = [RegimeModel.from_dict(stored) for stored in record.read_json(run_folder / "model" / REGIME_MODELS)]
+    if end is None and config.end is not None:
+        end = max(config.end, datetime.now(UTC).date())
     plan = make_plan(config, lake, end=end)
-    tables = load(plan, ingest(config, lake=lake, progress=progress, plan=plan), lake=lake, progress=progress)
-    bars = tables[config.source_of("bar") or ""]
-    reach, last = bars["known_time"].max(), before["decision_time"].max()
-    if reach is None or (last is not None and reach <= last):
-        raise DataError(
-            f"the newest bar is known at {reach}, the run's last signal is of {last}",
-            hint="bring newer data, then retry",
-        )
+    ingested = ingest(config, lake=lake, progress=progress, plan=plan)
+    tables = load(plan, ingested, lake=lake, progress=progress)
+    # a decision is due once the data reach its grid point; its delay is what the newest bar may need to arrive
+    due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay)
+    reach = pl.lit(tables[config.source_of("bar") or ""]["known_time"].max(), dtype=TIME)
     progress("features", None)
     plan = plan.until(pl.col("open") <= reach)
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
@@ -48,10 +49,30 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     progress("signals", None)
     predictions = model.predict(models, matrix.frame, probabilities, threads=config.model.threads)
     made = make_signals(plan, matrix, probabilities, predictions, models)
-    new = made.filter(pl.col("decision_time") <= reach)
-    if last is not None:
-        new = new.filter(pl.col("decision_time") > last)
+    new = made.filter(due <= reach)
+    if before.height:
+        new = new.filter(pl.col("decision_time") > pl.lit(before["decision_time"].max(), dtype=TIME))
+    if new.is_empty():
+        raise DataError(
+            f"the data end before a decision that {path} does not hold yet", hint="bring newer data, then retry"
+        )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     pl.concat([before, new]).sort("entity", "decision_time").write_parquet(temporary, compression="zstd")
     os.replace(temporary, path)
+    _note(run_folder, new, {name: result.key for name, result in ingested.items()})
     return new
+
+
+def _note(run_folder: Path, new: pl.DataFrame, keys: dict[str, str]) -> None:
+    manifest = record.read_json(run_folder / "manifest.json")
+    manifest["outputs"] |= record.hashes(run_folder, ["signals.parquet"])
+    manifest.setdefault("refreshes", []).append(
+        {
+            "rows": new.height,
+            "first": new["decision_time"].min(),
+            "last": new["decision_time"].max(),
+            "source_keys": keys,
+            "code_version": record.code_version(),
+        }
+    )
+    record.write_json(run_folder / "manifest.json", manifest)

@@ -46,9 +46,14 @@ class Matrix:
 
 
 def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> Matrix:
-    """Compute what `config.features` asks for. `tables` maps each source's name to its canonical rows; news tables carry
-    the scores of their texts (sentiment.score). Raises ConfigError on an unknown feature name."""
-    frame, families, late = grid, {}, {}
+    """Compute what `config.features` asks for.
+
+    `tables` maps each source's name to its canonical rows; news tables carry the scores of their texts
+    (sentiment.score). Raises ConfigError on an unknown feature name.
+    """
+    frame = grid
+    families: dict[str, str] = {}
+    late: dict[str, int] = {}
     for name, wanted in config.features.items():
         source, rows = config.sources[name], tables[name]
         names = None if wanted == "all" else list(wanted)

@@ -56,7 +56,8 @@ FEATURES: tuple[FeatureSpec, ...] = (
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, missing where the denominator is not positive."""
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    quotient: Array = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    return quotient
 
 
 def _formulas(bars: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Callable[[], Array]]:
@@ -91,7 +92,8 @@ def _formulas(bars: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Calla
 def compute(bars: pl.DataFrame, grid: pl.DataFrame, wanted: list[str], max_age_ns: int) -> dict[str, Array]:
     """The wanted columns at each decision, and `bar_age` in minutes.
 
-    `bars` is a stream in order (sources.stream.in_order), sorted by (entity, event_time). Missing values: see each spec.
+    `bars` is a stream in order (sources.stream.in_order), sorted by (entity, event_time).
+    Missing values: as each spec says.
     """
     keys = ["entity", "session"]
     aligned = as_of(bars, grid, keys, max_age_ns)

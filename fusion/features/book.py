@@ -67,7 +67,9 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Ca
             count = rolling.time_sum(time, np.ones(len(time)), offsets, window)
             mean_depth = rolling.time_sum(time, depth, offsets, window) / count
             total = rolling.time_sum(time, events, offsets, window)
-            return np.divide(total, mean_depth, out=np.full(len(total), np.nan), where=(mean_depth > 0) & whole)
+            missing = np.full(len(total), np.nan)
+            ratio: Array = np.divide(total, mean_depth, out=missing, where=(mean_depth > 0) & whole)
+            return ratio
 
         return formula
 

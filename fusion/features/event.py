@@ -33,7 +33,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
 
 
 def compute(rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, kinds: list[str]) -> dict[str, Array]:
-    """`event_minutes_to_<kind>` and `event_minutes_since_<kind>` for the wanted kinds (None: all `kinds` of the config).
+    """`event_minutes_to_<kind>` and `event_minutes_since_<kind>` for the wanted kinds (None: all `kinds`).
 
     Calendars hold few events, so each decision looks at those of its kind within the cap. A calendar of an entity of
     the grid serves that entity; one of a market or region serves all. Missing values: none, see the specs.
