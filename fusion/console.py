@@ -144,7 +144,7 @@ def outline(name: str, value: Any, indent: int = 0) -> None:
         typer.echo("")
         show([{key: item.get(key) for key in keys} for item in value], title=head)
         typer.echo("")
-    elif isinstance(value, Mapping) and indent == 0:
+    elif isinstance(value, Mapping) and value and indent == 0:
         typer.echo(f"{head}:")
         for key, item in value.items():
             outline(str(key), item, indent + 2)

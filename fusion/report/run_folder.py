@@ -68,6 +68,10 @@ class RunFolder:
         return section(self.manifest, "config")
 
     @property
+    def name(self) -> str:
+        return str(self.config.get("name") or self.path.name)
+
+    @property
     def primary(self) -> str:
         """The primary horizon, e.g. "15min"."""
         targets = section(self.config, "targets")

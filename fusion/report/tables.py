@@ -198,8 +198,10 @@ def sources(run: RunFolder) -> Table | None:
         reasons = section(source, "quarantined")
         bad, read = sum(reasons.values()), source.get("read") or 0
         words = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items() if count)
-        others = {key: value for key, value in source.items() if key not in known and isinstance(value, int) and value}
-        rest = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in others.items() if value is not True)
+        flat = {key: value for key, value in _flat(source).items() if not key.startswith("quarantined ")}
+        others = {key.removeprefix("ignored "): value for key, value in flat.items() if key not in known}
+        counts = {key: value for key, value in others.items() if isinstance(value, int) and value}
+        rest = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in counts.items())
         share = percent(bad / read, 2) if read else MISSING
         rows.append([name, str(source.get("table", "")), words or "none", rest or "none"])
         rows[-1] += [whole(number(read)), whole(number(source.get("used"))), whole(bad), share]

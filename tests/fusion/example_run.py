@@ -190,7 +190,7 @@ def _states(days: list[date]) -> list[dict[str, object]]:
             "share": 0.6 - 0.2 * k,
             "observations": 250,
         }
-        for refit in (days[20], days[50])
+        for refit in (days[20], days[-5])
         for k in (0, 1)
     ]
 

@@ -1,0 +1,219 @@
+"""The commands that look at one thing: describe, schema, config, score, simulate. Heavy packages load inside them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fusion.commands.options import ConfigFile, Json, Overrides, Quiet
+from fusion.console import answer, note, outline, progress, show
+
+
+def describe(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, Parquet, JSONL (also .gz), zip, or a lake folder.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say what is in a file: columns, clocks, entities, gaps, duplicates, and a config snippet that would read it.
+
+    \b
+    Examples:
+      trifuse describe prices.csv.gz
+      trifuse describe runs/demo/0123456789ab/signals.parquet --json
+    """
+    from sources.describe import describe as look
+
+    found = look(file)
+    if as_json:
+        answer(found)
+        return
+    for key, value in found.items():
+        outline(key, value)
+
+
+def schema(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A table, a feature, or a family.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List every table and feature: unit, clock, meaning, missing values, source.
+
+    \b
+    Examples:
+      trifuse schema                 tables, then features
+      trifuse schema bar             the table of bars and the features made from it
+      trifuse schema --json | jq -r '.features[].name'
+    """
+    from dataclasses import asdict
+
+    from fusion.features import REGISTRY
+    from gpu_kernels.errors import ConfigError
+    from sources.schema import TABLES
+
+    tables = [table for table in TABLES.values() if name in (None, table.name)]
+    features = [spec for spec in REGISTRY if name in (None, spec.name, spec.family)]
+    if not tables and not features:
+        families = sorted({spec.family for spec in REGISTRY})
+        raise ConfigError(
+            f"{name!r} is no table, family or feature",
+            allowed=", ".join(dict.fromkeys([*TABLES, *families])),
+            hint="`trifuse schema` lists all features",
+        )
+    columns = {
+        table.name: [
+            {"column": c.name, "type": str(c.dtype), "unit": c.unit, "meaning": c.meaning, "nullable": c.nullable}
+            for c in table.columns
+        ]
+        for table in tables
+    }
+    if as_json:
+        facts = [
+            {"name": table.name, "meaning": table.meaning, "key": table.key, "partition": table.partition}
+            | {"columns": columns[table.name]}
+            for table in tables
+        ]
+        answer({"tables": facts, "features": [asdict(spec) for spec in features]})
+        return
+    for table in tables:
+        show(columns[table.name], title=f"table {table.name}: {table.meaning} Key: {', '.join(table.key)}.")
+        typer.echo("")
+    show([asdict(spec) for spec in features], title="features")
+
+
+def config(
+    file: ConfigFile,
+    check: Annotated[bool, typer.Option("--check", help="Only check it, and that its files exist.")] = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Check a config, or print it with every default filled in.
+
+    \b
+    Examples:
+      trifuse config --check my.yaml
+      trifuse config configs/demo.yaml --set model.trees=50
+
+    \b
+    A config, at its shortest:
+      name: mine
+      entities: [AAPL, MSFT]
+      start: 2024-01-02
+      end: 2024-12-31
+      sources:
+        bars:
+          kind: table_file
+          table: bar
+          files: data/bars/*.parquet
+          columns: {entity: ticker, event_time: end_time}
+          timezone: America/New_York
+          delay: 1s
+          max_age: 10min
+      decisions: {step: 5min, first: 15min, last: 15min, delay: 5s}
+      targets: {horizons: [5min, 15min], primary: 15min}
+      features: {bars: all}
+    """
+    import yaml
+
+    from fusion import config as configs
+
+    settings = configs.load(file, overrides or [])
+    content = settings.model_dump(mode="json", exclude_none=True)
+    if check:
+        files = _files(settings)
+        summary = {"config": str(file), "ok": True, "name": settings.name, "sha256": settings.digest(), "files": files}
+        if as_json:
+            answer(summary)
+        else:
+            counted = ", ".join(f"{name} {count}" for name, count in files.items())
+            typer.echo(f"{file} is right: {len(settings.sources)} sources (files: {counted})")
+    elif as_json:
+        answer(content)
+    else:
+        typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _files(settings: Any) -> dict[str, int | str]:
+    """Files of each source. Raises DataError where there are none. Simulated ones are there only after a run."""
+    from sources.files import input_files
+
+    return {
+        name: "simulated"
+        if settings.simulate is not None and "${SIMULATED}" in str(source.files)
+        else len(input_files(source, {}))
+        for name, source in settings.sources.items()
+    }
+
+
+def score(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Text file (a text a line), CSV, JSONL or Parquet; - is stdin.")
+    ],
+    column: Annotated[str, typer.Option("--column", help="Column of the texts, in CSV, JSONL and Parquet.")] = "text",
+    model: Annotated[str, typer.Option("--model", help="embedded, a hub name, or a local folder.")] = "embedded",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write .parquet, .csv or .jsonl instead of printing.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="SQLite file that remembers scores.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score texts with the sentiment model: negative, neutral, positive, and score = positive - negative.
+
+    \b
+    Examples:
+      echo "Loss narrows as sales recover" | trifuse score -
+      trifuse score headlines.csv --column headline --out scores.parquet
+    """
+    from sentiment.score import score as score_texts
+
+    from fusion.table_files import read_texts, write_table
+
+    texts = read_texts(file, column)
+    with progress(quiet) as advance:
+        scores = score_texts(texts, model, cache=cache, progress=lambda share: advance("sentiment", share))
+    scores.insert_column(0, texts)
+    if out is not None:
+        write_table(scores, out)
+        note(f"{scores.height:,} texts scored in {out}")
+    elif as_json:
+        answer(scores.to_dicts())
+    else:
+        show(scores.to_dicts(), numeric=scores.columns[1:])
+
+
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that is new or empty.")],
+    sessions: Annotated[int | None, typer.Option("--sessions", help="Trading days.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes.")] = None,
+    effects: Annotated[bool, typer.Option("--effects/--no-effects", help="Planted effects.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Write the embedded market to a folder: books, trades, bars, headlines, satellite counts, macro, and the truth.
+
+    Its planted effects are described in docs/simulated_market.md.
+
+    \b
+    Examples:
+      trifuse simulate market --sessions 80
+      trifuse simulate null --no-effects --seed 11
+    """
+    from pydantic import ValidationError
+
+    from gpu_kernels.errors import ConfigError
+    from sources.simulate import SimulationConfig, write
+    from sources.simulate import simulate as make
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there and not empty", allowed="a new or empty folder")
+    given = {"sessions": sessions, "seed": seed, "effects": effects}
+    try:
+        settings = SimulationConfig.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{detail['loc'][0]}: {detail['msg']} (got {detail['input']!r})" for detail in error.errors()]
+        raise ConfigError("; ".join(wrong)) from None
+    write(make(settings), folder)
+    files = [{"file": path.name, "bytes": path.stat().st_size} for path in sorted(folder.iterdir())]
+    if as_json:
+        answer({"folder": str(folder), "files": files})
+    else:
+        show([{"file": item["file"], "bytes": f"{item['bytes']:,}"} for item in files], numeric=("bytes",))

@@ -1,0 +1,185 @@
+"""The commands that work on a config as a whole: run, ingest, signals, verify. Heavy packages load inside them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from fusion.commands.options import LAKE, RUNS, ConfigFile, Json, Lake, Overrides, Quiet, RunPath, Runs
+from fusion.console import answer, note, progress, show
+
+
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    lake: Lake = LAKE,
+    runs: Runs = RUNS,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Run again although an identical run is there.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a config end to end: ingest, features, regimes, selection, model, signals, report.
+
+    Writes runs/NAME/ID/ with features.parquet, signals.parquet, report.html
+    and manifest.json. The ID is made from the config, the input files and the
+    code: the same run is not made twice. The folder appears when complete.
+
+    \b
+    Examples:
+      trifuse run configs/demo.yaml
+      trifuse run configs/demo.yaml --set simulate.effects=false --set seed=11
+      trifuse run configs/tech_news.yaml --json | jq -r .report
+    """
+    from fusion import config as configs
+    from fusion import pipeline, report
+    from fusion.report.run_folder import RunFolder
+    from fusion.report.verdict import verdict
+
+    settings = configs.load(config, overrides or [])
+    with progress(quiet) as advance:
+        result = pipeline.run(settings, lake=lake, runs=runs, progress=advance, rerun=rerun)
+    page = result.folder / "report.html"
+    if not page.is_file():
+        report.build(result.folder)
+    found = RunFolder(result.folder)
+    said, ic = verdict(found), found.estimate("rank_ic")
+    summary: dict[str, Any] = {
+        "folder": str(result.folder),
+        "report": str(page),
+        "signals": str(result.folder / "signals.parquet"),
+        "manifest": str(result.folder / "manifest.json"),
+        "reused": result.reused,
+        "verdict": {"tone": said.tone, "headline": said.headline},
+        "primary": {
+            "horizon": found.primary,
+            "rank_ic": ic.value,
+            "low": ic.low,
+            "high": ic.high,
+            "sessions": ic.count,
+        },
+        "warnings": list(result.manifest.get("warnings") or []),
+    }
+    if as_json:
+        answer(summary)
+        return
+    typer.echo(said.headline)
+    for line in summary["warnings"]:
+        typer.echo(f"warning: {line}")
+    for name in ("report", "signals", "manifest"):
+        typer.echo(f"{name:<9} {summary[name]}")
+    if result.reused:
+        note("This run was there already; --rerun makes it again.")
+
+
+def ingest(
+    config: ConfigFile, overrides: Overrides = None, lake: Lake = LAKE, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Read a config's files into the lake: checked, deduplicated, partitioned; bad rows go to quarantine.
+
+    Only sources whose files, settings or code changed are read again.
+
+    \b
+    Examples:
+      trifuse ingest configs/tech_news.yaml
+      trifuse ingest my.yaml --json | jq '.[] | {name, counts}'
+    """
+    from fusion import config as configs
+    from fusion import pipeline
+
+    settings = configs.load(config, overrides or [])
+    with progress(quiet) as advance:
+        results = pipeline.ingest(settings, lake=lake, progress=advance)
+    if as_json:
+        fields = ("table", "folder", "quarantine", "counts", "inputs", "reused", "warnings")
+        answer(
+            [{"name": name} | {field: getattr(result, field) for field in fields} for name, result in results.items()]
+        )
+        return
+    rows: list[dict[str, Any]] = []
+    for name, result in results.items():
+        counts, bad = result.counts, result.counts.get("quarantined", {})
+        row = {"source": name, "table": result.table, "read": f"{counts['read']:,}", "used": f"{counts['used']:,}"}
+        words = ", ".join(f"{reason} {count:,}" for reason, count in bad.items() if count)
+        rows.append(
+            row | {"set aside": words or "none", "": "reused" if result.reused else "new", "folder": result.folder}
+        )
+    show(rows, numeric=("read", "used"))
+    for name, result in results.items():
+        for line in result.warnings:
+            typer.echo(f"warning: {name}: {line}")
+
+
+def signals(
+    run_folder: RunPath,
+    end: Annotated[
+        datetime | None, typer.Option("--end", formats=["%Y-%m-%d"], help="Last day; default: what the data reach.")
+    ] = None,
+    lake: Lake = LAKE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring a run's signals up to date with newer data, using its last model; nothing is fitted again.
+
+    New rows are appended to the run's signals.parquet; rows that were there do
+    not change. Prints the newest signal of each entity. For cron, see
+    scripts/generate_signals.py.
+
+    \b
+    Examples:
+      trifuse signals runs/tech_news/0123456789ab --end 2015-08-31
+      trifuse signals runs/tech_news/0123456789ab --json | jq '.newest[] | [.entity, .score]'
+    """
+    from fusion import refresh
+    from fusion.table_files import newest
+
+    with progress(quiet) as advance:
+        new = refresh.signals(run_folder, lake=lake, progress=advance, end=end.date() if end else None)
+    last = newest(new)
+    if as_json:
+        answer({"folder": str(run_folder), "new_rows": new.height, "newest": last.to_dicts()})
+        return
+    shown = [
+        name for name in ("entity", "decision_time", "score", "rank", "status", "valid_until") if name in last.columns
+    ]
+    show(last.select(shown).to_dicts(), numeric=("score", "rank"))
+    note(f"{new.height:,} new rows in {run_folder / 'signals.parquet'}")
+
+
+def verify(
+    config: ConfigFile,
+    cuts: Annotated[int, typer.Option("--cuts", min=1, help="Times at which the inputs are cut.")] = 3,
+    overrides: Overrides = None,
+    lake: Lake = LAKE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check that nothing was used before it was known: cut the inputs, run again, compare.
+
+    Every feature, regime probability, selection and signal up to a cut must be
+    identical to the full run's. Exit code 6 where one is not.
+
+    \b
+    Examples:
+      trifuse verify configs/demo.yaml --cuts 3
+      trifuse verify my.yaml --json | jq .ok
+    """
+    from fusion import config as configs
+    from fusion import invariance
+    from gpu_kernels.errors import LeakError
+
+    settings = configs.load(config, overrides or [])
+    with progress(quiet) as advance:
+        found = invariance.verify(settings, lake=lake, cuts=cuts, progress=advance)
+    if as_json:
+        answer({"ok": found.ok, "compared": found.compared.to_dicts(), "differences": found.differences.to_dicts()})
+    else:
+        show(found.compared.to_dicts(), title="compared", numeric=("rows", "columns"))
+        show(found.differences.to_dicts(), title="differences", numeric=("rows",))
+    if not found.ok:
+        columns = sorted(set(found.differences["column"].to_list()))
+        problem = f"results change when later data are taken away: {', '.join(columns[:8])}"
+        raise LeakError(
+            problem if columns else "nothing could be compared", hint="fix the clock or the feature, then verify again"
+        )
+    if not as_json:
+        typer.echo("ok: nothing changes when later data are taken away")
