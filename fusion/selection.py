@@ -55,7 +55,7 @@ class SelectionConfig(BaseModel):
     min_features           the best so many are kept although not significant (the ledger says so)
     false_discovery_rate   level of Benjamini-Hochberg over the features and regimes of one refit
     max_rank_correlation   a feature closer than this to a better kept one is redundant
-    min_sessions           least effective number of sessions for a t statistic
+    min_sessions           least sum of the sessions' weights, their expected number, for a t statistic
     min_rows               least rows of a session for its rank IC
     """
 
@@ -155,12 +155,13 @@ def labelled(features: pl.DataFrame, labels: pl.DataFrame, columns: Sequence[str
 
 @dataclass(frozen=True)
 class _Scores:
-    """Per feature: weighted mean IC, its t and p, the effective number of sessions."""
+    """Per feature: weighted mean IC, its t and p, the effective number of sessions, and the expected one, sum(w)."""
 
     ic: Floats
     t: Floats
     p: Floats
     n: Floats
+    expected: Floats
 
 
 def _scores(ic: Floats, weights: Floats, min_sessions: float) -> _Scores:
@@ -174,9 +175,10 @@ def _scores(ic: Floats, weights: Floats, min_sessions: float) -> _Scores:
         spread = (w * (values - mean[:, None]) ** 2).sum(axis=1) / (total - squares / total)
         # equal ICs in all sessions would divide by zero: rounding is the least error they can have
         error = np.sqrt(np.maximum(spread, 1e-24) / n)
-        t = np.where(n >= min_sessions, mean / error, np.nan)
+        # a regime that never came has tiny weights, whose effective n may yet be large: their sum tells
+        t = np.where(total >= min_sessions, mean / error, np.nan)
         p = np.asarray(2 * stats.t.sf(np.abs(t), n - 1))
-    return _Scores(mean, t, p, n)
+    return _Scores(mean, t, p, n, total)
 
 
 def _choose(
@@ -193,7 +195,7 @@ def _choose(
         key=lambda f: (score.p[f], -abs(score.ic[f]), names[f]),
     )
     kept: list[int] = []
-    reasons = [_unscored(coverage[f], score.ic[f], score.n[f], config) for f in range(len(names))]
+    reasons = [_unscored(coverage[f], score.ic[f], score.expected[f], config) for f in range(len(names))]
     for f in order:
         significant = q[f] <= config.false_discovery_rate
         close = [g for g in kept if abs(similarity[f, g]) > config.max_rank_correlation]
@@ -213,12 +215,12 @@ def _choose(
     return kept, reasons
 
 
-def _unscored(coverage: float, ic: float, n: float, config: SelectionConfig) -> str:
+def _unscored(coverage: float, ic: float, sessions: float, config: SelectionConfig) -> str:
     if not coverage > 0:
         return "no value in the training window"
     if np.isnan(ic):
         return f"rank IC undefined in every session of this regime (constant, or fewer than {config.min_rows} rows)"
-    return f"too few sessions of this regime ({n:.1f} effective, {config.min_sessions:g} needed)"
+    return f"too few sessions of this regime ({sessions:.1f} expected, {config.min_sessions:g} needed)"
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class _Sessions:
         cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: int, min_rows: int
     ) -> "_Sessions":
         target, end = return_column(primary), end_column(primary)
-        rows = labelled(features, labels, (target, end)).sort("session", maintain_order=True)
+        rows = labelled(features, labels, (target, end)).sort("session", "entity", "decision_time")
         sessions = rows.group_by("session", maintain_order=True).agg(pl.len(), pl.col(end).max())
         offsets = np.concatenate([[0], np.cumsum(sessions["len"].to_numpy())]).astype(np.int64)
         y = rows[target].to_numpy().astype(np.float64)
@@ -258,7 +260,7 @@ class _Sessions:
 
     def weights(self, regimes: RegimePath, refit: Refit) -> Floats:
         """(sessions, K): mean filtered probability of the session's decisions, by the refit's own parameters."""
-        times = self.rows.select("session", "decision_time").unique(maintain_order=True)
+        times = self.rows.select("session", "decision_time").unique().sort("decision_time")
         probability = at(regimes.training(refit), times["decision_time"])
         # decisions after the refit take the last probability before it; no window holds them
         frame = times.select("session").with_columns(
