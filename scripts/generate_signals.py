@@ -14,7 +14,7 @@ import fcntl
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -127,7 +127,8 @@ def main(
         with lock(folder, wait):
             new = None
             if refresh_first:
-                with progress(quiet) as advance:
+                # nothing newer is no failure: what is written then is what was known, and --max-age judges its age
+                with progress(quiet) as advance, suppress(refresh.UpToDate):
                     new = refresh.signals(folder, lake=lake, progress=advance, end=end.date() if end else None)
             everything = pl.read_parquet(folder / "signals.parquet")
             added = everything.clear() if new is None else new
