@@ -18,7 +18,7 @@ from gpu_kernels.errors import DataError
 from sources.schema import TIME
 
 
-class UpToDate(DataError):
+class NoNewDataError(DataError):
     """The data reach no decision that the run does not hold yet; a caller on a timer takes this for no news."""
 
 
@@ -28,7 +28,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     Appends to the run's signals.parquet, notes the refresh in its manifest (each written under a temporary name, then
     renamed), and returns the new rows. Rows that were there are not touched: what was said stays said. `end` is the
     last day to look at; by default the config's own or today, whichever is later.
-    Raises DataError where the folder is no finished run, UpToDate where the data reach no new decision.
+    Raises DataError where the folder is no finished run, NoNewDataError where the data reach no new decision.
     """
     progress, path = progress or silent, run_folder / "signals.parquet"
     if not (run_folder / "manifest.json").is_file() or not path.is_file():
@@ -57,7 +57,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     if before.height:
         new = new.filter(pl.col("decision_time") > pl.lit(before["decision_time"].max(), dtype=TIME))
     if new.is_empty():
-        raise UpToDate(
+        raise NoNewDataError(
             f"the data end before a decision that {path} does not hold yet", hint="bring newer data, then retry"
         )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -128,7 +128,7 @@ def main(
             new = None
             if refresh_first:
                 # nothing newer is no failure: what is written then is what was known, and --max-age judges its age
-                with progress(quiet) as advance, suppress(refresh.UpToDate):
+                with progress(quiet) as advance, suppress(refresh.NoNewDataError):
                     new = refresh.signals(folder, lake=lake, progress=advance, end=end.date() if end else None)
             everything = pl.read_parquet(folder / "signals.parquet")
             added = everything.clear() if new is None else new
