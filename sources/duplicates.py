@@ -8,12 +8,12 @@ OVERLAP = "duplicate_of_overlap"
 
 
 def in_export_order(rows: pl.DataFrame, good: pl.Expr) -> pl.DataFrame:
-    """Rows with their files in the order of their first good event_time (then of `file`), lines as they stand.
+    """Rows with files in the order of the event_time of their first good row (then of `file`), lines as they stand.
 
     Of overlapping exports that is the order in which they were made. File names lie, and the last event_time would
     change with where the data are cut.
     """
-    first = rows.filter(good).group_by("file").agg(pl.col("event_time").min().alias("_first"))
+    first = rows.filter(good).group_by("file").agg(pl.col("event_time").first().alias("_first"))
     ordered = rows.join(first, on="file", how="left", maintain_order="left")
     return ordered.sort("_first", "file", nulls_last=True, maintain_order=True).drop("_first")
 

@@ -273,6 +273,8 @@ def _parquet_rows(path: Path, lines: list[int]) -> dict[int, str]:
 
 def _publish(unfinished: Path, folder: Path) -> None:
     """Gives a complete folder its name; another process may have been first, with the same bytes."""
+    if folder.is_dir() and not (folder / _RECORD).is_file():
+        shutil.rmtree(folder)
     try:
         os.replace(unfinished, folder)
     except OSError:

@@ -13,9 +13,9 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 7. price jump     price_jump, from the last good price of the session
 
 Where overlapping files conflict, the row of the file exported first stays: it is what was known first, and when the
-other became known nobody can tell. Exports are ordered by their first event_time and not by their names, which lie; the
-first row also stays the same however early the data are cut. Every stage looks only at rows no later than the row it
-judges (stages 4 and the time-zone doubt judge whole files), so that a check brings no look-ahead into the data.
+other became known nobody can tell. Exports are ordered by the event_time of their first row and not by their names,
+which lie; the first row also stays the same however early the data are cut. Every stage looks only at rows no later
+than the row it judges (stage 4 and the time-zone doubt judge whole files), so that a check brings no look-ahead.
 """
 
 import math

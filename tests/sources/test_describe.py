@@ -1,0 +1,131 @@
+"""`describe`: facts that are true of the file, and YAML that parses."""
+
+import gzip
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from vendor_files import bars_entry, lean_zip, minute_rows, thinkorswim
+
+from gpu_kernels.errors import DataError
+from sources.config import Source, parse_source
+from sources.describe import describe
+from sources.lake import ingest
+
+
+def guessed(facts: dict[str, Any]) -> Source:
+    """The source that the pasted YAML makes."""
+    json.dumps(facts)
+    return parse_source("my_source", yaml.safe_load(facts["source"]["yaml"])["my_source"])
+
+
+def test_news(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv.gz"
+    text = "a headline of some length about the company"
+    rows = [f"2015-01-02T15:00:0{n}Z,{'AB'[n % 2]},{text}" for n in (0, 1, 2, 2, 9)]
+    path.write_bytes(gzip.compress("\n".join(["created_at,ticker,text", *rows, "x,y,z,1"]).encode()))
+    facts = describe(path)
+    assert (facts["kind"], facts["rows"], facts["duplicates"]) == ("csv", 6, 1)
+    assert facts["problems"] == {"wrong_field_count": 1}
+    assert facts["entities"] == {"column": "ticker", "distinct": 2, "rows": {"A": 3, "B": 2}}
+    clock = facts["columns"][0]
+    assert (clock["type"], clock["timezone"], clock["last"]) == ("clock", "in the values", "2015-01-02 15:00:09+00:00")
+    assert facts["gaps"]["longest"] == "0:00:08"
+    assert facts["gaps"]["longest_entity"] == "B"
+    assert guessed(facts).kind == "news_file"
+
+
+def test_thinkorswim_finds_its_zone(tmp_path: Path) -> None:
+    path = thinkorswim(tmp_path / "a.csv", minute_rows("01/02/2015", "08:30", 390))
+    facts = describe(path)
+    source = guessed(facts)
+    assert (source.kind, source.timezone) == ("thinkorswim_csv", "America/Chicago")
+    assert facts["gaps"]["typical"] == "0:01:00"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "kind", "table"),
+    [
+        ("symbol,timestamp,open,high,low,close,volume", "A,2015-01-02T15:00Z,1,1,1,1,1", "table_file", "bar"),
+        ("symbol,timestamp,price,size", "A,1420210800000,1,1", "table_file", "trade"),
+        ("symbol,time,bid_price,bid_size,ask_price,ask_size", "A,2015-01-02T15:00Z,1,1,2,1", "table_file", "quote"),
+        (
+            "time,sequence,side,price,size,received",
+            "2015-01-02T15:00Z,1,1,1,1,2015-01-02T15:00Z",
+            "table_file",
+            "book_update",
+        ),
+        ("ticker,metric,date,released,value", "A,m,2015-01-02,2015-01-03,1", "table_file", "metric"),
+        ("DATE,OPEN,CLOSE", "2015-01-02,1,2", "series_file", "metric"),
+        ("Start,Name,Impact", "01/02/2015 10:00:00,Jobs,HIGH", "calendar_file", "event"),
+    ],
+)
+def test_guess(tmp_path: Path, header: str, row: str, kind: str, table: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"{header}\n{row}\n{row}\n")
+    if "1420210800000" in row:
+        pl.DataFrame({"symbol": ["A"], "timestamp": [1420210800000], "price": [1.0], "size": [1.0]}).write_parquet(path)
+    source = guessed(describe(path))
+    assert (source.kind, source.table) == (kind, table)
+
+
+def test_jsonl_with_lists(tmp_path: Path) -> None:
+    path = tmp_path / "n.jsonl"
+    item = {"published": "2015-01-02T15:00:00Z", "tickers": ["A", "B"], "headline": "long enough to be a headline"}
+    path.write_text(json.dumps(item) + "\n" + json.dumps(item) + "\n")
+    facts = describe(path)
+    assert facts["kind"] == "jsonl"
+    assert facts["duplicates"] == 1
+    assert guessed(facts).columns["entity"] == "tickers"
+
+
+def test_lean(tmp_path: Path) -> None:
+    path = lean_zip(tmp_path / "crypto" / "tick" / "btc" / "20131007_quote.zip", {"x.csv": ["1,2"]})
+    facts = describe(path)
+    source = guessed(facts)
+    assert (facts["kind"], source.kind, source.table) == ("lean_zip", "lean_zip", "quote")
+    assert source.security == "crypto"  # type: ignore[union-attr]
+
+
+def test_nothing_fits(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    facts = describe(tmp_path / "x.csv")
+    assert facts["source"] is None
+    assert facts["gaps"] is None
+
+
+def test_lake_and_run_folders(tmp_path: Path) -> None:
+    path = thinkorswim(tmp_path / "a.csv", minute_rows("01/02/2015", "08:30", 20))
+    source = parse_source("bars", bars_entry({"A": str(path)}))
+    result = ingest(
+        "bars", source, calendar="XNYS", lake=tmp_path / "lake", start=date(2015, 1, 2), end=date(2015, 1, 2)
+    )
+    facts = describe(result.folder)
+    assert (facts["kind"], facts["table"], facts["rows"]) == ("lake", "bar", 20)
+    assert facts["ingest"]["counts"]["used"] == 20
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "manifest.json").write_text('{"name": "x"}')
+    pl.DataFrame({"t": [datetime(2015, 1, 2, tzinfo=UTC)]}).write_parquet(run / "signals.parquet")
+    facts = describe(run)
+    assert facts["manifest"] == {"name": "x"}
+    assert facts["tables"]["signals.parquet"]["rows"] == 1
+    json.dumps(facts)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "does not exist"), (b"", "is empty"), (b"\x1f\x8b\x08cut", "truncated"), (b"PAR1", "damaged Parquet")],
+)
+def test_bad_files(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "x.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        describe(path)
+    with pytest.raises(DataError, match="no known kind"):
+        describe(tmp_path)
