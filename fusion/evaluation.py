@@ -147,7 +147,7 @@ def session_ic(
             named = pl.DataFrame(columns).with_columns(
                 pl.lit(format_duration(horizon)).alias("horizon"), pl.lit(score).alias("score")
             )
-            frames.append(named.select(SESSION_IC).with_columns(pl.col("rank_ic", "ic").fill_nan(None)))
+            frames.append(named.select(*SESSION_IC).with_columns(pl.col("rank_ic", "ic").fill_nan(None)))
     return pl.concat(frames)
 
 
