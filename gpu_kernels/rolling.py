@@ -28,7 +28,8 @@ def _scaled_mean(total, count, min_periods, scale):
 
 @njit
 def _deviation(count, square, min_periods, ddof):
-    return math.sqrt(square / (count - ddof)) if count >= min_periods and count > ddof else np.nan
+    known = count >= min_periods and count > ddof and square < np.inf
+    return math.sqrt(square / (count - ddof)) if known else np.nan
 
 
 @njit
@@ -238,8 +239,8 @@ def std(values: Array, offsets: Array, window: int, *, min_periods: int | None =
     Shapes, units and parameters as in `mean`; `ddof` 1 gives the sample's, 0 the population's. Means and squares are
     merged pairwise, so a series that is large against its spread loses no digits.
 
-    Missing values: NaN rows are left out. NaN where fewer than `min_periods` values, or no more than `ddof`, are in
-    the window, and where an infinity is.
+    Missing values: NaN rows are left out. NaN where fewer than `min_periods` values, or no more than `ddof`, are in the
+    window, and where the squares leave the range of float64, as with an infinity.
     Raises: ArgumentError, DeviceError.
     Source: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance".
     """

@@ -1,0 +1,35 @@
+"""The calls of scripts/gpu_check.py, which every test of the twins runs, and what the naive references say of them."""
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+
+import naive
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = ROOT / "scripts" / "gpu_check.py"
+_spec = importlib.util.spec_from_file_location("gpu_check", PATH)
+gpu_check = importlib.util.module_from_spec(_spec)
+sys.modules["gpu_check"] = gpu_check
+_spec.loader.exec_module(gpu_check)
+
+works, largest_difference = gpu_check.works, gpu_check.largest_difference
+
+TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
+"""Relative, or absolute below 1: summation order for float64, the rounding of the output for float32."""
+
+
+def expected(work):
+    result = getattr(naive, work.function.__name__)(*work.arrays, **work.parameters)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def cuda_kernels() -> set[tuple[str, str]]:
+    """(module, name) of each function under `@cuda.jit` in the package."""
+    found = set()
+    for path in (ROOT / "gpu_kernels").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any("cuda.jit" in ast.unparse(d) for d in node.decorator_list):
+                found.add((".".join(path.relative_to(ROOT).with_suffix("").parts), node.name))
+    return found
