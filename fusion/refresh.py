@@ -49,7 +49,9 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     plan = plan.until(pl.col("open") <= reach)
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
-    probabilities = RegimePath(regime_observations(plan, tables), tuple(regime_models)).probabilities
+    probabilities = RegimePath(
+        regime_observations(plan, tables), tuple(regime_models), config.regime.regimes
+    ).probabilities
     progress("signals", None)
     predictions = model.predict(models, matrix.frame, probabilities, threads=config.model.threads)
     made = make_signals(plan, matrix, probabilities, predictions, models)

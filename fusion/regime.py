@@ -68,6 +68,11 @@ class RegimeConfig(BaseModel):
     iterations: Annotated[int, Field(ge=1)] = 200
     tolerance: Annotated[float, Field(gt=0)] = 1e-7
 
+    @property
+    def regimes(self) -> int:
+        """How many regimes a run has: without inputs, one."""
+        return self.states if self.inputs else 1
+
 
 @dataclass(frozen=True)
 class RegimeModel:

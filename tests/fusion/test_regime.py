@@ -277,6 +277,9 @@ class TestEdges:
             path.training(refits[1])
 
     def test_config(self):
+        stress = RegimeInput(metric="stress", entity="US")
+        assert RegimeConfig(states=3).regimes == 1
+        assert RegimeConfig(states=3, inputs=(stress,)).regimes == 3
         for wrong in ({"states": 0}, {"states": 9}, {"covariance": "x"}, {"variance_floor": 0}, {"state": 2}):
             with pytest.raises(ValidationError):
                 RegimeConfig.model_validate(wrong)
