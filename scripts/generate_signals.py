@@ -23,10 +23,8 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from fusion import config as configs
-from fusion import refresh
 from fusion.console import note, one_line_errors, progress
-from fusion.table_files import encode, newest, write_table
+from fusion.table_files import FORMATS, encode, newest, write_table
 from gpu_kernels.errors import ConfigError, DataError, ModelError
 from sources.durations import format_duration, parse_duration
 
@@ -53,6 +51,8 @@ def run_folder_of(target: Path, runs: Path) -> Path:
     """The run folder itself, or the newest finished run of a config. Raises ModelError where there is none."""
     if target.is_dir():
         return target
+    from fusion import config as configs
+
     name = configs.load(target).name
     finished = [path.parent for path in (runs / name).glob("[!.]*/manifest.json")]
     if not finished:
@@ -78,6 +78,15 @@ def lock(folder: Path, wait: float) -> Iterator[None]:
                     raise typer.Exit(LOCKED) from None
                 time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
         yield
+
+
+def _refreshed(folder: Path, lake: Path, end: datetime | None, quiet: bool) -> pl.DataFrame | None:
+    """The rows that newer data gave. Nothing newer is no failure: what was known is written then."""
+    from fusion import refresh
+
+    with progress(quiet) as advance, suppress(refresh.NoNewDataError):
+        return refresh.signals(folder, lake=lake, progress=advance, end=end.date() if end else None)
+    return None
 
 
 def check_age(rows: pl.DataFrame, max_age: str, now: datetime) -> None:
@@ -120,16 +129,12 @@ def main(
     """Newest signals to a file or to stdout, made for cron."""
     with one_line_errors(debug):
         suffix = Path(out).suffix.removeprefix(".")
-        kind = format_.value if format_ else suffix if suffix in Format else Format.csv.value
+        kind = format_.value if format_ else suffix if suffix in FORMATS else Format.csv.value
         folder = run_folder_of(target, runs)
         if not (folder / "signals.parquet").is_file():
             raise ModelError(f"{folder} holds no signals.parquet", hint="give the folder of a finished run")
         with lock(folder, wait):
-            new = None
-            if refresh_first:
-                # nothing newer is no failure: what is written then is what was known, and --max-age judges its age
-                with progress(quiet) as advance, suppress(refresh.NoNewDataError):
-                    new = refresh.signals(folder, lake=lake, progress=advance, end=end.date() if end else None)
+            new = _refreshed(folder, lake, end, quiet) if refresh_first else None
             everything = pl.read_parquet(folder / "signals.parquet")
             added = everything.clear() if new is None else new
             chosen = {Rows.newest: newest(everything), Rows.new: added, Rows.all: everything}[rows]

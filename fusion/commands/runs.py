@@ -31,11 +31,12 @@ def run(
       trifuse run configs/tech_news.yaml --json | jq -r .report
     """
     from fusion import config as configs
+
+    settings = configs.load(config, overrides or [])  # a mistake is told before the slow imports
     from fusion import pipeline, report
     from fusion.report.run_folder import RunFolder
     from fusion.report.verdict import verdict
 
-    settings = configs.load(config, overrides or [])
     with progress(quiet) as advance:
         result = pipeline.run(settings, lake=lake, runs=runs, progress=advance, rerun=rerun)
     page = result.folder / "report.html"

@@ -1,0 +1,356 @@
+"""The command line: answers on stdout, complaints on stderr in one line, exit codes that scripts can rely on."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner, Result
+
+from fusion.cli import app
+from fusion.console import Commands
+from fusion.table_files import encode, newest, read_texts, write_table
+from gpu_kernels.errors import (
+    ArgumentError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    LeakError,
+    ModelError,
+    QuarantineError,
+    TrifuseError,
+)
+
+CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+DEMO = str(CONFIGS / "demo.yaml")
+COMMANDS = ("run", "ingest", "signals", "describe", "schema", "config", "score", "simulate", "verify")
+
+
+def trifuse(*arguments: str, text: str | None = None, terminal_width: int = 200) -> Result:
+    return CliRunner().invoke(app, list(arguments), input=text, env={"COLUMNS": str(terminal_width), "NO_COLOR": "1"})
+
+
+def complaint(result: Result) -> str:
+    """The one line on stderr."""
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def process(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fusion.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | more, check=False, timeout=300)
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_shows_an_example(self, command: str) -> None:
+        result = trifuse(command, "--help")
+        assert result.exit_code == 0
+        assert re.search(rf"Examples:\s.*trifuse {command}|trifuse {command} ", result.stdout)
+
+    def test_commands_and_exit_codes_are_listed(self) -> None:
+        shown = trifuse("--help").stdout
+        for command in COMMANDS:
+            assert re.search(rf"\b{command} ", shown)
+        for code in ("130", "70"):
+            assert code in shown
+
+    def test_no_arguments_is_help(self) -> None:
+        assert "Usage" in trifuse().output
+
+    def test_version(self) -> None:
+        assert re.fullmatch(r"trifuse \d+\.\d+\.\d+\S*\n", trifuse("--version").stdout)
+
+    def test_help_loads_nothing_heavy(self) -> None:
+        heavy = ("numpy", "polars", "numba", "pandas", "lightgbm", "pyarrow", "plotly", "torch", "sources", "sentiment")
+        code = f"import sys, fusion.cli; print([name for name in {heavy!r} if name in sys.modules])"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == "[]"
+
+
+def failing(error: BaseException) -> typer.Typer:
+    """A command line that raises."""
+    broken = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
+
+    @broken.callback()
+    def options(debug: bool = False) -> None:
+        pass
+
+    @broken.command()
+    def fail() -> None:
+        raise error
+
+    return broken
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (TrifuseError("x"), 1),
+            (ArgumentError("x"), 2),
+            (ConfigError("x"), 2),
+            (DataError("x"), 3),
+            (QuarantineError("x"), 3),
+            (ModelError("x"), 4),
+            (DeviceError("x"), 5),
+            (LeakError("x"), 6),
+            (PermissionError(13, "Permission denied", "/some/file"), 1),
+            (OSError(28, "No space left on device"), 1),
+            (MemoryError(), 1),
+            (KeyError("x"), 70),
+            (RuntimeError("two\nlines"), 70),
+            (KeyboardInterrupt(), 130),
+        ],
+    )
+    def test_one_line_and_its_exit_code(self, error: BaseException, code: int) -> None:
+        result = CliRunner().invoke(failing(error), ["fail"])
+        assert result.exit_code == code
+        complaint(result)
+        assert result.stdout == ""
+
+    def test_markup_in_a_message_is_left_alone(self) -> None:
+        result = CliRunner().invoke(failing(DataError("columns [bold]open[/] and [close]")), ["fail"])
+        assert complaint(result) == "error: columns [bold]open[/] and [close]"
+
+    def test_long_messages_stay_one_line(self) -> None:
+        result = CliRunner().invoke(failing(DataError("word " * 400)), ["fail"], env={"COLUMNS": "60"})
+        assert len(complaint(result)) > 1500
+
+    def test_debug_shows_where(self) -> None:
+        result = CliRunner().invoke(failing(DataError("x")), ["--debug", "fail"])
+        assert isinstance(result.exception, DataError)
+
+    def test_unknown_command_and_option(self) -> None:
+        assert trifuse("frobnicate").exit_code == 2
+        assert trifuse("run", DEMO, "--frobnicate").exit_code == 2
+        assert trifuse("run").exit_code == 2
+
+    def test_interrupt_of_a_real_process(self) -> None:
+        code = (
+            "import time, typer\nfrom fusion.console import Commands\napp = typer.Typer(cls=Commands)\n"
+            "@app.callback()\ndef options() -> None: ...\n"
+            "@app.command()\ndef wait() -> None:\n    print('ready', flush=True)\n    time.sleep(60)\napp(['wait'])"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=30)
+        assert child.returncode == 130
+        assert err.strip() == "error: interrupted"
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("config", "--check", "no/such.yaml"), 2),
+            (("describe", "no/such.csv"), 3),
+            (("signals", "no/such/run"), 3),
+            (("schema", "no_such_table"), 2),
+            (("score", "no/such.txt"), 3),
+        ],
+    )
+    def test_real_processes_exit_with_the_code(self, arguments: tuple[str, ...], code: int) -> None:
+        done = process(*arguments)
+        assert done.returncode == code
+        assert done.stdout == ""
+        assert re.fullmatch(r"error: .*\n", done.stderr)
+
+    def test_reader_that_closes_early_sees_no_traceback(self) -> None:
+        command = f"{sys.executable} -m fusion.cli schema --json | head -n 1"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert done.stdout == "{\n"
+        assert "Traceback" not in done.stderr
+
+
+class TestConfig:
+    def test_check(self) -> None:
+        result = trifuse("config", "--check", DEMO)
+        assert result.exit_code == 0
+        assert "is right" in result.stdout
+
+    def test_check_as_json(self) -> None:
+        found = json.loads(trifuse("config", "--check", "--json", DEMO).stdout)
+        assert found["ok"] is True
+        assert found["name"] == "demo"
+        assert set(found["files"].values()) == {"simulated"}
+
+    def test_printed_config_is_a_config(self, tmp_path: Path) -> None:
+        first = trifuse("config", DEMO, "--set", "model.trees=7")
+        copy = tmp_path / "copy.yaml"
+        copy.write_text(first.stdout)
+        assert yaml.safe_load(first.stdout)["model"]["trees"] == 7
+        assert trifuse("config", str(copy)).stdout == first.stdout
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            ("model.trees=many", "model.trees"),
+            ("nonsense=1", "nonsense"),
+            ("start", "key=value"),
+            ("targets.primary=7min", "7min"),
+        ],
+    )
+    def test_wrong_keys_are_named(self, change: str, named: str) -> None:
+        result = trifuse("config", "--check", DEMO, "--set", change)
+        assert result.exit_code == 2
+        assert named in complaint(result)
+
+    def test_missing_files_are_found_by_check(self, tmp_path: Path) -> None:
+        tree = yaml.safe_load((CONFIGS / "demo.yaml").read_text())
+        tree["sources"]["bars"]["files"] = str(tmp_path / "bars-*.csv")
+        mine = tmp_path / "mine.yaml"
+        mine.write_text(yaml.safe_dump(tree))
+        result = trifuse("config", "--check", str(mine))
+        assert result.exit_code == 3
+        assert "bars-*.csv" in complaint(result)
+
+    def test_the_example_of_the_help_is_right(self, tmp_path: Path) -> None:
+        shown = trifuse("config", "--help", terminal_width=120).stdout
+        text = shown[shown.index("name: mine") : shown.index("features: {bars: all}") + len("features: {bars: all}")]
+        lines = [line.rstrip(" │") for line in text.splitlines()]
+        margin = min(len(line) - len(line.lstrip()) for line in lines[1:])
+        mine = tmp_path / "mine.yaml"
+        mine.write_text("\n".join([lines[0], *[line[margin:] for line in lines[1:]]]))
+        result = trifuse("config", str(mine))
+        assert result.exit_code == 0, result.output
+
+
+class TestSchema:
+    def test_json_lists_every_table_and_feature(self) -> None:
+        from fusion.features import REGISTRY
+        from sources.schema import TABLES
+
+        found = json.loads(trifuse("schema", "--json").stdout)
+        assert [table["name"] for table in found["tables"]] == list(TABLES)
+        assert [feature["name"] for feature in found["features"]] == [spec.name for spec in REGISTRY]
+        for feature in found["features"]:
+            assert feature["unit"], feature
+            assert feature["missing"], feature
+
+    def test_one_table_with_its_features(self) -> None:
+        found = json.loads(trifuse("schema", "bar", "--json").stdout)
+        assert [table["name"] for table in found["tables"]] == ["bar"]
+        assert {feature["family"] for feature in found["features"]} == {"bar"}
+
+    def test_words(self) -> None:
+        shown = trifuse("schema", "book_update").stdout
+        assert "Level-2 update" in shown
+        assert "sequence" in shown
+
+
+class TestFiles:
+    def test_describe(self, tmp_path: Path) -> None:
+        file = tmp_path / "values.csv"
+        file.write_text("ticker,end_time,close\nACME,2024-01-02T15:00:00Z,10\nACME,2024-01-02T15:01:00Z,11\n")
+        assert json.loads(trifuse("describe", str(file), "--json").stdout)["rows"] == 2
+        words = trifuse("describe", str(file))
+        assert words.exit_code == 0
+        assert "ticker" in words.stdout
+
+    def test_simulate(self, tmp_path: Path) -> None:
+        target = tmp_path / "market"
+        found = json.loads(trifuse("simulate", str(target), "--sessions", "2", "--seed", "3", "--json").stdout)
+        assert {item["file"] for item in found["files"]} == {path.name for path in target.iterdir()}
+        again = trifuse("simulate", str(target))
+        assert again.exit_code == 2
+        assert "not empty" in complaint(again)
+
+    def test_simulate_with_a_wrong_number(self, tmp_path: Path) -> None:
+        result = trifuse("simulate", str(tmp_path / "market"), "--sessions", "-5")
+        assert result.exit_code == 2
+        assert "sessions" in complaint(result)
+        assert not (tmp_path / "market").exists()
+
+
+class TestScore:
+    TEXTS = ("Profit doubles and the outlook is raised", "Shares collapse after fraud is revealed")
+
+    def test_stdin_to_json(self, tmp_path: Path) -> None:
+        cache = str(tmp_path / "cache.sqlite")
+        rows = json.loads(trifuse("score", "-", "--json", "--cache", cache, text="\n".join(self.TEXTS)).stdout)
+        assert [row["text"] for row in rows] == list(self.TEXTS)
+        assert rows[0]["score"] > 0 > rows[1]["score"]
+
+    def test_file_to_file(self, tmp_path: Path) -> None:
+        source, target = tmp_path / "in.csv", tmp_path / "out.parquet"
+        pl.DataFrame({"headline": self.TEXTS}).write_csv(source)
+        result = trifuse("score", str(source), "--column", "headline", "--out", str(target))
+        assert result.exit_code == 0, result.output
+        assert pl.read_parquet(target)["text"].to_list() == list(self.TEXTS)
+
+
+class TestTableFiles:
+    SIGNALS = pl.DataFrame(
+        {"entity": ["B", "A", "A", "B"], "decision_time": [1, 1, 3, 2], "score": [0.1, 0.2, float("nan"), 0.4]}
+    )
+
+    def test_newest_is_the_last_row_of_each_entity(self) -> None:
+        assert newest(self.SIGNALS).rows()[1] == ("B", 2, 0.4)
+        assert newest(self.SIGNALS)["decision_time"].to_list() == [3, 2]
+        assert newest(self.SIGNALS.clear()).is_empty()
+
+    def test_formats_write_missing_values_as_missing(self) -> None:
+        assert encode(self.SIGNALS, "csv").splitlines()[3] == b"A,3,"
+        assert json.loads(encode(self.SIGNALS, "jsonl").splitlines()[2])["score"] is None
+        with pytest.raises(ConfigError, match=r"format 'xml' is not known; allowed: parquet, csv, jsonl"):
+            encode(self.SIGNALS, "xml")
+
+    def test_a_failed_write_leaves_the_old_file(self, tmp_path: Path) -> None:
+        target = tmp_path / "out.csv"
+        write_table(self.SIGNALS, target)
+        before = target.read_bytes()
+        with pytest.raises(pl.exceptions.PolarsError):
+            write_table(pl.DataFrame({"nested": [[1, 2]]}), target)
+        assert target.read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+    def test_missing_folder_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"nowhere does not exist"):
+            write_table(self.SIGNALS, tmp_path / "nowhere" / "out.csv")
+
+    @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.jsonl", "t.parquet", "t.txt"])
+    def test_texts_keep_order_and_blanks(self, tmp_path: Path, name: str) -> None:
+        import gzip
+
+        texts = ["one, two", "", "drei – ü"]
+        table, path = pl.DataFrame({"text": texts}), tmp_path / name
+        if name == "t.txt":
+            path.write_text("\n".join(texts), encoding="utf-8")
+        elif name == "t.parquet":
+            table.write_parquet(path)
+        elif name == "t.jsonl":
+            table.write_ndjson(path)
+        else:
+            content = table.write_csv(quote_style="always").encode()
+            path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        assert [text or "" for text in read_texts(path, "text")] == texts
+
+    @pytest.mark.parametrize(
+        ("name", "content", "problem"),
+        [
+            ("t.csv", b"a,b\n1,2\n", "has no column 'text'; allowed: a, b"),
+            ("t.csv", b"", "cannot be read"),
+            ("t.csv.gz", b"\x1f\x8b\x08truncated", "cannot be read"),
+            ("t.parquet", b"PAR1", "cannot be read"),
+            ("t.txt", b"\xff\xfe\x00", "cannot be read"),
+            ("t.jsonl", b'{"text": 5}\n', "holds Int64"),
+        ],
+    )
+    def test_bad_files(self, tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=re.escape(problem)):
+            read_texts(path, "text")

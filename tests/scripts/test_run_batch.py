@@ -1,0 +1,138 @@
+"""Batches: one job's failure is its own, a rerun resumes, and being ended leaves nothing behind."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPT = ROOT / "scripts" / "run_batch.py"
+ANSWER = 'print(\'{"reused": false, "folder": "here"}\')'
+
+
+@pytest.fixture(scope="module")
+def batch() -> ModuleType:
+    """The script as a module."""
+    specification = importlib.util.spec_from_file_location("run_batch", SCRIPT)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["run_batch"] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+def outcomes(batch: ModuleType, programs: list[str], workers: int = 1) -> list:
+    """Runs Python programs as jobs."""
+    jobs = [batch.Job(Path(f"{k}.yaml")) for k in range(len(programs))]
+    command = {job: [sys.executable, "-c", program] for job, program in zip(jobs, programs, strict=True)}
+    return batch.Batch(command.__getitem__, workers).run(jobs, lambda _outcome: None)
+
+
+class TestJobs:
+    def test_each_pair_once(self, batch: ModuleType) -> None:
+        a, b = Path("a.yaml"), Path("b.yaml")
+        assert [job.name for job in batch.jobs_of([a, b, a], [], [])] == ["a", "b"]
+        jobs = batch.jobs_of([a, b], ["X", "Y", "X"], ["seed=3"])
+        assert [job.name for job in jobs] == ["a:X", "a:Y", "b:X", "b:Y"]
+        assert all("seed=3" in job.overrides for job in jobs)
+
+    @pytest.mark.parametrize("entity", ["NO", "1e5", "BRK.B", "null"])
+    def test_a_ticker_stays_text_in_yaml(self, batch: ModuleType, entity: str) -> None:
+        (job,) = batch.jobs_of([Path("a.yaml")], [entity], [])
+        found = dict(override.split("=", 1) for override in job.overrides)
+        assert yaml.safe_load(found["entities"]) == [entity]
+        assert yaml.safe_load(found["name"]) == f"a_{entity}"
+
+
+class TestBatch:
+    def test_a_failure_stops_no_other(self, batch: ModuleType) -> None:
+        programs = [
+            ANSWER,
+            "import sys; print('error: the file is bad', file=sys.stderr); sys.exit(3)",
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "print('not JSON')",
+            ANSWER.replace("false", "true"),
+        ]
+        found = outcomes(batch, programs, workers=2)
+        assert [each.status for each in found] == ["done", "failed", "failed", "failed", "reused"]
+        assert [each.exit_code for each in found] == [0, 3, -9, 1, 0]
+        assert found[1].error == "the file is bad"
+        assert found[2].error.startswith("killed by SIGKILL")
+        assert "not JSON" in found[3].error
+
+    def test_workers_run_side_by_side(self, batch: ModuleType, tmp_path: Path) -> None:
+        # each one ends only when it has seen the other
+        program = (
+            "import pathlib, time\nfolder = pathlib.Path({folder!r})\n(folder / '{me}').touch()\n"
+            "while not (folder / '{other}').exists(): time.sleep(0.02)\n" + ANSWER.replace("{", "{{").replace("}", "}}")
+        )
+        programs = [program.format(folder=str(tmp_path), me=me, other=other) for me, other in (("a", "b"), ("b", "a"))]
+        assert [each.status for each in outcomes(batch, programs, workers=2)] == ["done", "done"]
+
+    def test_no_more_than_the_workers(self, batch: ModuleType, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        program = f"log = open({str(log)!r}, 'a')\nlog.write('<')\nlog.flush()\nlog.write('>')\nlog.close()\n" + ANSWER
+        outcomes(batch, [program] * 3, workers=1)
+        assert log.read_text() == "<><><>"
+
+    def test_cores_are_shared_between_workers(self, batch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 8)
+        program = "import json, os; print(json.dumps({'reused': False, 'threads': os.environ['POLARS_MAX_THREADS']}))"
+        assert [each.summary["threads"] for each in outcomes(batch, [program] * 2, workers=4)] == ["2", "2"]
+
+
+class TestProcess:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(SCRIPT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+    def test_all_bad_configs_are_told(self, tmp_path: Path) -> None:
+        broken = tmp_path / "broken.yaml"
+        broken.write_text("name: [")
+        done = self.run(
+            str(broken), str(tmp_path / "none.yaml"), "--json", "--lake", str(tmp_path), "--runs", str(tmp_path)
+        )
+        assert done.returncode == 1
+        found = json.loads(done.stdout)
+        assert found["failed"] == 2
+        assert [job["exit_code"] for job in found["jobs"]] == [2, 2]
+        assert "is not YAML" in found["jobs"][0]["error"]
+        assert "does not exist" in found["jobs"][1]["error"]
+
+    def test_no_config_is_wrong_usage(self) -> None:
+        assert self.run().returncode == 2
+
+    def test_being_ended_ends_the_jobs(self, tmp_path: Path) -> None:
+        # the config is a pipe that nobody writes to, so the job waits for as long as it lives
+        pipe = tmp_path / "pipe.yaml"
+        os.mkfifo(pipe)
+        command = [sys.executable, str(SCRIPT), str(pipe), "--runs", str(tmp_path), "--lake", str(tmp_path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as whole:
+            child = _child_of(whole.pid)
+            whole.send_signal(signal.SIGTERM)
+            _, said = whole.communicate(timeout=60)
+        assert whole.returncode == 130
+        assert said.strip() == "error: interrupted"
+        assert not Path(f"/proc/{child}").exists()
+
+
+def _child_of(pid: int) -> int:
+    """The first child of a process, once there is one."""
+    for _ in range(1200):
+        children = [
+            int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+        ]
+        if children:
+            return children[0]
+        time.sleep(0.05)
+    raise AssertionError(f"{pid} started nothing")
