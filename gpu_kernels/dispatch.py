@@ -48,8 +48,7 @@ def to_host(array: Array) -> Array:
 
 
 def common_device(**arrays: object) -> bool:
-    """True if all arrays are on the GPU, False if all are on the host; DeviceError on a mixture or where there is no
-    GPU."""
+    """True if all arrays are on the GPU, False if all are on the host; DeviceError on a mixture."""
     where = {name: is_on_device(array) for name, array in arrays.items()}
     if len(set(where.values())) > 1:
         on_gpu = ", ".join(name for name, device in where.items() if device)

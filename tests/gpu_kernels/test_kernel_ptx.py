@@ -13,7 +13,7 @@ from numba.cuda import dispatcher
 
 ARCHITECTURES = [(8, 0), (9, 0)]
 
-# Prices, sizes and positions pass through these as they came; every other kernel holds sums or logs in float64 by design.
+# Prices and positions pass through these as they came; the others hold sums or logs in float64 by design.
 NARROW = {
     "_microprice_cuda",
     "_take_cuda",
