@@ -1,0 +1,277 @@
+"""A text classifier of three tones, from wherever it comes, behind one small record.
+
+    embedded             the encoder of an installed package and our own head; no network (sentiment.embedded)
+    a folder             a Hugging Face sequence classifier: config.json, tokenizer, model.safetensors
+    owner/name[@revision]   the same from the Hugging Face hub, kept in its own cache
+
+Weights are read from safetensors only, because the other format runs code when it is opened; a model's own code is
+never run. Labels are mapped by their names, because published models disagree about their order.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpu_kernels.errors import ArgumentError, ModelError
+from sentiment import embedded
+from sentiment.text import CLEANING, clean
+
+if TYPE_CHECKING:
+    import torch
+
+TONES = ("negative", "neutral", "positive")
+SYNONYMS = {
+    "negative": "negative",
+    "neg": "negative",
+    "bearish": "negative",
+    "bear": "negative",
+    "neutral": "neutral",
+    "neu": "neutral",
+    "positive": "positive",
+    "pos": "positive",
+    "bullish": "positive",
+    "bull": "positive",
+}
+DEFAULT_MAX_LENGTH = 256
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
+_ROOT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+_DECIDES_OUTPUT = (".safetensors", ".json", ".txt", ".model")
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A loaded classifier.
+
+    identifier   the name it was asked for by; the folder's name for a local one
+    sha256       of everything that decides its output: weights, config, tokenizer, label map, max_length, cleaning
+    max_length   in tokens, special tokens included; a longer text is cut there
+    device       of torch, e.g. "cpu" or "cuda"
+    tokenizer    of transformers
+    forward      (input_ids, attention_mask), int64 (B, L) -> logits (B, 3) in the order of TONES
+    prepare      what is done to a text before the tokenizer
+    """
+
+    identifier: str
+    sha256: str
+    max_length: int
+    device: str
+    tokenizer: Any
+    forward: Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+    prepare: Callable[[str], str]
+
+
+def load(
+    name: str | Path = "embedded",
+    *,
+    labels: Mapping[str, str] | None = None,
+    max_length: int | None = None,
+    device: str | None = None,
+) -> TextModel:
+    """Load a model by name: "embedded", a local folder, or a name on the Hugging Face hub.
+
+    labels       the model's own label -> "negative", "neutral" or "positive", for models whose labels say nothing
+    max_length   in tokens; default 256, or the model's own limit where that is smaller
+    device       of torch; default "cuda" where there is one, else "cpu"
+
+    Missing values: none.
+    Raises ModelError where a package, the model, its safetensors or the network is missing, or where its labels cannot
+    be mapped; ArgumentError on a max_length it cannot have.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise ModelError(
+            f"scoring texts needs the package {error.name}, which is not installed", hint=embedded.INSTALL
+        ) from error
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    with _quiet(transformers):
+        if str(name) == "embedded":
+            if labels is not None:
+                raise ArgumentError("labels given for the embedded model", hint="leave labels out: its order is known")
+            return _load_embedded(max_length, device)
+        folder, identifier = _folder_of(str(name))
+        return _load_classifier(folder, identifier, labels, max_length, device)
+
+
+def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = None) -> list[int]:
+    """Which of the model's outputs is negative, neutral and positive, by the names in its config.
+
+    Names count without case; bearish/bear/neg and bullish/bull/pos count as negative and positive. `labels` maps the
+    model's own names explicitly and then alone decides. Raises ModelError unless each tone is named exactly once.
+    """
+    own = {index: str(label) for index, label in sorted(id2label.items())}
+    if labels is not None:
+        known = {str(key).lower(): str(tone).lower() for key, tone in labels.items()}
+        if not set(known) <= {label.lower() for label in own.values()}:
+            raise ModelError(f"labels= names {sorted(labels)}", allowed=f"the model's labels {list(own.values())}")
+    else:
+        known = SYNONYMS
+    tones = {index: known.get(label.lower()) for index, label in own.items()}
+    if sorted(str(tone) for tone in tones.values()) != sorted(TONES):
+        raise ModelError(
+            f"the model's labels are {list(own.values())}"
+            + ("" if labels is None else f", mapped to {list(tones.values())}"),
+            allowed="three labels that say negative, neutral and positive (or bearish, bullish, neg, neu, pos)",
+            hint='say which is which by labels={"LABEL_0": "negative", ...}, from the model\'s own card',
+        )
+    return [next(index for index, tone in tones.items() if tone == wanted) for wanted in TONES]
+
+
+def _load_embedded(max_length: int | None, device: str) -> TextModel:
+    folder = embedded.encoder_folder()
+    tokenizer = _tokenizer(folder, "embedded")
+    encoder = embedded.load_encoder(folder, device)
+    head = {name: tensor.to(device) for name, tensor in embedded.load_head().items()}
+    limit = _limit(max_length, tokenizer, encoder.config)
+
+    def forward(input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
+        return embedded.apply_head(head, embedded.pooled(encoder, input_ids, attention_mask))
+
+    digest = _digest([*_files(folder), embedded.HEAD_FILE], CLEANING, str(limit))
+    return TextModel("embedded", digest, limit, device, tokenizer, forward, clean)
+
+
+def _load_classifier(
+    folder: Path, identifier: str, labels: Mapping[str, str] | None, max_length: int | None, device: str
+) -> TextModel:
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{identifier} has no config.json", hint="name the folder that save_pretrained wrote")
+    if not any(folder.glob("*.safetensors")):
+        other = sorted(path.name for path in folder.glob("*.bin"))
+        raise ModelError(
+            f"{identifier} has no safetensors weights" + (f", only {', '.join(other)}" if other else ""),
+            allowed="model.safetensors: the older format runs code when it is opened",
+            hint="name a revision that has them (owner/name@refs/pr/N), or convert it in a place you trust",
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        order = map_labels(config.id2label, labels)
+        classifier, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises whatever its parts raise: OSError, ValueError, KeyError, ...
+        raise ModelError(
+            f"{identifier} cannot be loaded: {_first_line(error)}", allowed="a sequence classifier of transformers"
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise ModelError(
+            f"{identifier} lacks the weights {', '.join(missing[:3])}",
+            allowed="a trained sequence classifier",
+            hint="this looks like an encoder without its classification head",
+        )
+    tokenizer = _tokenizer(folder, identifier)
+    limit = _limit(max_length, tokenizer, classifier.config)
+    classifier = classifier.to(device).eval()
+
+    def forward(input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
+        logits: torch.Tensor = classifier(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits[:, order]
+
+    return TextModel(
+        identifier, _digest(_files(folder), str(order), str(limit)), limit, device, tokenizer, forward, str.strip
+    )
+
+
+def _folder_of(name: str) -> tuple[Path, str]:
+    """The folder that holds the model of this name, and what to call it in messages."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path, path.resolve().name
+    if path.exists():
+        raise ModelError(f"model {name!r} is a file", allowed="embedded, a folder, or a hub name such as owner/name")
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelError(f"no model folder {name!r}", allowed="embedded, a folder, or a hub name such as owner/name")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        # files in sub-folders are other formats of the same weights
+        folder = snapshot_download(
+            repository, revision=revision or None, allow_patterns=_ROOT_FILES, ignore_patterns=["*/*"]
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ModelError(
+            f"no model {name!r}: neither a folder here nor on the Hugging Face hub",
+            allowed="embedded, a folder, or a hub name such as owner/name[@revision]",
+            hint="a private or gated model needs HF_TOKEN",
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"model {name!r} is not in the local hub cache, and the hub cannot be reached",
+            hint="use model: embedded, a local folder, or run once with a network and without HF_HUB_OFFLINE",
+        ) from error
+    except Exception as error:  # the hub's client raises errors of its transport, too many kinds to name
+        raise ModelError(
+            f"model {name!r} cannot be fetched: {_first_line(error)}", hint="use model: embedded, or a local folder"
+        ) from error
+    return Path(folder), name
+
+
+def _tokenizer(folder: Path, identifier: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # as above
+        raise ModelError(
+            f"the tokenizer of {identifier} cannot be loaded: {_first_line(error)}",
+            hint="the folder must hold the tokenizer's files too (tokenizer.json, or vocab.txt)",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"the tokenizer of {identifier} has no padding token", allowed="a sequence classifier")
+    return tokenizer
+
+
+def _limit(wanted: int | None, tokenizer: Any, config: Any) -> int:
+    # some families (RoBERTa) count positions from 2 on
+    own = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", 514)) - 2)
+    if wanted is None:
+        return min(DEFAULT_MAX_LENGTH, own)
+    if not 8 <= wanted <= own:
+        raise ArgumentError(f"max_length={wanted}", allowed=f"8 to {own}, this model's own limit")
+    return wanted
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in _DECIDES_OUTPUT and path.is_file())
+
+
+def _digest(files: list[Path], *settings: str) -> str:
+    parts = [f"{path.name} {embedded.file_sha256(path)}" for path in files] + list(settings)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keeps transformers' progress bars and advice off stderr, which is the command's, while a model is loaded."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,201 @@
+"""Texts in, tones out: probabilities of negative, neutral and positive, in the order that the texts came in.
+
+A text's result depends on the text alone. It is padded to a length of its own (its number of tokens rounded up to a
+multiple of 8), not to that of its neighbours in a batch; what a batch's size may still change is the order of some
+additions, in the seventh digit. Results are rounded to four decimals so that this does not show: a stored value is the
+same whichever batch, thread count or run it came from (a value that lies within 1e-7 of a rounding edge could still
+differ by 0.0001 on another kind of processor). Four decimals are far finer than any such model is accurate.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import polars as pl
+
+from gpu_kernels.errors import ArgumentError, ModelError
+from sentiment import model as models
+from sentiment.cache import Row, ScoreCache
+
+SCHEMA = {
+    "negative": pl.Float64(),
+    "neutral": pl.Float64(),
+    "positive": pl.Float64(),
+    "score": pl.Float64(),
+    "truncated": pl.Boolean(),
+}
+DECIMALS = 4
+DEFAULT_BATCH_TOKENS = 2048
+_PADDING = 8
+_WINDOW = 16_384  # texts tokenized and sorted at a time, which bounds the memory
+_CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
+
+Progress = Callable[[float], None]
+
+
+class Scorer:
+    """A loaded model that scores texts.
+
+    Attributes: identifier and sha256 of the model (sentiment.model.TextModel), model itself.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "embedded",
+        *,
+        cache: Path | None = None,
+        labels: Mapping[str, str] | None = None,
+        max_length: int | None = None,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        device: str | None = None,
+    ) -> None:
+        """Load the model; see `sentiment.model.load` for its arguments and errors.
+
+        cache          SQLite file of scores already computed; None for none
+        batch_tokens   tokens of one batch, padding included; bounds the memory, does not change results
+        """
+        if batch_tokens < 1:
+            raise ArgumentError(f"batch_tokens={batch_tokens}", allowed="at least 1")
+        self.model = models.load(model, labels=labels, max_length=max_length, device=device)
+        self._cache, self._batch_tokens = cache, batch_tokens
+
+    @property
+    def identifier(self) -> str:
+        return self.model.identifier
+
+    @property
+    def sha256(self) -> str:
+        return self.model.sha256
+
+    def score(self, texts: Sequence[str | None] | pl.Series, *, progress: Progress | None = None) -> pl.DataFrame:
+        """Score texts; see `score` of this module."""
+        if isinstance(texts, str | bytes):
+            raise ArgumentError("texts is one string", allowed="a list or a column of strings", hint="write [text]")
+        longest = _CHARACTERS_PER_TOKEN * self.model.max_length
+        cut = [isinstance(text, str) and len(text) > longest for text in texts]
+        prepared = [self._prepare(text[:longest]) if isinstance(text, str) else None for text in texts]
+        # retweets differ by their links alone: what is scored and cached is the prepared text
+        distinct = list(dict.fromkeys(text for text in prepared if text is not None))
+        results: dict[str, Row] = {}
+        with nullcontext() if self._cache is None else ScoreCache(self._cache, self.sha256) as cache:
+            for start in range(0, len(distinct), _WINDOW):
+                self._score_window(distinct[start : start + _WINDOW], cache, results, len(distinct), progress)
+        if progress is not None:
+            progress(1.0)
+        rows = [None if text is None else results[text] for text in prepared]
+        return _frame(
+            [None if row is None else (*row[:3], row[3] or short) for row, short in zip(rows, cut, strict=True)]
+        )
+
+    def _prepare(self, text: str) -> str | None:
+        # a lone surrogate has no UTF-8 and would stop the tokenizer
+        return self.model.prepare(text.encode("utf-8", "replace").decode("utf-8")) or None
+
+    def _score_window(
+        self,
+        texts: list[str],
+        cache: ScoreCache | None,
+        results: dict[str, Row],
+        total: int,
+        progress: Progress | None,
+    ) -> None:
+        keys = {text: cache.key(text) for text in texts} if cache else {}
+        known = cache.get(list(keys.values())) if cache else {}
+        for text, key in keys.items():
+            if key in known:
+                results[text] = known[key]
+        new = [text for text in texts if text not in results]
+        for batch, rows in self._batches(new):
+            scored = dict(zip(batch, rows, strict=True))
+            results |= scored
+            if cache is not None:  # batch by batch, so that a killed run goes on from here
+                cache.put((keys[text], row) for text, row in scored.items())
+            if progress is not None:
+                progress(len(results) / total)
+
+    def _batches(self, texts: list[str]) -> Iterator[tuple[list[str], list[Row]]]:
+        """Batches of texts of one padded length, longest first, so that memory shows at the start what it will need."""
+        tokens, truncated = self._tokenize(texts)
+        padded = [-(-len(ids) // _PADDING) * _PADDING for ids in tokens]
+        order = sorted(range(len(texts)), key=lambda i: (-padded[i], i))
+        for length, group in itertools.groupby(order, key=padded.__getitem__):
+            members = list(group)
+            size = max(1, self._batch_tokens // length)
+            for start in range(0, len(members), size):
+                batch = members[start : start + size]
+                probabilities = self._probabilities([tokens[i] for i in batch], length)
+                rows = [(*row, truncated[i]) for i, row in zip(batch, probabilities, strict=True)]
+                yield [texts[i] for i in batch], rows
+
+    def _tokenize(self, texts: list[str]) -> tuple[list[list[int]], list[bool]]:
+        if not texts:
+            return [], []
+        tokenizer, limit = self.model.tokenizer, self.model.max_length
+        tokens: list[list[int]] = tokenizer(texts, verbose=False)["input_ids"]
+        truncated = [len(ids) > limit for ids in tokens]
+        for i in itertools.compress(range(len(texts)), truncated):
+            tokens[i] = tokenizer(texts[i], truncation=True, max_length=limit)["input_ids"]
+        return tokens, truncated
+
+    def _probabilities(self, tokens: list[list[int]], length: int) -> list[tuple[float, float, float]]:
+        import torch
+
+        ids = torch.full((len(tokens), length), self.model.tokenizer.pad_token_id, dtype=torch.int64)
+        mask = torch.zeros((len(tokens), length), dtype=torch.int64)
+        for row, token in enumerate(tokens):
+            ids[row, : len(token)] = torch.tensor(token, dtype=torch.int64)
+            mask[row, : len(token)] = 1
+        with torch.inference_mode():
+            logits = self.model.forward(ids.to(self.model.device), mask.to(self.model.device))
+            probabilities = logits.double().softmax(dim=1).cpu()
+        if not bool(torch.isfinite(probabilities).all()):
+            raise ModelError(f"{self.identifier} gave numbers that are not finite", hint="its weights are damaged")
+        return [
+            (round(row[0], DECIMALS), round(row[1], DECIMALS), round(row[2], DECIMALS))
+            for row in probabilities.tolist()
+        ]
+
+
+def score(
+    texts: Sequence[str | None] | pl.Series,
+    model: str | Path = "embedded",
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    labels: Mapping[str, str] | None = None,
+    max_length: int | None = None,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    device: str | None = None,
+) -> pl.DataFrame:
+    """The tone of each text, one row per text, in the order of the texts.
+
+    negative, neutral, positive   Float64, probabilities, each rounded to four decimals: they sum to 1 within 1e-4
+    score                         Float64, positive - negative, in [-1, 1]
+    truncated                     Boolean, the text was longer than the model reads and its end did not count
+
+    progress   called with the share done, 0 to 1; the other arguments as in `Scorer`.
+
+    Missing values: a text that is null, empty, blank, not a string, or (embedded model) nothing but links, handles and
+    cashtags has nulls in every column; `counts` tells how many.
+    A text scored before (in this call or in the cache) is not scored again.
+    Raises ArgumentError, DataError (the cache) and ModelError.
+    """
+    scorer = Scorer(model, cache=cache, labels=labels, max_length=max_length, batch_tokens=batch_tokens, device=device)
+    return scorer.score(texts, progress=progress)
+
+
+def counts(scores: pl.DataFrame) -> dict[str, int]:
+    """Of a frame of scores: `texts`, `missing` (null, empty or not a string) and `truncated`."""
+    return {
+        "texts": scores.height,
+        "missing": scores["score"].null_count(),
+        "truncated": int(scores["truncated"].sum() or 0),
+    }
+
+
+def _frame(rows: list[Row | None]) -> pl.DataFrame:
+    stored = {name: dtype for name, dtype in SCHEMA.items() if name != "score"}
+    blank = (None,) * len(stored)
+    frame = pl.DataFrame([row or blank for row in rows], schema=stored, orient="row")
+    return frame.with_columns(score=(pl.col("positive") - pl.col("negative")).round(DECIMALS)).select(list(SCHEMA))
