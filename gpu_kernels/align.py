@@ -14,6 +14,7 @@ from gpu_kernels.dispatch import (
     empty,
     float_dtype,
     grid_of,
+    on_cpu,
     positive,
 )
 from gpu_kernels.errors import ArgumentError
@@ -142,8 +143,8 @@ def gather_map(
         _best_cuda[grid_of(rows.segments)](event_time, rows.offsets, best)
         _gather_map_cuda[grid_of(decisions.count)](*shared, max_age_ns, out)
     else:
-        _best_cpu(event_time, rows.offsets, best)
-        _gather_map_cpu(*shared, decisions.tiles(), TILE_ROWS, max_age_ns, out)
+        on_cpu(_best_cpu, rows.count, rows.segments)(event_time, rows.offsets, best)
+        on_cpu(_gather_map_cpu, decisions.count)(*shared, decisions.tiles(), TILE_ROWS, max_age_ns, out)
     return out
 
 
@@ -170,5 +171,5 @@ def take(values: Array, index: Array) -> Array:
         raise ArgumentError(
             f"index spans {lowest} to {highest}", allowed=f"-1 to {len(values) - 1}, the rows of values"
         )
-    _take_cpu(values, index, out)
+    on_cpu(_take_cpu, len(index))(values, index, out)
     return out

@@ -22,6 +22,7 @@ from gpu_kernels.dispatch import (
     empty,
     float_dtype,
     grid_of,
+    on_cpu,
     positive,
 )
 from gpu_kernels.errors import ArgumentError
@@ -172,7 +173,7 @@ def imbalance(bid_size: Array, ask_size: Array, levels: int = 1) -> Array:
     if len(out) and device:
         _imbalance_cuda[grid_of(len(out))](bid_size, ask_size, levels, out)
     elif len(out):
-        _imbalance_cpu(bid_size, ask_size, levels, out)
+        on_cpu(_imbalance_cpu, len(out))(bid_size, ask_size, levels, out)
     return out
 
 
@@ -193,7 +194,7 @@ def microprice(bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Ar
     if len(out) and device:
         _microprice_cuda[grid_of(len(out))](*best, out)
     elif len(out):
-        _microprice_cpu(*best, out)
+        on_cpu(_microprice_cpu, len(out))(*best, out)
     return out
 
 
@@ -220,7 +221,7 @@ def order_flow_imbalance(bid_price: Array, bid_size: Array, ask_price: Array, as
     if rows.count and rows.device:
         _flow_cuda[grid_of(rows.count)](*rows.columns, rows.offsets, out)
     elif rows.count:
-        _flow_cpu(*rows.columns, rows.offsets, rows.tiles(), TILE_ROWS, out)
+        on_cpu(_flow_cpu, rows.count)(*rows.columns, rows.offsets, rows.tiles(), TILE_ROWS, out)
     return out
 
 
@@ -236,5 +237,5 @@ def best_level(
     if rows.count and rows.device:
         _best_level_cuda[grid_of(rows.count)](*rows.columns, rows.offsets, *out)
     elif rows.count:
-        _best_level_cpu(*rows.columns, rows.offsets, rows.tiles(), TILE_ROWS, *out)
+        on_cpu(_best_level_cpu, rows.count)(*rows.columns, rows.offsets, rows.tiles(), TILE_ROWS, *out)
     return out[0], out[1], out[2]

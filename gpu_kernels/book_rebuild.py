@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, positive, to_host, to_side
+from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 
 MISSING_TICK = -1
@@ -178,7 +178,7 @@ def _survey(rows: Rows, side: Array, depth_ticks: int) -> tuple[Array, Array]:
     if rows.device:
         _survey_cuda[grid_of(rows.segments)](side, price_ticks, size, rows.offsets, bad, lowest, highest)
     else:
-        _survey_cpu(side, price_ticks, size, rows.offsets, bad, lowest, highest)
+        on_cpu(_survey_cpu, rows.count, rows.segments)(side, price_ticks, size, rows.offsets, bad, lowest, highest)
     broken = np.flatnonzero(to_host(bad) < rows.host_offsets[1:])
     if len(broken):
         row = int(to_host(bad)[broken[0]])
@@ -254,5 +254,5 @@ def rebuild(
             ask_sizes,
         )
     else:
-        _rebuild_cpu(*shared, bids, bid_sizes, asks, ask_sizes)
+        on_cpu(_rebuild_cpu, rows.count, rows.segments)(*shared, bids, bid_sizes, asks, ask_sizes)
     return bids, bid_sizes, asks, ask_sizes

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, positive
+from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
 
 
@@ -138,7 +138,7 @@ def last_index(time: Array, offsets: Array, at: Array, at_offsets: Array) -> Arr
     if decisions.count and items.device:
         _last_cuda[grid_of(decisions.count)](*shared, out)
     elif decisions.count:
-        _last_cpu(*shared, decisions.tiles(), TILE_ROWS, out)
+        on_cpu(_last_cpu, decisions.count)(*shared, decisions.tiles(), TILE_ROWS, out)
     return out
 
 
@@ -158,7 +158,7 @@ def count_within(time: Array, offsets: Array, at: Array, at_offsets: Array, wind
     if decisions.count and items.device:
         _count_cuda[grid_of(decisions.count)](*shared, window_ns, out)
     elif decisions.count:
-        _count_cpu(*shared, decisions.tiles(), TILE_ROWS, window_ns, out)
+        on_cpu(_count_cpu, decisions.count)(*shared, decisions.tiles(), TILE_ROWS, window_ns, out)
     return out
 
 
@@ -185,6 +185,6 @@ def decayed_sum(time: Array, value: Array, offsets: Array, at: Array, at_offsets
         _decay_cuda[grid_of(items.segments)](time, value, items.offsets, half_life, sums)
         _sum_at_cuda[grid_of(len(last))](time, sums, last, at, half_life, out)
     else:
-        _decay_cpu(time, value, items.offsets, half_life, sums)
-        _sum_at_cpu(time, sums, last, column("at", at, (np.dtype(np.int64),)), half_life, out)
+        on_cpu(_decay_cpu, items.count, items.segments)(time, value, items.offsets, half_life, sums)
+        on_cpu(_sum_at_cpu, len(last))(time, sums, last, column("at", at, (np.dtype(np.int64),)), half_life, out)
     return out

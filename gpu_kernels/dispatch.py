@@ -13,9 +13,10 @@ output    float32 where every value array is float32, else float64; on the side 
           A CuPy call gives CuPy arrays; any other device call gives Numba device arrays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +29,9 @@ THREADS_PER_BLOCK = 256
 TILE_ROWS = 4096
 """Rows of one unit of CPU work: long enough to hide the hand-over between threads, short enough to stay in the
 first-level cache. Tiles are counted from each segment's first row, so later rows never move an earlier tile."""
+
+ROWS_PER_THREAD = 1 << 16
+"""Fewer rows than this are not worth waking another thread for."""
 
 VALUE_DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 _INT64 = (np.dtype(np.int64),)
@@ -108,6 +112,22 @@ def positive(name: str, value: object, minimum: int = 1, maximum: int | None = N
             return number
     upper = f" to {maximum}" if maximum is not None else " or more"
     raise ArgumentError(f"{name} is {value!r}", allowed=f"a whole number, {minimum}{upper}")
+
+
+def on_cpu(loop: Callable[..., Any], rows: int, units: int | None = None) -> Callable[..., Any]:
+    """The CPU loop, to be called on no more threads than its rows, and the units it is split into, are worth: a thread
+    woken for nothing must still be waited for, which on a busy machine costs more than the work."""
+
+    def run(*arguments: object) -> Any:
+        allowed = numba.get_num_threads()
+        wanted = min(allowed, -(-rows // ROWS_PER_THREAD), rows if units is None else units)
+        numba.set_num_threads(max(1, wanted))
+        try:
+            return loop(*arguments)
+        finally:
+            numba.set_num_threads(allowed)
+
+    return run
 
 
 def grid_of(threads: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid_of, to_host
+from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid_of, on_cpu, to_host
 from gpu_kernels.errors import ArgumentError
 
 
@@ -106,5 +106,7 @@ def forward_filter(log_emission: Array, start: Array, transition: Array, offsets
     if rows.segments and rows.device:
         _filter_cuda[grid_of(rows.segments)](log_emission, start, transition, rows.offsets, filtered, likelihood)
     elif rows.segments:
-        _filter_cpu(log_emission, start, transition, rows.offsets, filtered, likelihood)
+        on_cpu(_filter_cpu, rows.count, rows.segments)(
+            log_emission, start, transition, rows.offsets, filtered, likelihood
+        )
     return filtered, likelihood

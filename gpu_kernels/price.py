@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, positive
+from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.rolling import scaled_mean
 from gpu_kernels.segments import segment_of, tile_rows
 
@@ -136,7 +136,7 @@ def _returns(close: Array, offsets: Array, lag: int, *, squared: bool) -> Array:
     if rows.count and rows.device:
         _log_return_cuda[grid_of(rows.count)](close, rows.offsets, lag, squared, out)
     elif rows.count:
-        _log_return_cpu(close, rows.offsets, rows.tiles(), TILE_ROWS, lag, squared, out)
+        on_cpu(_log_return_cpu, rows.count)(close, rows.offsets, rows.tiles(), TILE_ROWS, lag, squared, out)
     return out
 
 
@@ -186,7 +186,7 @@ def parkinson(high: Array, low: Array, offsets: Array, window: int) -> Array:
     if rows.count and rows.device:
         _squared_range_cuda[grid_of(rows.count)](high, low, squares)
     elif rows.count:
-        _squared_range_cpu(high, low, squares)
+        on_cpu(_squared_range_cpu, rows.count)(high, low, squares)
     return scaled_mean(squares, offsets, window, scale=1.0 / (4.0 * math.log(2.0)), dtype=float_dtype(high, low))
 
 
@@ -210,7 +210,7 @@ def rsi(close: Array, offsets: Array, window: int) -> Array:
     if rows.count and rows.device:
         _rsi_cuda[grid_of(rows.segments)](close, rows.offsets, window, out)
     elif rows.count:
-        _rsi_cpu(close, rows.offsets, window, out)
+        on_cpu(_rsi_cpu, rows.count, rows.segments)(close, rows.offsets, window, out)
     return out
 
 
@@ -233,5 +233,5 @@ def atr(high: Array, low: Array, close: Array, offsets: Array, window: int) -> A
     if rows.count and rows.device:
         _atr_cuda[grid_of(rows.segments)](high, low, close, rows.offsets, window, out)
     elif rows.count:
-        _atr_cpu(high, low, close, rows.offsets, window, out)
+        on_cpu(_atr_cpu, rows.count, rows.segments)(high, low, close, rows.offsets, window, out)
     return out

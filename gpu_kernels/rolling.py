@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, positive
+from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.doubling import higher, load_tile, merge_moments, window_counts, window_moments, window_sums
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted, segment_of, tile_rows
@@ -212,7 +212,7 @@ def scaled_mean(
     if rows.count and rows.device:
         _mean_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, scale, out)
     elif rows.count:
-        _mean_cpu(values, rows.offsets, rows.tiles(TILE_ROWS), TILE_ROWS, window, min_periods, scale, out)
+        on_cpu(_mean_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, scale, out)
     return out
 
 
@@ -252,7 +252,7 @@ def std(values: Array, offsets: Array, window: int, *, min_periods: int | None =
     if rows.count and rows.device:
         _std_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, ddof, out)
     elif rows.count:
-        _std_cpu(values, rows.offsets, rows.tiles(TILE_ROWS), TILE_ROWS, window, min_periods, ddof, out)
+        on_cpu(_std_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, ddof, out)
     return out
 
 
@@ -264,7 +264,7 @@ def _extreme(values: Array, offsets: Array, window: int, min_periods: int | None
     if rows.count and rows.device:
         _extreme_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, sign, out)
     elif rows.count:
-        _extreme_cpu(values, rows.offsets, rows.tiles(TILE_ROWS), TILE_ROWS, window, min_periods, sign, out)
+        on_cpu(_extreme_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, sign, out)
     return out
 
 
@@ -313,7 +313,7 @@ def ema(values: Array, offsets: Array, window: int, *, initial: Literal["sma", "
     if rows.count and rows.device:
         _ema_cuda[grid_of(rows.segments)](values, rows.offsets, alpha, seed, out)
     elif rows.count:
-        _ema_cpu(values, rows.offsets, alpha, seed, out)
+        on_cpu(_ema_cpu, rows.count, rows.segments)(values, rows.offsets, alpha, seed, out)
     return out
 
 
@@ -337,5 +337,5 @@ def time_sum(time: Array, values: Array, offsets: Array, window_ns: int) -> Arra
     if rows.count and rows.device:
         _time_sum_cuda[grid_of(rows.segments)](time, values, rows.offsets, suffix, window_ns, out)
     elif rows.count:
-        _time_sum_cpu(time, values, rows.offsets, suffix, window_ns, out)
+        on_cpu(_time_sum_cpu, rows.count, rows.segments)(time, values, rows.offsets, suffix, window_ns, out)
     return out

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, to_host, to_side
+from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, on_cpu, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 
 
@@ -66,7 +66,7 @@ def check_sorted(name: str, rows: Rows, time: Array) -> None:
         _falls_cuda[grid_of(rows.count)](time, rows.offsets, found)
         first = int(to_host(found)[0])
     else:
-        first = int(_falls_cpu(time, rows.offsets))
+        first = int(on_cpu(_falls_cpu, rows.count)(time, rows.offsets))
     if first < rows.count:
         before, after = to_host(time[first - 1 : first + 1]).tolist()
         raise ArgumentError(
