@@ -192,14 +192,17 @@ def by_group(run: RunFolder) -> Figure | None:
                 "y": names,
                 "error_x": bars([each for _, each in shown]),
                 "customdata": [[each.count, measured(each)] for _, each in shown],
-                "hovertemplate": "%{y}: %{customdata[1]}, %{customdata[0]:,} sessions or rows<extra></extra>",
+                "hovertemplate": "%{y}: %{customdata[1]}, %{customdata[0]:,} sessions<extra></extra>",
                 "marker": {"color": SERIES[index], "symbol": SYMBOLS[index], "size": 9},
             }
         )
     if not traces:
         return None
     height = 96 + 24 * len(labels)
-    note = f"Model, {run.primary}, {run.confidence} intervals. An interval that crosses the zero line shows nothing."
+    note = (
+        f"Model, {run.primary}, {run.confidence} intervals; one that crosses the zero line shows nothing. "
+        "A point without an interval rests on too few sessions. Hours are those of the exchange."
+    )
     if left_out:
         note += f" {plural(left_out, 'more group')} not drawn."
     return Figure(

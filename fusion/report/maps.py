@@ -6,7 +6,7 @@ import polars as pl
 
 from fusion.report.figures import BLUE, DASHES, SERIES, VERMILLION, Trace, layout, numbers
 from fusion.report.run_folder import RunFolder, number
-from fusion.report.wording import Figure, percent, plain, plural
+from fusion.report.wording import Figure, chance, percent, plain, plural
 
 _MOST_FEATURES = 40
 _PERIODS = 24
@@ -32,7 +32,7 @@ def regimes(run: RunFolder) -> Figure | None:
             "x": x,
             "y": numbers(last[state], 4),
             "stackgroup": "probability",
-            "line": {"width": 0.5, "color": SERIES[index % 6]},
+            "line": {"width": 0.5, "color": SERIES[index % 6], "shape": "hv"},
             "hovertemplate": "%{y:.2f}",
         }
         for index, state in enumerate(states)
@@ -56,11 +56,11 @@ def regimes(run: RunFolder) -> Figure | None:
                 "x": x,
                 "y": numbers(last[name].cast(pl.Float64), 5),
                 "yaxis": f"y{index + 2}",
-                "line": {"color": "@ink", "width": 1.5, "dash": DASHES[index]},
+                "line": {"color": "@ink", "width": 1.5, "dash": DASHES[index], "shape": "hv"},
             }
         )
         axis = {
-            "title": {"text": name},
+            "title": {"text": name, "font": {"size": 12.5}},
             "domain": [max(0.0, top - unit), top],
             "automargin": True,
             "gridcolor": "@grid",
@@ -179,7 +179,7 @@ def _some(labels: list[str]) -> list[str]:
 
 def _hover(feature: str, refit: object, cell: dict[str, Any]) -> str:
     ic, t_stat, q_value = (number(cell.get(name)) for name in ("ic", "t_stat", "q_value"))
-    figures = f"IC {plain(ic, 3)}, t {plain(t_stat)}, q {plain(q_value, 3)}"
+    figures = f"IC {plain(ic, 3)}, t {plain(t_stat)}, q {chance(q_value)}"
     return f"{feature}<br>refit {refit}<br>{figures}<br>{cell.get('reason') or ''}"
 
 

@@ -38,7 +38,7 @@ def _clock(name: str, source: Any) -> list[str]:
     known = source.get("known")
     if isinstance(known, dict):
         days, time = known.get("days", 0), known.get("time", "")
-        unit = ("business " if known.get("business") else "") + ("day" if days == 1 else "days")
+        unit = ("session" if known.get("business") else "day") + ("" if days == 1 else "s")
         rule = f'the rule "{days} {unit} later at {time}"'
     elif source.get("announced"):
         rule = f"the rule that the schedule was public {source['announced']} ahead"

@@ -72,6 +72,11 @@ class RunFolder:
         return str(self.config.get("name") or self.path.name)
 
     @property
+    def identifier(self) -> str:
+        """The run's key. While a run is written its folder is called `.<key>.<process>`; the report is made then."""
+        return self.path.resolve().name.removeprefix(".").partition(".")[0]
+
+    @property
     def primary(self) -> str:
         """The primary horizon, e.g. "15min"."""
         targets = section(self.config, "targets")

@@ -9,10 +9,11 @@ import yaml
 from fusion.report.figures import GROUP_KINDS, SCORE_NAMES
 from fusion.report.maps import feature_columns
 from fusion.report.run_folder import RunFolder, number, section
-from fusion.report.wording import MISSING, Table, interval, percent, plain, signed, size, whole
+from fusion.report.wording import MISSING, Table, chance, interval, percent, plain, signed, size, whole
 
 _LONGEST = 120  # characters of a quarantined row that are shown
-_EXAMPLES = 3
+_EXAMPLES = 2
+_FIRST = ("refit_session", "regime", "share", "expected_sessions")
 _SKILL = ("rank_ic", "ic", "icir", "hit_rate")
 
 
@@ -92,7 +93,7 @@ def trading(run: RunFolder) -> Table | None:
                     rows.append([words, SCORE_NAMES.get(score, score), unit, *value])
     if not rows:
         return None
-    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", "count"]
+    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", "sessions"]
     return Table("Turnover, autocorrelation, spread", columns, rows, "All inside sessions.", text_columns=3)
 
 
@@ -109,7 +110,8 @@ def states(run: RunFolder) -> Table | None:
     records = [_flat(record) for record in listed if isinstance(record, dict)]
     newest = max((str(record.get("refit_session", "")) for record in records), default="")
     records = [record for record in records if str(record.get("refit_session", "")) == newest]
-    columns = list(dict.fromkeys(key for record in records for key in record))
+    found = dict.fromkeys(key for record in records for key in record)
+    columns = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
     if not columns:
         return None
     rows = [[_cell(record.get(column)) for column in columns] for record in records]
@@ -150,7 +152,7 @@ def last_refit(run: RunFolder) -> Table | None:
             "significant" if row["significant"] else "kept, not significant",
             signed(number(row["ic"])),
             signed(number(row["t_stat"]), 2),
-            plain(number(row["q_value"]), 3),
+            chance(number(row["q_value"])),
             row["reason"] or "",
         ]
         for row in rows.iter_rows(named=True)
@@ -158,7 +160,7 @@ def last_refit(run: RunFolder) -> Table | None:
     refit = run.selection.select(pl.col("refit_session").cast(pl.String).max()).item()
     if not cells:
         cells = [["–", "no feature was kept", "", "", "", "", ""]]
-    return Table(f"Features of the last refit ({refit})", columns, cells, text_columns=3)
+    return Table(f"Features of the last refit ({refit})", columns, cells, text_columns=3, last_words=1)
 
 
 def staleness(run: RunFolder) -> Table | None:
@@ -203,13 +205,13 @@ def sources(run: RunFolder) -> Table | None:
         counts = {key: value for key, value in others.items() if isinstance(value, int) and value}
         rest = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in counts.items())
         share = percent(bad / read, 2) if read else MISSING
-        rows.append([name, str(source.get("table", "")), words or "none", rest or "none"])
-        rows[-1] += [whole(number(read)), whole(number(source.get("used"))), whole(bad), share]
+        numbers = [whole(number(read)), whole(number(source.get("used"))), whole(bad), share]
+        rows.append([name, str(source.get("table", "")), *numbers, words or "none", rest or "none"])
     if not rows:
         return None
-    columns = ["source", "table", "set aside, by reason", "other counts", "read", "used", "set aside", "share"]
+    columns = ["source", "table", "read", "used", "set aside", "share", "set aside, by reason", "other counts"]
     note = "Rows set aside are in quarantine.parquet with file and line. Late: arrived after a later one; not used."
-    return Table("Rows of each source", columns, rows, note, text_columns=4)
+    return Table("Rows of each source", columns, rows, note, text_columns=2, last_words=2)
 
 
 def bad_rows(run: RunFolder) -> Table | None:
@@ -237,7 +239,8 @@ def manifest(run: RunFolder) -> list[Table]:
     tables = [Table("Run", ["fact", "value"], facts, text_columns=2)] if facts else []
     stages = section(content, "stages")
     if stages:
-        rows = [[name, plain(number(seconds), 1)] for name, seconds in stages.items()]
+        longest = sorted(stages.items(), key=lambda stage: (-number(stage[1]), stage[0]))
+        rows = [[name, plain(number(seconds), 1)] for name, seconds in longest]
         rows.append(["all", plain(sum(number(seconds) for seconds in stages.values()), 1)])
         tables.append(Table("Time of each stage", ["stage", "seconds"], rows))
     inputs = [item for item in content.get("inputs") or [] if isinstance(item, dict)]

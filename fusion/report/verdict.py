@@ -7,6 +7,9 @@ import polars as pl
 from fusion.report.run_folder import Estimate, RunFolder, number, section
 from fusion.report.wording import interval, measured, percent, plain, plural, signed
 
+# the bootstrap's percentile interval covers less than it says when it resamples this few
+_FEW_SESSIONS = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -56,7 +59,10 @@ def _sample(run: RunFolder, ic: Estimate) -> list[str]:
         f"Measured out of sample on {plural(known.height, 'session')}, {days[0]} to {days[-1]}; "
         f"the session's rank IC was above zero in {percent(above, 0)} of them"
     )
-    return [text + (f" (mean over standard deviation {signed(ratio.value, 2)})." if ratio.known else ".")]
+    text += f" (mean over standard deviation {signed(ratio.value, 2)})." if ratio.known else "."
+    if known.height < _FEW_SESSIONS:
+        text += f" With fewer than {_FEW_SESSIONS} sessions the interval itself is rough, and likely too narrow."
+    return [text]
 
 
 def _baseline(run: RunFolder, ic: Estimate) -> list[str]:

@@ -10,13 +10,14 @@ MISSING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready to print: the first `text_columns` columns are words, the others numbers."""
+    """A table ready to print: the first `text_columns` and the `last_words` columns are text, those between numbers."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     note: str = ""
     text_columns: int = 1
+    last_words: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ def percent(value: float, digits: int = 1) -> str:
     if 0 < abs(100 * value) < smallest / 2:
         return f"< {smallest:.{digits}f} %"
     return f"{100 * value:.{digits}f} %".replace("-", "−")
+
+
+def chance(value: float) -> str:
+    """A p- or q-value; what is too small to print is "< 0.001", so that it does not read as none."""
+    return "< 0.001" if 0 <= value < 0.0005 else plain(value, 3)
 
 
 def whole(value: float) -> str:

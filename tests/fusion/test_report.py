@@ -20,7 +20,7 @@ from fusion.report import figures, maps, tables
 from fusion.report.not_verified import not_verified
 from fusion.report.run_folder import Estimate, RunFolder
 from fusion.report.verdict import verdict
-from fusion.report.wording import percent, signed
+from fusion.report.wording import chance, percent, signed
 from gpu_kernels.errors import ModelError
 
 
@@ -112,6 +112,11 @@ class TestVerdict:
         assert f"{100 * share:.0f} % of them" in " ".join(verdict(weak).sentences)
         assert f"{len(values)} sessions" in " ".join(verdict(weak).sentences)
 
+    def test_few_sessions_are_said(self, tmp_path: Path, weak: RunFolder) -> None:
+        few = RunFolder(write_run(tmp_path, count=30))
+        assert "the interval itself is rough" in verdict(few).sentences[0]
+        assert "rough" not in verdict(weak).sentences[0]
+
     def test_level_of_the_interval_is_the_configs(self, tmp_path: Path) -> None:
         folder = write_run(tmp_path, count=30)
         config = json.loads((folder / "manifest.json").read_text())["config"]
@@ -154,6 +159,9 @@ class TestPage:
         for spec in specs:
             assert set(json.loads(spec, parse_constant=refuse)) == {"data", "layout"}
 
+    def test_an_unpublished_folder_shows_its_key(self, tmp_path: Path) -> None:
+        assert "example · 0123abc" in text_of(report.render(RunFolder(write_run(tmp_path / ".0123abc.4711", count=30))))
+
     def test_same_run_same_bytes(self, weak: RunFolder) -> None:
         first = report.build(weak.path).read_bytes()
         assert report.build(weak.path).read_bytes() == first
@@ -163,9 +171,9 @@ class TestPage:
         counts = strong.manifest["sources"]["bars"]
         shown = tables.sources(strong)
         assert shown is not None
-        assert shown.rows[0][4:7] == [f"{counts['read']:,}", f"{counts['used']:,}", "2"]
-        assert shown.rows[0][2] == "nan price 1, price jump 1"
-        assert "late 3" in shown.rows[0][3]
+        assert shown.rows[0][2:5] == [f"{counts['read']:,}", f"{counts['used']:,}", "2"]
+        assert shown.rows[0][6] == "nan price 1, price jump 1"
+        assert "late 3" in shown.rows[0][7]
         ages = pl.read_parquet(strong.path / "features.parquet")["lots_age"]
         known = sorted(age for age in ages if not math.isnan(age))
         stale = tables.staleness(strong)
@@ -179,12 +187,12 @@ class TestPage:
         change_manifest(folder, sources={"bars": counts | {"ignored": {"outside_session": 5}}})
         shown = tables.sources(RunFolder(folder))
         assert shown is not None
-        assert shown.rows[0][3] == "duplicate of overlap 2, outside session 5"
+        assert shown.rows[0][7] == "duplicate of overlap 2, outside session 5"
 
     def test_assumed_clocks_are_named(self, strong: RunFolder) -> None:
         said = "\n".join(not_verified(strong))
         assert "Clock of bars: when its rows were known is a bar of 1min and a delay of 1s" in said
-        assert 'the rule "1 business day later at 16:30"' in said
+        assert 'the rule "1 session later at 16:30"' in said
         assert "GPU: this run used the CPU" in said
         assert "These data are simulated" not in said
 
@@ -346,6 +354,10 @@ class TestWording:
         back = float(text.replace("−", "-").replace(",", ""))
         assert back == pytest.approx(value, abs=0.51 * 10.0**-digits, rel=1e-12)
         assert not (back == 0 and text[0] in "+−")
+
+    def test_a_tiny_chance_does_not_read_as_none(self) -> None:
+        assert [chance(value) for value in (0.0, 1e-9, 0.0006, 0.5)] == ["< 0.001", "< 0.001", "0.001", "0.500"]
+        assert chance(math.nan) == "–"
 
     def test_a_tiny_share_does_not_read_as_none(self) -> None:
         assert percent(0.0) == "0.0 %"
