@@ -36,6 +36,11 @@ def mark_duplicates(rows: pl.DataFrame, table: TableSpec, *, ticks: bool, vintag
     good = rows.with_row_index("_row").filter(pl.col("reason").is_null() & pl.col("ignore").is_null())
     if ticks and not _files_overlap(good):
         return rows
+    fact = [*table.key, "known_time"]
+    # few rows share their fact with another; only those need a closer look
+    good = good.filter(pl.struct(values if ticks else fact).is_duplicated())
+    if good.is_empty():
+        return rows
     if ticks:
         good = good.with_columns(_nth=pl.int_range(pl.len()).over("file", *values))
         values.append("_nth")
@@ -47,7 +52,7 @@ def mark_duplicates(rows: pl.DataFrame, table: TableSpec, *, ticks: bool, vintag
         _ignore=pl.when(~same_file).then(pl.lit(OVERLAP)),
     )
     if not ticks and not vintages:
-        rest = _repeated(good.filter(~pl.col("_again")), [*table.key, "known_time"])
+        rest = _repeated(good.filter(~pl.col("_again")), fact)
         conflicts = rest.filter("_again").select(
             "_row",
             _reason=pl.when(same_file).then(pl.lit("conflicting_duplicate")).otherwise(pl.lit("conflicting_overlap")),

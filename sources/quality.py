@@ -2,8 +2,8 @@
 
 Checks run in stages, each on the rows that passed the earlier ones, and a row gets the first reason that holds:
 
-1. row by row     what the reader could not parse; not_finite, non_positive_price, negative_size, high_below_low,
-                  price_outside_bar, crossed_quote, known_before_event
+1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
+                  negative_size, high_below_low, price_outside_bar, crossed_quote, known_before_event
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
 3. sessions       outside_session (counted only, where the source says extended_hours)
 4. bar spacing    wrong_bar_interval: a file whose bars are of a longer or shorter interval than the source says
@@ -103,7 +103,10 @@ def _row_problems(columns: list[str], table: str) -> pl.Expr:
     prices = [pl.col(name) for name in _PRICES if name in columns]
     sizes = [pl.col(name) for name in _SIZES if name in columns]
     numbers = prices + sizes + ([pl.col("value")] if table == "metric" else [])
-    checks = []
+    never_null = [
+        pl.col(column.name) for column in TABLES[table].columns if not column.nullable and column.name in columns
+    ]
+    checks = [("missing_value", pl.any_horizontal(column.is_null() for column in never_null))]
     if numbers:
         checks.append(("not_finite", pl.any_horizontal(~number.is_finite() for number in numbers)))
     if prices:

@@ -18,7 +18,8 @@ UNPAIRED = "unpaired_quote"
 ONE_SIDED = "one_sided_quote"
 _NAME = re.compile(r"^(\d{8})_(trade|quote)$")
 _CONTRACT = re.compile(r"_(\d{6})(?:_\d{8})?\.csv$")
-_EQUITY_SCALE = 1e-4
+# equity prices are stored as ten-thousandths of a dollar
+_EQUITY_UNITS = 10_000
 _OHLCS = ("open", "high", "low", "price", "size")
 _LAYOUTS = {
     ("tick", "trade"): ["time", "price", "size", "exchange", "condition", "suspicious"],
@@ -83,15 +84,14 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
     start = read_clock(stamp, timezone=source.timezone)
     end = start.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
     numbers = {value: required(frame[value]) for value in _VALUES[source.table]}
-    scale = _EQUITY_SCALE if source.security == "equity" else 1.0
+    if source.security == "equity":
+        prices = [value for value in numbers if value not in {"size", "volume", "bid_size", "ask_size"}]
+        numbers |= {price: numbers[price].with_columns(_dollars(numbers[price]["value"])) for price in prices}
     rows = frame.select("_line").with_columns(
         pl.lit(entity).alias("entity"),
         end["time"].alias("event_time"),
         known_after(end, source.delay, source.timezone).alias("known_time"),
-        *(
-            (column["value"] if value.endswith(("size", "volume")) else _scaled(column["value"], scale)).alias(value)
-            for value, column in numbers.items()
-        ),
+        *(column["value"].alias(value) for value, column in numbers.items()),
         *([pl.lit(0).alias("side")] if source.table == "trade" else []),
         first_problem(
             frame["_problem"],
@@ -104,9 +104,10 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
     return RawBatch(canonical(rows, source.table, index, member), ignored)
 
 
-def _scaled(price: pl.Series, scale: float) -> pl.Series:
-    # dividing by 10,000 gives the float nearest to the decimal price; multiplying by 1e-4 may miss it by one bit
-    return price if scale == 1.0 else price / round(1 / scale)
+def _dollars(price: pl.Series) -> pl.Series:
+    # NumPy rounds the quotient correctly, so that 1674200 is 167.42; Polars multiplies by the reciprocal of a literal,
+    # which may miss it by one bit
+    return pl.Series("value", price.to_numpy() / _EQUITY_UNITS)
 
 
 def _flagged(frame: pl.DataFrame) -> pl.Series:

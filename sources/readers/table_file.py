@@ -78,6 +78,10 @@ def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec) -> pl.Data
 
 
 def _side(column: pl.Series) -> pl.DataFrame:
+    if column.dtype.is_numeric():
+        value = pl.col(column.name)
+        problem = pl.when(~value.is_in([-1, 0, 1]) | value.is_null()).then(pl.lit(UNPARSABLE_SIDE))
+        return pl.DataFrame(column).select(value=value.cast(pl.Int8, strict=False), problem=problem)
     text = pl.col("text")
     return pl.DataFrame({"text": column.cast(pl.String).str.strip_chars().str.to_lowercase()}).select(
         value=pl.when(text.is_in(_BUY)).then(1).when(text.is_in(_SELL)).then(-1).otherwise(0).cast(pl.Int8),

@@ -107,6 +107,12 @@ def test_what_changes_the_key(exports: Path) -> None:
     assert run(exports, BARS).key != key
 
 
+def test_other_code_makes_another_folder(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(exports, BARS)
+    monkeypatch.setattr("sources.lake._code_version", lambda: "another version")
+    assert run(exports, BARS).key != first.key
+
+
 def test_files_of_entities_nobody_asked_for_are_not_opened(exports: Path) -> None:
     (exports / "b-01.15.2015.csv").write_bytes(b"\x00broken")
     result = run(exports, BARS, entities=["A"])

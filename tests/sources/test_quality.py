@@ -61,6 +61,8 @@ NAN, INF = float("nan"), float("inf")
     [
         ("bar", {"close": NAN}, "not_finite"),
         ("bar", {"volume": INF}, "not_finite"),
+        ("bar", {"close": None}, "missing_value"),
+        ("bar", {"entity": None}, "missing_value"),
         ("bar", {"open": 0.0}, "non_positive_price"),
         ("bar", {"low": -9.0}, "non_positive_price"),
         ("bar", {"volume": -1.0}, "negative_size"),
@@ -155,6 +157,14 @@ def test_a_file_of_longer_bars_is_set_aside_whole() -> None:
     )
     found = check(batch("bar", rows), source_of("bar", bar="1min"), WINDOW)
     assert found.good["file"].unique().to_list() == [0]
+    assert set(reasons(found).values()) == {"wrong_bar_interval"}
+
+
+def test_longer_bars_are_told_within_sessions() -> None:
+    # 39 minutes divide a session and not the night between two
+    days = (0, 3 * 24 * 60)
+    rows = bars(*({"at": day + 39 * number} for day in days for number in range(1, 11)))
+    found = check(batch("bar", rows), source_of("bar", bar="1min"), WINDOW)
     assert set(reasons(found).values()) == {"wrong_bar_interval"}
 
 

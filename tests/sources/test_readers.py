@@ -324,11 +324,11 @@ class TestLean:
     def test_minute_bars_of_an_equity(self, tmp_path: Path) -> None:
         path = lean_zip(
             tmp_path / "spy" / "20131007_trade.zip",
-            {"20131007_spy_minute_trade.csv": ["34200000,1674100,1674200,1672500,1672700,3197", "34260000,1,1,1,,5"]},
+            {"20131007_spy_minute_trade.csv": ["34200000,1674200,1674300,1672500,1672700,3197", "34260000,1,1,1,,5"]},
         )
         rows, _ = read(self.entry(path))
         first = rows.row(0, named=True)
-        assert (first["entity"], first["open"], first["volume"]) == ("SPY", 167.41, 3197.0)
+        assert (first["entity"], first["open"], first["volume"]) == ("SPY", 167.42, 3197.0)
         assert (first["event_time"], first["known_time"]) == (at(2013, 10, 7, 13, 31), at(2013, 10, 7, 13, 31, 1))
         assert rows["problem"].to_list() == [None, "unparsable_number"]
 
