@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fusion.threads import single_thread
-from fusion.walk_forward import Refit, instant
+from fusion.walk_forward import Refit
 from gpu_kernels import hmm
 from gpu_kernels.errors import DataError, ModelError
 from sources.schema import TIME
@@ -176,7 +176,7 @@ class RegimePath:
         The parameters saw nothing after refit_time, and no row after it is returned, so that this is causal for the
         refit although not for the rows themselves. Columns and missing values as in `probabilities`.
         """
-        past = self.observations.filter(pl.col("time") < instant(refit.refit_time))
+        past = self.observations.filter(pl.col("time") < refit.refit_time)
         if self.states == 1:
             return self._frame(past, np.ones((past.height, 1)))
         model = next((model for model in self.models if model.refit_session == refit.session), None)
@@ -220,7 +220,7 @@ def filter_regimes(observations: pl.DataFrame, refits: Sequence[Refit], config: 
         return RegimePath(ordered, (), 1)
     models = []
     for refit in refits:
-        past = ordered.filter(pl.col("time") < instant(refit.refit_time))
+        past = ordered.filter(pl.col("time") < refit.refit_time)
         models.append(_fit(_inputs(past), refit, tuple(inputs), config))
     return RegimePath(ordered, tuple(models), config.states)
 

@@ -24,7 +24,7 @@ from scipy import stats
 from fusion.correlation import rank_correlation, ranks
 from fusion.regime import RegimePath, at
 from fusion.target import KEYS, end_column, return_column
-from fusion.walk_forward import Refit, instant
+from fusion.walk_forward import Refit
 from gpu_kernels.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -255,7 +255,7 @@ class _Sessions:
     def window(self, refit: Refit) -> NDArray[np.int64]:
         """Positions of the sessions whose labels a refit may see, all of them."""
         frame = pl.DataFrame({"session": self.days, "end": self.ends}).with_row_index("position")
-        allowed = frame.filter(pl.col("session") >= refit.train[0], pl.col("end") < instant(refit.cutoff))
+        allowed = frame.filter(pl.col("session") >= refit.train[0], pl.col("end") < refit.cutoff)
         return allowed["position"].to_numpy().astype(np.int64)
 
     def weights(self, regimes: RegimePath, refit: Refit) -> Floats:

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fusion.target import end_column, return_column
 from gpu_kernels.errors import DataError
-from sources.schema import TIME
 
 
 class WalkForwardConfig(BaseModel):
@@ -86,11 +85,6 @@ def schedule(sessions: pl.DataFrame, config: WalkForwardConfig) -> list[Refit]:
     return refits
 
 
-def instant(time: datetime) -> pl.Expr:
-    """A literal that compares with timestamp[ns] columns without rounding them to microseconds."""
-    return pl.lit(time, dtype=TIME)
-
-
 def training_rows(labels: pl.DataFrame, refit: Refit, horizon: int) -> pl.DataFrame:
     """The labels that a refit may learn from: in its window, present, and ended before its cutoff (purge and embargo).
 
@@ -100,7 +94,7 @@ def training_rows(labels: pl.DataFrame, refit: Refit, horizon: int) -> pl.DataFr
     return labels.filter(
         pl.col("session") >= refit.train[0],
         pl.col(return_column(horizon)).is_not_null(),
-        pl.col(end_column(horizon)) < instant(refit.cutoff),
+        pl.col(end_column(horizon)) < refit.cutoff,
     )
 
 

@@ -209,6 +209,21 @@ class TestCausality:
         expected = naive_filter(x[: past.height], path.models[1])
         np.testing.assert_allclose(past.select("probability_0", "probability_1").to_numpy(), expected, atol=1e-10)
 
+    def test_live_path_starts_each_block_from_the_whole_past(self):
+        _, x = simulated(9, 300)
+        x = x[:, :1]
+        sessions, observations = daily(x)
+        refits = schedule(sessions, WalkForwardConfig(train_sessions=100, refit_sessions=50))
+        path = filter_regimes(observations, refits, RegimeConfig(states=2))
+        live = path.probabilities.select("probability_0", "probability_1").to_numpy()
+        session = observations["session"]
+        for model, refit in zip(path.models, refits, strict=True):
+            block = ((session >= refit.predict[0]) & (session <= refit.predict[1])).to_numpy()
+            np.testing.assert_allclose(live[block], naive_filter(x, model)[block], atol=1e-10)
+            alone = naive_filter(x[block], model)
+            assert np.abs(live[block] - alone).max() > 1e-3
+        assert np.isnan(live[(session < refits[0].session).to_numpy()]).all()
+
     def test_finds_the_planted_regimes(self):
         market = planted(2, sessions=60)
         refits = schedule(market.sessions, WalkForwardConfig(train_sessions=20, refit_sessions=10))

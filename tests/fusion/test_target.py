@@ -138,6 +138,16 @@ def test_truncation_changes_no_label_that_was_settled():
         assert part.filter(settled).equals(full.filter(settled))
 
 
+def test_a_long_max_age_reaches_no_earlier_session():
+    sessions = session_table(2)
+    late = sessions["open"][1] + timedelta(minutes=40)
+    bars = random_bars(0, sessions, ["A"], gaps=0.0)
+    bars = bars.filter((pl.col("session") < sessions["session"][1]) | (pl.col("event_time") >= late))
+    labels = forward_returns(decisions(sessions, ["A"]), bars, sessions, CONFIG, 3 * 24 * 60 * MINUTE)
+    second = labels.filter(pl.col("session") == sessions["session"][1])
+    assert second["return_5min"].is_null().to_list() == (second["decision_time"] < late).to_list()
+
+
 @pytest.mark.parametrize("close", [None, math.nan, 0.0, -1.0, math.inf])
 def test_a_price_that_is_no_price_gives_no_label(close):
     sessions = session_table(1)
