@@ -1,6 +1,5 @@
 """Tables onto the grid: the as-of rule against its definition, read off row by row."""
 
-
 import numpy as np
 import polars as pl
 from hypothesis import given, settings

@@ -1,0 +1,290 @@
+"""Every feature of bars, books, metrics and events against its definition, decision by decision."""
+
+import math
+from collections.abc import Callable
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fusion import features
+from fusion.config import DecisionConfig, load
+from fusion.features import bar, book, event, metric
+from fusion.grid import decision_grid
+from gpu_kernels.errors import ConfigError
+from sources.schema import TIME
+from sources.sessions import sessions
+from sources.stream import in_order
+from tests.fusion.conftest import CONFIGS, Market
+
+MINUTE, SECOND = 60 * 10**9, 10**9
+MAX_AGE = 10 * MINUTE
+DAYS = sessions("XNYS", date(2024, 7, 2), date(2024, 7, 3))  # a whole day, and a half day
+GRID = decision_grid(["A", "B", "C"], DAYS, DecisionConfig(step="10min", first="10min", delay="5s"))
+GRID_NS = GRID["decision_time"].dt.epoch("ns").to_list()
+
+
+def make_bars() -> pl.DataFrame:
+    """Random walks with missing minutes, late bars, a revision and a halt longer than max_age; C has no bar."""
+    random, rows = np.random.default_rng(1), []
+    for entity in ("A", "B"):
+        for day, opened, closed in DAYS.iter_rows():
+            start, end = (int(moment.timestamp()) * SECOND for moment in (opened, closed))
+            price = 100.0
+            for k in range(1, (end - start) // MINUTE + 1):
+                price *= 1 + random.normal() * 1e-3
+                if random.random() < 0.05 or 60 < k < 85:
+                    continue
+                close = price * (1 + random.normal() * 2e-4)
+                high, low = max(price, close) * 1.0003, min(price, close) * 0.9998
+                delay = 4 * MINUTE if random.random() < 0.02 else SECOND
+                at = start + k * MINUTE
+                rows.append((entity, day, at, at + delay, price, high, low, close, float(random.integers(1, 900))))
+                if random.random() < 0.02:  # a revision, minutes later
+                    rows.append((entity, day, at, at + 3 * MINUTE, price, high, low, close * 1.01, 5.0))
+    names = ["entity", "session", "event_time", "known_time", "open", "high", "low", "close", "volume"]
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    return frame.with_columns(pl.col("event_time", "known_time").cast(TIME))
+
+
+def wilder(values: list[float], window: int) -> float:
+    mean = sum(values[:window]) / window
+    for value in values[window:]:
+        mean = (mean * (window - 1) + value) / window
+    return mean
+
+
+def rsi(close: list[float]) -> float:
+    moves = [b - a for a, b in pairwise(close)]
+    gain, loss = wilder([max(m, 0) for m in moves], 14), wilder([max(-m, 0) for m in moves], 14)
+    return 100 * gain / (gain + loss)
+
+
+def ema(values: list[float], window: int) -> float:
+    mean = sum(values[:window]) / window
+    for value in values[window:]:
+        mean += 2 / (window + 1) * (value - mean)
+    return mean
+
+
+def logs(close: list[float]) -> list[float]:
+    return [math.log(b / a) for a, b in pairwise(close)]
+
+
+Rows = list[dict[str, float]]
+# name -> (bars needed, value from the session's bars so far)
+NAIVE: dict[str, tuple[int, Callable[[Rows, list[float]], float]]] = {
+    **{f"bar_return_{n}": (n + 1, lambda _, c, n=n: 1e4 * math.log(c[-1] / c[-1 - n])) for n in (1, 5, 15, 30)},
+    "bar_realised_variance_30": (31, lambda _, c: 1e8 * sum(r * r for r in logs(c)[-30:])),
+    "bar_parkinson_30": (
+        30,
+        lambda b, _: 1e8 * sum(math.log(r["high"] / r["low"]) ** 2 for r in b[-30:]) / 30 / (4 * math.log(2)),
+    ),
+    "bar_rsi_14": (15, lambda _, c: rsi(c)),
+    "bar_atr_14": (
+        15,
+        lambda b, c: (
+            1e4
+            / c[-1]
+            * wilder([max(r["high"], p["close"]) - min(r["low"], p["close"]) for p, r in pairwise(b)], 14)
+        ),
+    ),
+    "bar_zscore_30": (30, lambda _, c: (c[-1] - np.mean(c[-30:])) / np.std(c[-30:], ddof=1)),
+    "bar_ema_gap_20": (20, lambda _, c: 1e4 * (c[-1] / ema(c, 20) - 1)),
+    "bar_range_position_30": (
+        30,
+        lambda b, c: (
+            (c[-1] - min(r["low"] for r in b[-30:]))
+            / (max(r["high"] for r in b[-30:]) - min(r["low"] for r in b[-30:]))
+        ),
+    ),
+    "bar_volume_ratio_30": (30, lambda b, _: b[-1]["volume"] / (sum(r["volume"] for r in b[-30:]) / 30)),
+}  # fmt: skip
+
+
+def naive_stream(bars: pl.DataFrame, entity: str, day: date, at: int) -> Rows:
+    """What a live system would hold at a time: bars in order of arrival, those that came too late left out."""
+    rows = bars.filter(pl.col("entity") == entity).with_columns(pl.col("event_time", "known_time").dt.epoch("ns"))
+    held: Rows = []
+    for row in sorted(rows.to_dicts(), key=lambda row: (row["known_time"], row["event_time"])):
+        if row["known_time"] <= at and (not held or row["event_time"] > held[-1]["event_time"]):
+            held.append(row)
+    return [row for row in held if row["session"] == day]
+
+
+@pytest.fixture(scope="module")
+def bars() -> pl.DataFrame:
+    return make_bars()
+
+
+@pytest.fixture(scope="module")
+def computed(bars: pl.DataFrame) -> dict[str, np.ndarray]:
+    stream, late = in_order(bars, "bar")
+    assert late > 0, "the bars hold no late row, so the test says nothing about them"
+    return bar.compute(stream, GRID, [spec.name for spec in bar.FEATURES], MAX_AGE)
+
+
+@pytest.fixture(scope="module")
+def held(bars: pl.DataFrame) -> list[Rows]:
+    """At each decision the session's bars, or none where the newest is older than max_age."""
+    found = []
+    for (entity, day), at in zip(GRID.select("entity", "session").iter_rows(), GRID_NS, strict=True):
+        rows = naive_stream(bars, entity, day, at)
+        found.append(rows if rows and at - rows[-1]["event_time"] <= MAX_AGE else [])
+    return found
+
+
+class TestBars:
+    @pytest.mark.parametrize("name", NAIVE)
+    def test_equals_its_definition(self, name: str, computed: dict[str, np.ndarray], held: list[Rows]) -> None:
+        needed, formula = NAIVE[name]
+        expected = [formula(b, [row["close"] for row in b]) if len(b) >= needed else np.nan for b in held]
+        assert np.isfinite(expected).sum() > 20
+        np.testing.assert_allclose(computed[name], expected, rtol=1e-9, atol=1e-9)
+
+    def test_age_and_staleness(self, computed: dict[str, np.ndarray], held: list[Rows]) -> None:
+        expected = [(at - b[-1]["event_time"]) / MINUTE if b else np.nan for at, b in zip(GRID_NS, held, strict=True)]
+        np.testing.assert_allclose(computed["bar_age"], expected)
+        assert np.isnan(expected).any()
+
+    def test_relative_return_is_the_distance_from_the_entities_mean(self, computed: dict[str, np.ndarray]) -> None:
+        own = dict(zip(zip(GRID["entity"], GRID_NS, strict=True), computed["bar_return_15"], strict=True))
+        expected = []
+        for entity, at in zip(GRID["entity"], GRID_NS, strict=True):
+            peers = [own[e, at] for e in "ABC" if not np.isnan(own[e, at])]
+            expected.append(own[entity, at] - np.mean(peers) if len(peers) > 1 else np.nan)
+        np.testing.assert_allclose(computed["bar_relative_return_15"], expected, atol=1e-9)
+
+    def test_every_feature_of_the_registry_is_tested(self) -> None:
+        assert {spec.name for spec in bar.FEATURES} == set(NAIVE) | {"bar_relative_return_15"}
+
+    def test_no_bars_at_all(self, bars: pl.DataFrame) -> None:
+        columns = bar.compute(bars.head(0), GRID, [spec.name for spec in bar.FEATURES], MAX_AGE)
+        assert all(np.isnan(values).all() for values in columns.values())
+
+
+def naive_book(
+    updates: pl.DataFrame, entity: str, day: date, at: int
+) -> tuple[dict[float, float], dict[float, float], list[tuple[int, float, float]]]:
+    """The two sides after the updates known by `at`, and per update its time, order-flow term and best depth."""
+    sides: dict[int, dict[float, float]] = {1: {}, -1: {}}
+    flow: list[tuple[int, float, float]] = []
+    before: tuple[float, float, float, float] | None = None
+    rows = updates.filter((pl.col("entity") == entity) & (pl.col("session") == day))
+    for known, side, price, size in rows.select(
+        pl.col("known_time").dt.epoch("ns"), "side", "price", "size"
+    ).iter_rows():
+        if known > at:
+            break
+        sides[side].pop(price, None)
+        if size > 0:
+            sides[side][price] = size
+        bid, ask = max(sides[1], default=0.0), min(sides[-1], default=0.0)
+        now = (bid, sides[1].get(bid, 0.0), ask, sides[-1].get(ask, 0.0))
+        term = 0.0
+        if before is not None and min(now[1], now[3], before[1], before[3]) > 0:
+            term += (now[1] if now[0] >= before[0] else 0) - (before[1] if now[0] <= before[0] else 0)
+            term -= (now[3] if now[2] <= before[2] else 0) - (before[3] if now[2] >= before[2] else 0)
+        flow.append((known, term, (now[1] + now[3]) / 2))
+        before = now
+    return sides[1], sides[-1], flow
+
+
+class TestBook:
+    def test_equals_a_dictionary_replay(self, market: Market) -> None:
+        days = market.plan.sessions["session"][:1]
+        entity = market.plan.entities[0]
+        updates, _ = in_order(market.tables["book"], "book_update")
+        updates = updates.filter(pl.col("session").is_in(days.implode()), pl.col("entity") == entity)
+        grid = decision_grid([entity], market.plan.sessions.head(1), DecisionConfig(step="30min", first="1min"))
+        computed = book.compute(updates, grid, [spec.name for spec in book.FEATURES], MAX_AGE)
+        expected: dict[str, list[float]] = {spec.name: [] for spec in book.FEATURES}
+        for at in grid["decision_time"].dt.epoch("ns"):
+            bids, asks, flow = naive_book(updates, entity, days[0], at)
+            best_bids, best_asks = sorted(bids, reverse=True)[:5], sorted(asks)[:5]
+            bid, ask = best_bids[0], best_asks[0]
+            mid, b, a = (bid + ask) / 2, bids[bid], asks[ask]
+            depth_bid, depth_ask = sum(bids[p] for p in best_bids), sum(asks[p] for p in best_asks)
+            expected["book_spread"].append((ask - bid) / mid * 1e4)
+            expected["book_imbalance_1"].append((b - a) / (b + a))
+            expected["book_imbalance_5"].append((depth_bid - depth_ask) / (depth_bid + depth_ask))
+            expected["book_microprice_gap"].append(((bid * a + ask * b) / (a + b) / mid - 1) * 1e4)
+            expected["book_depth_5"].append(math.log1p(depth_bid + depth_ask))
+            last = flow[-1][0]
+            for minutes in (1, 5):
+                terms = [(f, d) for t, f, d in flow if t > last - minutes * MINUTE]
+                ratio = sum(f for f, _ in terms) / (sum(d for _, d in terms) / len(terms))
+                expected[f"book_ofi_{minutes}min"].append(ratio)
+        for name, values in expected.items():
+            np.testing.assert_allclose(computed[name], values, rtol=1e-7, atol=1e-9, err_msg=name)
+
+    @pytest.mark.parametrize("tick", [1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.0025, 1e-4])
+    def test_the_tick_is_found(self, tick: float) -> None:
+        prices = np.random.default_rng(0).integers(1, 100_000, 500) * tick
+        assert prices.size
+        found = book.tick_of(prices)
+        assert found <= tick * 1.0000001
+        np.testing.assert_allclose(np.round(prices / found) * found, prices, rtol=1e-12)
+
+
+class TestMetrics:
+    ROWS = pl.DataFrame(
+        [
+            ("A", "fill", 0, 5, 0.5), ("A", "fill", 0, 20, 0.6), ("A", "fill", 10, 30, 0.7), ("US", "vix", 0, 1, 15.0),
+            ("US", "vix", 10, 11, None),
+        ],
+        schema=["entity", "metric", "event_time", "known_time", "value"],
+        orient="row",
+    ).with_columns((pl.col("event_time", "known_time") * MINUTE).cast(TIME))  # fmt: skip
+    ASKED = pl.DataFrame({"entity": ["A"] * 4 + ["B"] * 4, "minute": [4, 5, 25, 31] * 2}).select(
+        "entity", (pl.col("minute") * MINUTE).cast(TIME).alias("decision_time")
+    )
+
+    def test_vintages_and_market_wide_series(self) -> None:
+        columns = metric.compute(self.ROWS, self.ASKED, None, 60 * MINUTE)
+        nan = np.nan
+        np.testing.assert_array_equal(columns["metric_fill"], [nan, 0.5, 0.6, 0.7, nan, nan, nan, nan])
+        np.testing.assert_array_equal(columns["metric_fill_age"], [nan, 5, 25, 21, nan, nan, nan, nan])
+        # a withdrawn value is missing, and hides the one before it
+        np.testing.assert_array_equal(columns["metric_vix"], [15, 15, nan, nan] * 2)
+
+    def test_old_values_are_dropped(self) -> None:
+        columns = metric.compute(self.ROWS, self.ASKED, ["fill"], 20 * MINUTE)
+        np.testing.assert_array_equal(columns["metric_fill"][:4], [np.nan, 0.5, np.nan, np.nan])
+
+
+class TestEvents:
+    ROWS = pl.DataFrame(
+        [("US", "fomc", 100, 10), ("US", "fomc", 200, 150), ("A", "earnings", 120, 0)],
+        schema=["entity", "kind", "event_time", "known_time"],
+        orient="row",
+    ).with_columns((pl.col("event_time", "known_time") * MINUTE).cast(TIME))
+    ASKED = pl.DataFrame({"entity": ["A"] * 5 + ["B"] * 5, "minute": [5, 50, 100, 130, 160] * 2}).select(
+        "entity", (pl.col("minute") * MINUTE).cast(TIME).alias("decision_time")
+    )
+
+    def test_next_and_last_among_the_known_ones(self) -> None:
+        columns = event.compute(self.ROWS, self.ASKED, None, ["fomc", "earnings"])
+        cap = event.CAP_MINUTES
+        assert columns["event_minutes_to_fomc"].tolist() == [cap, 50, cap, cap, 40] * 2
+        assert columns["event_minutes_since_fomc"].tolist() == [cap, cap, 0, 30, 60] * 2
+        assert columns["event_minutes_to_earnings"].tolist() == [115, 70, 20, cap, cap] + [cap] * 5
+
+
+class TestMatrix:
+    def test_an_unknown_feature_is_named(self, market: Market) -> None:
+        config = load(CONFIGS / "demo.yaml", ["features.bars=[bar_return_5, bar_retrun_15]"])
+        with pytest.raises(ConfigError, match="bar_retrun_15"):
+            features.build(config, market.tables, GRID)
+
+    def test_every_column_of_a_run_is_in_the_registry(self, market: Market) -> None:
+        grid = decision_grid(list(market.plan.entities), market.plan.sessions.head(2), market.config.decisions)
+        matrix = features.build(market.config, market.tables, grid)
+        known = {spec.name for spec in features.REGISTRY}
+        for name in matrix.families:
+            shaped = {name, "metric_<metric>", "event_minutes_to_<kind>", "event_minutes_since_<kind>", "<family>_age"}
+            pattern = next((p for p in shaped if p.split("<")[0] and name.startswith(p.split("<")[0])), "<family>_age")
+            assert name in known or (pattern in known and (pattern != "<family>_age" or name.endswith("_age"))), name
+        assert matrix.frame.select(matrix.candidates).dtypes == [pl.Float64] * len(matrix.candidates)
