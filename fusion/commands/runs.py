@@ -139,10 +139,17 @@ def signals(
     if as_json:
         answer({"folder": str(run_folder), "new_rows": new.height, "newest": last.to_dicts()})
         return
-    shown = [
-        name for name in ("entity", "decision_time", "score", "rank", "status", "valid_until") if name in last.columns
+    rows = [
+        {
+            "entity": row["entity"],
+            "decision_time": row["decision_time"],
+            "score, bps": None if row["score"] is None else f"{row['score'] * 1e4:+.3f}",
+            "status": row["status"],
+            "valid_until": row["valid_until"],
+        }
+        for row in last.iter_rows(named=True)
     ]
-    show(last.select(shown).to_dicts(), numeric=("score", "rank"))
+    show(rows, numeric=("score, bps",))
     note(f"{new.height:,} new rows in {run_folder / 'signals.parquet'}")
 
 
