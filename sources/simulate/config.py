@@ -10,7 +10,7 @@ from gpu_kernels.errors import ConfigError
 from sources.sessions import sessions
 
 CALENDAR = "XNYS"
-LAST_YEAR = 2030
+LAST_YEAR = 2040
 
 
 class SimulatedEntity(BaseModel):

@@ -21,7 +21,7 @@ POLICY_DECAY = 0.9771599684342459  # 30 steps: 10 minutes
 
 POLICY_VOLATILITY = 2.5
 POLICY_STEPS = 180
-SURPRISE_DAYS = 9
+SURPRISE_DAYS = 14
 OVERNIGHT_TONE = 4.0
 
 
@@ -57,8 +57,8 @@ SURPRISE = Effect(
     "lot_surprise",
     "surprise",
     "retailer",
-    (0.024, 0.0),
-    "until the next delivery, at most nine days",
+    (0.032, 0.0),
+    "until the next delivery, at most two weeks",
     "parking-lot fill less that of 52 weeks before, over its standard deviation, from its first delivery on",
 )
 POLICY = Effect(

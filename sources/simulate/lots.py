@@ -16,7 +16,7 @@ _YEAR = 52
 _DAY = 86_400 * 10**9
 _MINUTE = 60 * 10**9
 # deviation of a week's fill, in units of 1/10,000 of the lot, and the noise of its measurement
-_DEVIATION, _CLEAR, _HAZE = 300.0, 60.0, 350.0
+_DEVIATION, _CLEAR, _HAZE = 300.0, 60.0, 300.0
 _SEASON = (-400, -300, -100, 0, 100, 100, 0, 100, 0, 100, 400, 600)
 _SCHEMA = {"ticker": pl.String(), "metric": pl.String(), "captured": TIME, "delivered": TIME, "value": pl.Float64()}
 _TRUTH = {
