@@ -161,9 +161,9 @@ def test_a_file_of_longer_bars_is_set_aside_whole() -> None:
 
 
 def test_longer_bars_are_told_within_sessions() -> None:
-    # 39 minutes divide a session and not the night between two
+    # 13 minutes divide a session and not the night between two
     days = (0, 3 * 24 * 60)
-    rows = bars(*({"at": day + 39 * number} for day in days for number in range(1, 11)))
+    rows = bars(*({"at": day + 13 * number} for day in days for number in range(1, 11)))
     found = check(batch("bar", rows), source_of("bar", bar="1min"), WINDOW)
     assert set(reasons(found).values()) == {"wrong_bar_interval"}
 
