@@ -1,9 +1,9 @@
 """The as-of rule for vintages: which row of a table a decision at time t may use."""
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import (
     TILE_ROWS,
     VALUE_DTYPES,
@@ -23,13 +23,13 @@ from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, 
 _INT64_MIN = -(2**63)
 
 
-@njit
+@body
 def _better(event_time, best, row):
     """The row to use once `row` has become known: the later event, and of one event the later vintage."""
     return row if best < 0 or event_time[row] >= event_time[best] else best
 
 
-@njit
+@body
 def _best_segment(event_time, start, stop, best):
     row_now = -1
     for row in range(start, stop):
@@ -37,7 +37,7 @@ def _best_segment(event_time, start, stop, best):
         best[row] = row_now
 
 
-@njit
+@body
 def _usable(event_time, best, start, known, decision, max_age_ns):
     """The best of the rows [start, known), or -1 where there is none or it is too old."""
     if known == start:
@@ -47,13 +47,13 @@ def _usable(event_time, best, start, known, decision, max_age_ns):
     return row if event_time[row] >= oldest else -1
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _best_cpu(event_time, offsets, best):
     for segment in prange(offsets.shape[0] - 1):
         _best_segment(event_time, offsets[segment], offsets[segment + 1], best)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _gather_map_cpu(
     known_time, event_time, best, offsets, decision_time, decision_offsets, tiles, tile, max_age_ns, out
 ):
@@ -85,12 +85,12 @@ def _gather_map_cuda(known_time, event_time, best, offsets, decision_time, decis
         out[decision] = _usable(event_time, best, start, known, decision_time[decision], max_age_ns)
 
 
-@njit
+@body
 def _taken(values, index):
     return values[index] if index >= 0 else np.nan
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _take_cpu(values, index, out):
     for i in prange(out.shape[0]):
         out[i] = _taken(values, index[i])

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import (
     TILE_ROWS,
     VALUE_DTYPES,
@@ -29,12 +29,12 @@ from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
 
 
-@njit
+@body
 def _imbalance(bid, ask):
     return (bid - ask) / (bid + ask) if bid + ask > 0 else np.nan
 
 
-@njit
+@body
 def _depth(size, levels, row):
     total = np.float64(0.0)
     for level in range(levels):
@@ -42,7 +42,7 @@ def _depth(size, levels, row):
     return total
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _imbalance_cpu(bid_size, ask_size, levels, out):
     for row in prange(out.shape[0]):
         out[row] = _imbalance(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
@@ -55,7 +55,7 @@ def _imbalance_cuda(bid_size, ask_size, levels, out):
         out[row] = _imbalance(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
 
 
-@njit
+@body
 def _microprice(bid_price, bid_size, ask_price, ask_size):
     # from the bid upwards: the spread is small, so a float32 price loses no digits to the weighting, and the constants
     # are
@@ -65,7 +65,7 @@ def _microprice(bid_price, bid_size, ask_price, ask_size):
     return np.float32(np.nan)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _microprice_cpu(bid_price, bid_size, ask_price, ask_size, out):
     for row in prange(out.shape[0]):
         out[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
@@ -78,68 +78,102 @@ def _microprice_cuda(bid_price, bid_size, ask_price, ask_size, out):
         out[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
 
 
-@njit
-def _two_sided(bid_price, bid_size, ask_price, ask_size, row):
-    priced = not (math.isnan(bid_price[row]) or math.isnan(ask_price[row]))
-    return bid_size[row] > 0 and ask_size[row] > 0 and priced
+@body
+def _is_missing(bid, bid_size, ask, ask_size):
+    """Whether the quote lacks a side or a price."""
+    return not (bid_size > np.float32(0) and ask_size > np.float32(0)) or math.isnan(bid) or math.isnan(ask)
 
 
-@njit
-def _flow(bid_price, bid_size, ask_price, ask_size, row, is_first):
-    """Contribution of the change from the row before to `row`: size added at the bid or taken from the ask counts
-    up."""
-    if not _two_sided(bid_price, bid_size, ask_price, ask_size, row):
-        return np.nan
+@body
+def _flow(bid, bid_size, ask, ask_size, bid_before, bid_size_before, ask_before, ask_size_before):
+    """Contribution of one change of the quote: size that comes to the bid or leaves the ask counts up. All selects, no
+    branches, so that the loop around it is vector code."""
+    nothing = np.float32(0)
+    flow = bid_size if bid >= bid_before else nothing
+    flow -= bid_size_before if bid <= bid_before else nothing
+    flow -= ask_size if ask <= ask_before else nothing
+    flow += ask_size_before if ask >= ask_before else nothing
+    either = _is_missing(bid, bid_size, ask, ask_size) | _is_missing(
+        bid_before, bid_size_before, ask_before, ask_size_before
+    )
+    return np.float32(np.nan) if either else flow
+
+
+@body
+def _flow_row(bid, bid_size, ask, ask_size, row, is_first):
     if is_first:
-        return 0.0
-    if not _two_sided(bid_price, bid_size, ask_price, ask_size, row - 1):
-        return np.nan
-    flow = 0.0
-    if bid_price[row] >= bid_price[row - 1]:
-        flow += bid_size[row]
-    if bid_price[row] <= bid_price[row - 1]:
-        flow -= bid_size[row - 1]
-    if ask_price[row] <= ask_price[row - 1]:
-        flow -= ask_size[row]
-    if ask_price[row] >= ask_price[row - 1]:
-        flow += ask_size[row - 1]
-    return flow
+        return np.float32(np.nan) if _is_missing(bid[row], bid_size[row], ask[row], ask_size[row]) else np.float32(0)
+    return _flow(
+        bid[row],
+        bid_size[row],
+        ask[row],
+        ask_size[row],
+        bid[row - 1],
+        bid_size[row - 1],
+        ask[row - 1],
+        ask_size[row - 1],
+    )
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _flow_cpu(bid_price, bid_size, ask_price, ask_size, offsets, tiles, tile, out):
+@body
+def _flow_rows(bid, bid_size, ask, ask_size, segment_start, first, last, out):
+    begin = first
+    if first == segment_start:
+        out[first] = _flow_row(bid, bid_size, ask, ask_size, first, True)
+        begin += 1
+    now_bid, now_bid_size = bid[begin:last], bid_size[begin:last]
+    now_ask, now_ask_size = ask[begin:last], ask_size[begin:last]
+    was_bid, was_bid_size = bid[begin - 1 : last - 1], bid_size[begin - 1 : last - 1]
+    was_ask, was_ask_size = ask[begin - 1 : last - 1], ask_size[begin - 1 : last - 1]
+    target = out[begin:last]
+    for i in range(target.shape[0]):
+        target[i] = _flow(
+            now_bid[i],
+            now_bid_size[i],
+            now_ask[i],
+            now_ask_size[i],
+            was_bid[i],
+            was_bid_size[i],
+            was_ask[i],
+            was_ask_size[i],
+        )
+
+
+@cpu_loop
+def _flow_cpu(bid, bid_size, ask, ask_size, offsets, tiles, tile, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        for row in range(first, last):
-            out[row] = _flow(bid_price, bid_size, ask_price, ask_size, row, row == offsets[segment])
+        _flow_rows(bid, bid_size, ask, ask_size, offsets[segment], first, last, out)
 
 
 @cuda.jit
-def _flow_cuda(bid_price, bid_size, ask_price, ask_size, offsets, out):
+def _flow_cuda(bid, bid_size, ask, ask_size, offsets, out):
     row = cuda.grid(1)
     if row < out.shape[0]:
-        is_first = offsets[segment_of(offsets, row)] == row
-        out[row] = _flow(bid_price, bid_size, ask_price, ask_size, row, is_first)
+        out[row] = _flow_row(bid, bid_size, ask, ask_size, row, offsets[segment_of(offsets, row)] == row)
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _best_level_cpu(bid_price, bid_size, ask_price, ask_size, offsets, tiles, tile, imbalances, microprices, flows):
+@cpu_loop
+def _best_level_cpu(bid, bid_size, ask, ask_size, offsets, tiles, tile, imbalances, microprices, flows):
+    # one tile through all three: it is read from memory once and stays in the cache
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        for row in range(first, last):
-            imbalances[row] = _imbalance(np.float64(bid_size[row]), np.float64(ask_size[row]))
-            microprices[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
-            flows[row] = _flow(bid_price, bid_size, ask_price, ask_size, row, row == offsets[segment])
+        _flow_rows(bid, bid_size, ask, ask_size, offsets[segment], first, last, flows)
+        now_bid, now_bid_size = bid[first:last], bid_size[first:last]
+        now_ask, now_ask_size = ask[first:last], ask_size[first:last]
+        imbalance_rows, microprice_rows = imbalances[first:last], microprices[first:last]
+        for i in range(imbalance_rows.shape[0]):
+            imbalance_rows[i] = _imbalance(np.float64(now_bid_size[i]), np.float64(now_ask_size[i]))
+            microprice_rows[i] = _microprice(now_bid[i], now_bid_size[i], now_ask[i], now_ask_size[i])
 
 
 @cuda.jit
-def _best_level_cuda(bid_price, bid_size, ask_price, ask_size, offsets, imbalances, microprices, flows):
+def _best_level_cuda(bid, bid_size, ask, ask_size, offsets, imbalances, microprices, flows):
     row = cuda.grid(1)
     if row < flows.shape[0]:
         imbalances[row] = _imbalance(np.float64(bid_size[row]), np.float64(ask_size[row]))
-        microprices[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
-        is_first = offsets[segment_of(offsets, row)] == row
-        flows[row] = _flow(bid_price, bid_size, ask_price, ask_size, row, is_first)
+        microprices[row] = _microprice(bid[row], bid_size[row], ask[row], ask_size[row])
+        flows[row] = _flow_row(bid, bid_size, ask, ask_size, row, offsets[segment_of(offsets, row)] == row)
 
 
 def _level_major(**books: Any) -> tuple[bool, list[Array]]:

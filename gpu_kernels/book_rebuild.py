@@ -7,9 +7,9 @@ per segment: an update means nothing without the one before it.
 """
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 
@@ -23,7 +23,7 @@ _GROUP = 64
 _BUFFER = 64
 
 
-@njit
+@body
 def _first_bad(side, price_ticks, size, start, stop):
     """The first row that is no update of a book, or `stop`; and the lowest and highest tick before it."""
     lowest, highest = np.int64(0), np.int64(-1)
@@ -37,7 +37,7 @@ def _first_bad(side, price_ticks, size, start, stop):
     return stop, lowest, highest
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _survey_cpu(side, price_ticks, size, offsets, bad, lowest, highest):
     for segment in prange(offsets.shape[0] - 1):
         bad[segment], lowest[segment], highest[segment] = _first_bad(
@@ -54,7 +54,7 @@ def _survey_cuda(side, price_ticks, size, offsets, bad, lowest, highest):
         )
 
 
-@njit
+@body
 def _fill_levels(resting, groups, begin, tick_at_0, direction, ticks, sizes):
     """Write the best levels of one side from position `begin` on; returns the positions of the best and the last of
     them, each the length of the book where it is not there."""
@@ -75,7 +75,7 @@ def _fill_levels(resting, groups, begin, tick_at_0, direction, ticks, sizes):
     return best, position - 1 if found == levels else span
 
 
-@njit
+@body
 def _step(is_bid, tick, quantity, lowest, highest, resting, groups, ends, ticks, sizes):
     """One update of a segment's book. State, bids in row 0 and asks in row 1: `resting` sizes by position, `groups`
     how many positions of each group hold any, `ends` the positions of the best and the last level shown, `ticks` and
@@ -93,7 +93,7 @@ def _step(is_bid, tick, quantity, lowest, highest, resting, groups, ends, ticks,
         )
 
 
-@njit
+@body
 def _clear(resting, groups, ends, ticks, sizes):
     resting[:] = 0.0
     groups[:] = 0
@@ -102,7 +102,7 @@ def _clear(resting, groups, ends, ticks, sizes):
     sizes[:] = 0.0
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _rebuild_cpu(side, price_ticks, size, offsets, lowest, highest, bids, bid_sizes, asks, ask_sizes):
     levels = bids.shape[0]
     for segment in prange(offsets.shape[0] - 1):

@@ -3,25 +3,25 @@
 import math
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
 
 
-@njit
+@body
 def _faded(total, elapsed, half_life):
     return total * 2.0 ** (-elapsed / half_life)
 
 
-@njit
+@body
 def _decay_step(total, before, time, value, half_life):
     """The sum just after an item: what was there, faded since the item before, plus the item."""
     return _faded(total, np.float64(time - before), half_life) + value
 
 
-@njit
+@body
 def _decay_segment(time, value, start, stop, half_life, sums):
     total = 0.0
     for item in range(start, stop):
@@ -31,7 +31,7 @@ def _decay_segment(time, value, start, stop, half_life, sums):
         sums[item] = total
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _decay_cpu(time, value, offsets, half_life, sums):
     for segment in prange(offsets.shape[0] - 1):
         _decay_segment(time, value, offsets[segment], offsets[segment + 1], half_life, sums)
@@ -44,12 +44,12 @@ def _decay_cuda(time, value, offsets, half_life, sums):
         _decay_segment(time, value, offsets[segment], offsets[segment + 1], half_life, sums)
 
 
-@njit
+@body
 def _sum_at(time, sums, last, at, half_life):
     return _faded(sums[last], np.float64(at - time[last]), half_life) if last >= 0 else 0.0
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _sum_at_cpu(time, sums, last, at, half_life, out):
     for i in prange(out.shape[0]):
         out[i] = _sum_at(time, sums, last[i], at[i], half_life)
@@ -62,12 +62,12 @@ def _sum_at_cuda(time, sums, last, at, half_life, out):
         out[i] = _sum_at(time, sums, last[i], at[i], half_life)
 
 
-@njit
+@body
 def _last_of(start, known):
     return known - 1 if known > start else -1
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _last_cpu(time, offsets, at, at_offsets, tiles, tile, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, at_offsets, tile)
@@ -88,7 +88,7 @@ def _last_cuda(time, offsets, at, at_offsets, out):
         out[i] = _last_of(offsets[segment], upper_bound(time, offsets[segment], offsets[segment + 1], at[i]))
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _count_cpu(time, offsets, at, at_offsets, tiles, tile, window_ns, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, at_offsets, tile)

@@ -8,10 +8,11 @@ row takes the same steps wherever its tile begins, and later rows change no bit 
 import math
 
 import numpy as np
-from numba import njit
+
+from gpu_kernels._jit import body
 
 
-@njit
+@body
 def merge_moments(count, mean, square, other_count, other_mean, other_square):
     """Moments of two neighbouring sets together (Chan, Golub and LeVeque 1983): count, mean, sum of squared
     deviations."""
@@ -21,37 +22,39 @@ def merge_moments(count, mean, square, other_count, other_mean, other_square):
     return both, mean + shift * share, square + other_square + shift * (shift * (count * share))
 
 
-@njit
+@body
 def load_tile(values, segment_start, first, last, window, missing_value):
     """The tile's rows and, before them, up to window - 1 rows of its segment: values as float64 with `missing_value`
     for NaN, 1 or 0 for present or not, the number of rows before the tile, and whether any is missing."""
     start = max(segment_start, first - window + 1)
     source = values[start:last]
     terms, present = np.empty(last - start), np.empty(last - start)
-    total = 0.0
+    missing = 0
     for i in range(source.shape[0]):
         value = np.float64(source[i])
         here = not math.isnan(value)
         terms[i] = value if here else missing_value
         present[i] = 1.0 if here else 0.0
-        total += present[i]
-    return terms, present, first - start, total < last - start
+        missing += 0 if here else 1
+    return terms, present, first - start, missing > 0
 
 
-@njit
+@body
 def window_sums(terms, window, halo):
     """For each row from `halo` on, the sum of the last `window` terms; of fewer where fewer are before it."""
     rows = terms.shape[0]
     sums = np.zeros(rows - halo)
     spare = np.empty(rows)
     length, placed = 1, 0
-    while placed < min(window, rows):
+    while True:
         if window & length:
             begin = max(halo, placed)
             part, target = terms[begin - placed : rows - placed], sums[begin - halo :]
             for i in range(target.shape[0]):
                 target[i] += part[i]
             placed += length
+        if placed >= min(window, rows):
+            return sums
         if length < rows:
             spare[:length] = terms[:length]
             earlier, later, target = terms[: rows - length], terms[length:], spare[length:]
@@ -59,10 +62,9 @@ def window_sums(terms, window, halo):
                 target[i] = earlier[i] + later[i]
             terms, spare = spare, terms
         length *= 2
-    return sums
 
 
-@njit
+@body
 def window_counts(present, window, halo, any_missing):
     """How many rows of each window are there; without a missing row, as many as lie before it."""
     if any_missing:
@@ -73,7 +75,7 @@ def window_counts(present, window, halo, any_missing):
     return counts
 
 
-@njit
+@body
 def _merge_sweep(older, newer, lag, even_from, older_size, newer_size, out):
     """out[:, i] = moments of older[:, i - lag] and newer[:, i]; rows before `lag` have nothing older. From row
     `even_from` on the counts are known to be the full sizes, so the loop holds no division: the same steps, hence the
@@ -100,7 +102,7 @@ def _merge_sweep(older, newer, lag, even_from, older_size, newer_size, out):
         )
 
 
-@njit
+@body
 def window_moments(terms, present, window, any_missing):
     """(3, rows): count, mean and sum of squared deviations of the last `window` terms of each row."""
     rows = terms.shape[0]
@@ -108,21 +110,22 @@ def window_moments(terms, present, window, any_missing):
     placed_state, placed_spare = np.zeros((3, rows)), np.empty((3, rows))
     state[0], state[1] = present, terms
     length, placed = 1, 0
-    while placed < min(window, rows):
+    while True:
         if window & length:
             even_from = rows if any_missing else placed + length - 1
             _merge_sweep(state, placed_state, placed, even_from, length, placed, placed_spare)
             placed_state, placed_spare = placed_spare, placed_state
             placed += length
+        if placed >= min(window, rows):
+            return placed_state
         if length < rows:
             even_from = rows if any_missing else 2 * length - 1
             _merge_sweep(state, state, length, even_from, length, length, spare)
             state, spare = spare, state
         length *= 2
-    return placed_state
 
 
-@njit
+@body
 def higher(terms, lag, out):
     """out[i] = the higher of terms[i - lag] and terms[i]."""
     out[:lag] = terms[:lag]

@@ -4,14 +4,14 @@ future."""
 import math
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid_of, on_cpu, to_host
 from gpu_kernels.errors import ArgumentError
 
 
-@njit
+@body
 def _predicted(filtered, transition, row, state):
     """Probability of `state` before this row is seen."""
     total = 0.0
@@ -20,7 +20,7 @@ def _predicted(filtered, transition, row, state):
     return total
 
 
-@njit
+@body
 def _filter_row(log_emission, row, filtered):
     """Turn the predicted probabilities in filtered[row] into filtered ones; returns the row's log likelihood. A row
     with a NaN, and one that the model holds impossible, leaves them as predicted."""
@@ -43,7 +43,7 @@ def _filter_row(log_emission, row, filtered):
     return top + math.log(total)
 
 
-@njit
+@body
 def _filter_segment(log_emission, start, transition, first, last, filtered):
     likelihood = 0.0
     for row in range(first, last):
@@ -53,7 +53,7 @@ def _filter_segment(log_emission, start, transition, first, last, filtered):
     return likelihood
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _filter_cpu(log_emission, start, transition, offsets, filtered, likelihood):
     for segment in prange(offsets.shape[0] - 1):
         first, last = offsets[segment], offsets[segment + 1]

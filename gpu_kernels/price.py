@@ -4,26 +4,26 @@ currency."""
 import math
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.rolling import scaled_mean
 from gpu_kernels.segments import segment_of, tile_rows
 
 
-@njit
+@body
 def _log_ratio(price, base):
     return math.log(np.float64(price) / np.float64(base)) if price > 0 and base > 0 else np.nan
 
 
-@njit
+@body
 def _lagged_return(close, row, segment_start, lag, squared):
     change = _log_ratio(close[row], close[row - lag]) if row - lag >= segment_start else np.nan
     return change * change if squared else change
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _log_return_cpu(close, offsets, tiles, tile, lag, squared, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
@@ -38,13 +38,13 @@ def _log_return_cuda(close, offsets, lag, squared, out):
         out[row] = _lagged_return(close, row, offsets[segment_of(offsets, row)], lag, squared)
 
 
-@njit
+@body
 def _squared_range(high, low):
     span = _log_ratio(high, low)
     return span * span
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _squared_range_cpu(high, low, out):
     for row in prange(out.shape[0]):
         out[row] = _squared_range(high[row], low[row])
@@ -57,23 +57,24 @@ def _squared_range_cuda(high, low, out):
         out[row] = _squared_range(high[row], low[row])
 
 
-@njit
+@body
 def _wilder_step(average, seen, value, window):
     """Wilder's average after its `seen`-th value: the plain sum before `window` values, their mean at the last of
     them, then each new value with weight 1 / window."""
+    weight = 1.0 / window
     if seen > window:
-        return (average * (window - 1) + value) / window
-    return (average + value) / window if seen == window else average + value
+        return average * (1.0 - weight) + value * weight
+    return (average + value) * weight if seen == window else average + value
 
 
-@njit
+@body
 def _strength(gain, loss):
     # TA-Lib calls anything below 1e-14 zero, and the index of a price that does not move is 0
     total = gain + loss
     return 100.0 * gain / total if total >= 1e-14 else 0.0
 
 
-@njit
+@body
 def _rsi_segment(close, start, stop, window, out):
     gain, loss, seen, previous = 0.0, 0.0, 0, np.nan
     for row in range(start, stop):
@@ -88,7 +89,7 @@ def _rsi_segment(close, start, stop, window, out):
         out[row] = _strength(gain, loss) if seen >= window and not math.isnan(price) else np.nan
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _rsi_cpu(close, offsets, window, out):
     for segment in prange(offsets.shape[0] - 1):
         _rsi_segment(close, offsets[segment], offsets[segment + 1], window, out)
@@ -101,7 +102,7 @@ def _rsi_cuda(close, offsets, window, out):
         _rsi_segment(close, offsets[segment], offsets[segment + 1], window, out)
 
 
-@njit
+@body
 def _atr_segment(high, low, close, start, stop, window, out):
     average, seen, previous = 0.0, 0, np.nan
     for row in range(start, stop):
@@ -116,7 +117,7 @@ def _atr_segment(high, low, close, start, stop, window, out):
         out[row] = average if present and seen >= window else np.nan
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _atr_cpu(high, low, close, offsets, window, out):
     for segment in prange(offsets.shape[0] - 1):
         _atr_segment(high, low, close, offsets[segment], offsets[segment + 1], window, out)

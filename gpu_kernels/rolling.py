@@ -12,32 +12,32 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.doubling import higher, load_tile, merge_moments, window_counts, window_moments, window_sums
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted, segment_of, tile_rows
 
 
-@njit
+@body
 def _scaled_mean(total, count, min_periods, scale):
     return scale * total / count if count >= min_periods else np.nan
 
 
-@njit
+@body
 def _deviation(count, square, min_periods, ddof):
     known = count >= min_periods and count > ddof and square < np.inf
     return math.sqrt(square / (count - ddof)) if known else np.nan
 
 
-@njit
+@body
 def _best(signed, count, min_periods, sign):
     return sign * signed if count >= min_periods else np.nan
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _mean_cpu(values, offsets, tiles, tile, window, min_periods, scale, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
@@ -62,7 +62,7 @@ def _mean_cuda(values, offsets, window, min_periods, scale, out):
         out[row] = _scaled_mean(total, count, min_periods, scale)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _std_cpu(values, offsets, tiles, tile, window, min_periods, ddof, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
@@ -85,7 +85,7 @@ def _std_cuda(values, offsets, window, min_periods, ddof, out):
         out[row] = _deviation(count, square, min_periods, ddof)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _extreme_cpu(values, offsets, tiles, tile, window, min_periods, sign, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
@@ -120,7 +120,7 @@ def _extreme_cuda(values, offsets, window, min_periods, sign, out):
         out[row] = _best(best, count, min_periods, sign)
 
 
-@njit
+@body
 def _ema_step(average, seen, value, alpha, seed):
     """State after one value: the sum of the first ones until `seed` of them are there, then the average."""
     seen += 1
@@ -129,7 +129,7 @@ def _ema_step(average, seen, value, alpha, seed):
     return (average + value) / seed if seen == seed else average + value, seen
 
 
-@njit
+@body
 def _ema_segment(values, start, stop, alpha, seed, out):
     average, seen = 0.0, 0
     for row in range(start, stop):
@@ -141,7 +141,7 @@ def _ema_segment(values, start, stop, alpha, seed, out):
             out[row] = average if seen >= seed else np.nan
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _ema_cpu(values, offsets, alpha, seed, out):
     for segment in prange(offsets.shape[0] - 1):
         _ema_segment(values, offsets[segment], offsets[segment + 1], alpha, seed, out)
@@ -154,7 +154,7 @@ def _ema_cuda(values, offsets, alpha, seed, out):
         _ema_segment(values, offsets[segment], offsets[segment + 1], alpha, seed, out)
 
 
-@njit
+@body
 def _time_sum_segment(time, values, suffix, start, stop, window_ns, out):
     """Blocks of window_ns are counted from the segment's first time; a window is the tail of one block, kept in
     `suffix`, and the head of the next (van Herk 1992), so nothing is ever subtracted."""
@@ -175,7 +175,7 @@ def _time_sum_segment(time, values, suffix, start, stop, window_ns, out):
         out[row] = suffix[left] + head if left < block else head
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _time_sum_cpu(time, values, offsets, suffix, window_ns, out):
     for segment in prange(offsets.shape[0] - 1):
         if offsets[segment] < offsets[segment + 1]:

@@ -1,14 +1,14 @@
 """Where a row or a tile of rows lies among the segments, and whether each segment's clock runs forward."""
 
 import numpy as np
-from numba import njit, prange
 
 from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, on_cpu, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 
 
-@njit
+@body
 def upper_bound(sorted_values, start, stop, value):
     """First position in [start, stop) whose value is greater than `value`; `stop` where there is none."""
     while start < stop:
@@ -20,13 +20,13 @@ def upper_bound(sorted_values, start, stop, value):
     return start
 
 
-@njit
+@body
 def segment_of(offsets, row):
     """The segment that holds `row`. Of equal offsets the last counts, so empty segments are stepped over."""
     return upper_bound(offsets, 0, offsets.shape[0], row) - 1
 
 
-@njit
+@body
 def tile_rows(tile, tiles, offsets, length):
     """(segment, first row, end row) of a tile of `length` rows, counted from its segment's first row."""
     segment = segment_of(tiles, tile)
@@ -34,13 +34,13 @@ def tile_rows(tile, tiles, offsets, length):
     return segment, first, min(first + length, offsets[segment + 1])
 
 
-@njit
+@body
 def _falls(time, offsets, row):
     """Whether `row` is earlier than the row before it in its segment."""
     return row > 0 and time[row] < time[row - 1] and offsets[segment_of(offsets, row)] != row
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@cpu_loop
 def _falls_cpu(time, offsets):
     first = time.shape[0]
     for row in prange(time.shape[0]):
