@@ -39,6 +39,14 @@ SYNONYMS = {
 DEFAULT_MAX_LENGTH = 256
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?(@[\w./-]+)?")
 _ROOT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 _DECIDES_OUTPUT = (".safetensors", ".json", ".txt", ".model")
 
 
@@ -125,8 +133,8 @@ def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = N
 
 def _load_embedded(max_length: int | None, device: str) -> TextModel:
     folder = embedded.encoder_folder()
-    tokenizer = _tokenizer(folder, "embedded")
     encoder = embedded.load_encoder(folder, device)
+    tokenizer = _tokenizer(folder, "embedded", encoder.config.vocab_size)
     head = {name: tensor.to(device) for name, tensor in embedded.load_head().items()}
     limit = _limit(max_length, tokenizer, encoder.config)
 
@@ -175,7 +183,7 @@ def _load_classifier(
             allowed="a trained sequence classifier",
             hint="this looks like an encoder without its classification head",
         )
-    tokenizer = _tokenizer(folder, identifier)
+    tokenizer = _tokenizer(folder, identifier, classifier.config.vocab_size)
     limit = _limit(max_length, tokenizer, classifier.config)
     classifier = classifier.to(device).eval()
 
@@ -224,18 +232,24 @@ def _folder_of(name: str) -> tuple[Path, str]:
     return Path(folder), name
 
 
-def _tokenizer(folder: Path, identifier: str) -> Any:
+def _tokenizer(folder: Path, identifier: str, vocabulary: int) -> Any:
     from transformers import AutoTokenizer
 
+    # without these files transformers makes an empty tokenizer, to which every word is unknown, and says nothing
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(f"{identifier} has no tokenizer", allowed="one of the files " + ", ".join(_TOKENIZER_FILES))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above
         raise ModelError(
             f"the tokenizer of {identifier} cannot be loaded: {_first_line(error)}",
-            hint="the folder must hold the tokenizer's files too (tokenizer.json, or vocab.txt)",
         ) from error
     if tokenizer.pad_token_id is None:
         raise ModelError(f"the tokenizer of {identifier} has no padding token", allowed="a sequence classifier")
+    if len(tokenizer) > vocabulary:
+        raise ModelError(
+            f"the tokenizer of {identifier} has {len(tokenizer)} tokens", allowed=f"the {vocabulary} of the model"
+        )
     return tokenizer
 
 

@@ -1,10 +1,10 @@
 """Texts in, tones out: probabilities of negative, neutral and positive, in the order that the texts came in.
 
-A text's result depends on the text alone. It is padded to a length of its own (its number of tokens rounded up to a
-multiple of 8), not to that of its neighbours in a batch; what a batch's size may still change is the order of some
-additions, in the seventh digit. Results are rounded to four decimals so that this does not show: a stored value is the
-same whichever batch, thread count or run it came from (a value that lies within 1e-7 of a rounding edge could still
-differ by 0.0001 on another kind of processor). Four decimals are far finer than any such model is accurate.
+A text's result depends on the text alone, not on its neighbours: it is padded to a length of its own (its number of
+tokens rounded up to a multiple of 8), and a batch of a given length always has the same number of rows, the last one
+being filled up with copies; matrix products of equal shape add in equal order. What remains is the seventh digit,
+between kinds of processor and sizes of batch. Results are rounded to four decimals so that it does not show (but for a
+value within 1e-7 of a rounding edge, which may move by 0.0001): far finer than any such model is right.
 """
 
 import itertools
@@ -26,7 +26,7 @@ SCHEMA = {
     "truncated": pl.Boolean(),
 }
 DECIMALS = 4
-DEFAULT_BATCH_TOKENS = 2048
+BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
 _PADDING = 8
 _WINDOW = 16_384  # texts tokenized and sorted at a time, which bounds the memory
 _CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
@@ -47,18 +47,20 @@ class Scorer:
         cache: Path | None = None,
         labels: Mapping[str, str] | None = None,
         max_length: int | None = None,
-        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        batch_tokens: int | None = None,
         device: str | None = None,
     ) -> None:
         """Load the model; see `sentiment.model.load` for its arguments and errors.
 
         cache          SQLite file of scores already computed; None for none
-        batch_tokens   tokens of one batch, padding included; bounds the memory, does not change results
+        batch_tokens   tokens of one batch, padding included; bounds the memory. Default 512 on a CPU, whose caches it
+                       fits, and 32,768 on a GPU
         """
-        if batch_tokens < 1:
+        if batch_tokens is not None and batch_tokens < 1:
             raise ArgumentError(f"batch_tokens={batch_tokens}", allowed="at least 1")
         self.model = models.load(model, labels=labels, max_length=max_length, device=device)
-        self._cache, self._batch_tokens = cache, batch_tokens
+        self._cache = cache
+        self._batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.model.device == "cpu" else "cuda"]
 
     @property
     def identifier(self) -> str:
@@ -124,7 +126,7 @@ class Scorer:
             size = max(1, self._batch_tokens // length)
             for start in range(0, len(members), size):
                 batch = members[start : start + size]
-                probabilities = self._probabilities([tokens[i] for i in batch], length)
+                probabilities = self._probabilities([tokens[i] for i in batch], size, length)
                 rows = [(*row, truncated[i]) for i, row in zip(batch, probabilities, strict=True)]
                 yield [texts[i] for i in batch], rows
 
@@ -138,12 +140,12 @@ class Scorer:
             tokens[i] = tokenizer(texts[i], truncation=True, max_length=limit)["input_ids"]
         return tokens, truncated
 
-    def _probabilities(self, tokens: list[list[int]], length: int) -> list[tuple[float, float, float]]:
+    def _probabilities(self, tokens: list[list[int]], size: int, length: int) -> list[tuple[float, float, float]]:
         import torch
 
-        ids = torch.full((len(tokens), length), self.model.tokenizer.pad_token_id, dtype=torch.int64)
-        mask = torch.zeros((len(tokens), length), dtype=torch.int64)
-        for row, token in enumerate(tokens):
+        ids = torch.full((size, length), self.model.tokenizer.pad_token_id, dtype=torch.int64)
+        mask = torch.zeros((size, length), dtype=torch.int64)
+        for row, token in enumerate(tokens + [tokens[0]] * (size - len(tokens))):
             ids[row, : len(token)] = torch.tensor(token, dtype=torch.int64)
             mask[row, : len(token)] = 1
         with torch.inference_mode():
@@ -153,7 +155,7 @@ class Scorer:
             raise ModelError(f"{self.identifier} gave numbers that are not finite", hint="its weights are damaged")
         return [
             (round(row[0], DECIMALS), round(row[1], DECIMALS), round(row[2], DECIMALS))
-            for row in probabilities.tolist()
+            for row in probabilities[: len(tokens)].tolist()
         ]
 
 
@@ -165,7 +167,7 @@ def score(
     progress: Progress | None = None,
     labels: Mapping[str, str] | None = None,
     max_length: int | None = None,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    batch_tokens: int | None = None,
     device: str | None = None,
 ) -> pl.DataFrame:
     """The tone of each text, one row per text, in the order of the texts.
