@@ -128,7 +128,7 @@ class TestLock:
         target = tmp_path / "out.csv"
         arguments = [str(run), "--no-refresh", "--out", str(target)]
         with open(run / ".signals.lock", "w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(held, fcntl.LOCK_SH)  # even a shared lock keeps an exclusive one out
             done = generate(*arguments)
             assert done.returncode == 75
             assert "another process makes signals" in words(done)
