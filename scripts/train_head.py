@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from head_templates import NEGATIVE, NEUTRAL, POSITIVE, template_sentences
-from safetensors.torch import save_file
+from safetensors.torch import save
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
@@ -247,7 +247,7 @@ def _tone_counts(pairs: Labelled) -> dict[str, int]:
 def write(head: dict[str, torch.Tensor], record: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     temporary = out / f".head.{os.getpid()}"
-    save_file(head, temporary)
+    temporary.write_bytes(save(head))
     os.replace(temporary, out / "head.safetensors")
     record["head_sha256"] = embedded.file_sha256(out / "head.safetensors")
     temporary.write_text(json.dumps(record, indent=2) + "\n")

@@ -66,9 +66,9 @@ def test_training_learns_and_repeats_itself(script) -> None:  # type: ignore[no-
     torch.manual_seed(0)
     tones = torch.randint(0, 3, (300,))
     states = torch.randn(300, embedded.WIDTH) * 3 + 1
-    states[:, :3] += 8 * torch.nn.functional.one_hot(tones, 3)
+    states[:, 10:70] += 4 * torch.nn.functional.one_hot(tones, 3).repeat(1, 20)
     states[:, 7] = 2.5  # a state that never moves
-    chosen = {"hidden": 8, "dropout_in": 0.1, "dropout_hidden": 0.1, "weight_decay": 0.5, "epochs": 15, **script.FIXED}
+    chosen = {"hidden": 8, "dropout_in": 0.1, "dropout_hidden": 0.1, "weight_decay": 0.5, "epochs": 60, **script.FIXED}
     head = script.train(states, tones, torch.ones(300), chosen)
     again = script.train(states, tones, torch.ones(300), chosen)
     assert all(torch.equal(head[name], again[name]) for name in head)

@@ -180,12 +180,10 @@ def test_progress_rises_to_one(tiny: Scorer) -> None:
 
 
 PLAIN_SENTENCES = [
-    ("Net loss narrowed to $2.1 million from $8.4 million a year earlier", "positive"),
     ("Quarterly profit fell sharply as sales declined", "negative"),
     ("The company raised its guidance after record revenue", "positive"),
     ("Shares plunge after the retailer issues a profit warning", "negative"),
     ("Operating loss widened in the third quarter", "negative"),
-    ("Costs fell by 12 percent and margins improved", "positive"),
     ("The bank was downgraded to sell on weak growth", "negative"),
     ("Analyst upgrades the stock to buy and lifts its price target", "positive"),
     ("The chip maker beat earnings estimates", "positive"),
