@@ -1,8 +1,9 @@
-"""How good a score is: information coefficients and their kin, per session, with intervals.
+"""How good a score is: information coefficients and their kin over a whole sample, with intervals by session.
 
-A library on its own: it needs a table of scores and one of forward returns. A session is the unit of everything: ICs
-are taken inside it over its entities and times, nothing (no lag, no change of rank, no return) crosses from one to the
-next, and intervals come from resampling whole sessions, because rows inside one overlap and depend on each other.
+A library on its own: it needs a table of scores and one of forward returns. Correlations and quantiles are pooled:
+ranks and means are those of all rows (or of all rows of a group), never those of one session, whose own mean contains
+the future (`fusion.correlation` says how much that costs). A session is what is independent of the next: errors are
+clustered by it, intervals resample whole sessions, and no lag, change of rank or return crosses from one to another.
 
 Source: Grinold & Kahn (2000) for IC and ICIR; Efron & Tibshirani (1993) for the percentile bootstrap.
 """
@@ -17,7 +18,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from fusion.correlation import correlation, rank_correlation
+from fusion.correlation import Moments, rank_moments, ranks, value_moments
 from fusion.regime import at
 from fusion.selection import labelled
 from fusion.target import KEYS, return_column
@@ -55,11 +56,11 @@ _MIN_SESSIONS = 5
 class EvaluationConfig(BaseModel):
     """Settings of the evaluation.
 
-    quantiles    groups of the score inside each session
+    quantiles    groups of the score, over all rows
     bootstrap    resamples of whole sessions
     confidence   level of the intervals
     lags         decisions by which the return is delayed at most, for the decay
-    min_rows     least rows of a session (or of its part, in a group) for its IC
+    min_rows     least rows of the sample, or of a group of it, for its IC
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,21 +94,23 @@ def evaluate(
     timezone       of the hours in group_kind `hour`
 
     metric           what it is                                                              grouped by
-    rank_ic, ic      mean over sessions of Spearman's, Pearson's correlation in the session  all, regime, entity, hour,
-                     of score and return; `lag` k: return of the k-th later decision         volatility, lag (rank_ic)
-    icir, t_stat     mean / deviation of the sessions' rank ICs; times sqrt(sessions)        all
+    rank_ic, ic      Spearman's, Pearson's correlation of score and return over all rows;    all, regime, entity, hour,
+                     `lag` k: return of the k-th later decision                              volatility, lag (rank_ic)
+    t_stat           rank_ic over its standard error, clustered by session                   all
+    icir             mean / deviation of the sessions' contributions to rank_ic, see         all
+                     `session_ic`
     hit_rate         share of rows where score and return have one sign, neither being 0     all
-    quantile_return  mean return (bps) of the score's quantile inside the session            quantile 1 (lowest) ..
+    quantile_return  mean return (bps) of a quantile of all scores                           quantile 1 (lowest) ..
     top_minus_bottom last quantile less the first, bps                                       all
     turnover         mean change between consecutive decisions of an entity's rank among     all
                      the entities, ranks scaled to 0..1 (0.33: random order of many)
-    autocorrelation  mean over sessions of the correlation of an entity's score with its     all
-                     previous one
+    autocorrelation  correlation of an entity's score with its previous one in the session,  all
+                     over all such pairs
     low and high bound the interval of `config.confidence` from resampling sessions; count is rows for hit_rate and
     quantile_return, else sessions.
 
-    Missing values: rows without score or return count nowhere; a measure without a value (constant scores, no session
-    with enough rows, turnover of one entity) is null, with count 0; no interval from fewer than 5 sessions.
+    Missing values: rows without score or return count nowhere; a measure without a value (constant scores, too few
+    rows, turnover of one entity) is null, with count 0; no interval from fewer than 5 sessions.
     Raises DataError when the tables do not hold the same decisions, or columns are absent.
     """
     returns = [return_column(horizon) for horizon in horizons]
@@ -128,9 +131,14 @@ def evaluate(
 def session_ic(
     predictions: pl.DataFrame, labels: pl.DataFrame, *, horizons: Sequence[int], min_rows: int = 5
 ) -> pl.DataFrame:
-    """session, horizon, score, rank_ic, ic, rows: the series that `evaluate` averages.
+    """session, horizon, score, rank_ic, ic, rows: what each session contributes to the pooled correlations.
 
-    Missing values: null where a session has fewer than min_rows rows with score and return, or either is constant.
+    A contribution is the mean over the session's rows of z_x z_y, both standardised over the whole sample (their ranks
+    for rank_ic). So the mean of the contributions, weighted by rows, is the `rank_ic` and `ic` of `evaluate` exactly;
+    one contribution alone is no correlation and may exceed 1.
+
+    Missing values: null where a session has no row with score and return, and everywhere where the sample has fewer
+    than min_rows or either is constant.
     Raises DataError as `evaluate` does.
     """
     rows = labelled(predictions, labels, [return_column(horizon) for horizon in horizons]).sort(
@@ -141,9 +149,9 @@ def session_ic(
     for score in _scores(predictions):
         for horizon in horizons:
             x, y = _values(rows, score), _values(rows, return_column(horizon))
-            rank_ic, count = rank_correlation(x, y, offsets, min_rows=min_rows)
-            ic, _ = correlation(x, y, offsets, min_rows=min_rows)
-            columns = {"session": days, "rank_ic": rank_ic, "ic": ic, "rows": count}
+            moments = [measure(x, y, offsets) for measure in (rank_moments, value_moments)]
+            rank_ic, ic = (_contributions(each, min_rows) for each in moments)
+            columns = {"session": days, "rank_ic": rank_ic, "ic": ic, "rows": moments[0].rows.astype(np.int64)}
             named = pl.DataFrame(columns).with_columns(
                 pl.lit(format_duration(horizon)).alias("horizon"), pl.lit(score).alias("score")
             )
@@ -184,11 +192,20 @@ class _Sample:
         """Sums of the rows' values inside each session."""
         return np.array([values[a:b].sum() for a, b in pairwise(self.offsets)], dtype=np.float64)
 
-    def ic(self, only: Booleans, y: Floats | None = None, *, ranked: bool = True) -> Floats:
-        """Per-session IC over the rows of `only`."""
-        measure = rank_correlation if ranked else correlation
-        x = np.where(only, self.x, np.nan)
-        return measure(x, self.y if y is None else y, self.offsets, min_rows=self.config.min_rows)[0]
+    def moments(self, only: Booleans, y: Floats | None = None, *, ranked: bool = True) -> Moments:
+        """Of score and return (or of another y) over the rows of `only`, ranked among them."""
+        measure = rank_moments if ranked else value_moments
+        return measure(np.where(only, self.x, np.nan), self.y if y is None else y, self.offsets)
+
+    def correlation(self, moments: Moments) -> tuple[float, float, float, int]:
+        """The pooled correlation, its interval, and the number of sessions that it rests on."""
+        value = float(moments.pooled(np.ones(len(moments.rows)), min_rows=self.config.min_rows).ic)
+        if not np.isfinite(value):
+            return np.nan, np.nan, np.nan, 0
+        count = int(np.count_nonzero(moments.rows))
+        # ranks stay those of the sample: a resample weighs its sessions anew
+        low, high = self.interval(moments.correlation(self.resamples)) if count >= _MIN_SESSIONS else (np.nan, np.nan)
+        return value, low, high, count
 
     def ratio(self, above: Floats, below: Floats) -> tuple[float, float, float]:
         """sum(above) / sum(below) over sessions, with its interval."""
@@ -223,28 +240,35 @@ _Measure = tuple[str, str, str, float, float, float, int]
 def _measures(sample: _Sample, *, primary: bool) -> Iterator[_Measure]:
     """metric, group_kind, group, value, low, high, count. What no horizon changes comes with the primary alone."""
     both = sample.both
-    rank_ics = sample.ic(both)
-    yield ("rank_ic", "all", "all", *sample.mean(rank_ics))
-    yield ("ic", "all", "all", *sample.mean(sample.ic(both, ranked=False)))
-    yield from _information_ratio(sample, rank_ics)
+    whole = sample.moments(both)
+    yield ("rank_ic", "all", "all", *sample.correlation(whole))
+    yield ("ic", "all", "all", *sample.correlation(sample.moments(both, ranked=False)))
+    yield _information_ratio(sample, whole)
+    yield _t_stat(sample, whole)
     for kind in ("regime", "entity", "hour", "volatility"):
         for group in sample.rows[kind].drop_nulls().unique().sort():
             member = both & (sample.rows[kind] == group).fill_null(False).to_numpy()
-            yield ("rank_ic", kind, group, *sample.mean(sample.ic(member)))
-            yield ("ic", kind, group, *sample.mean(sample.ic(member, ranked=False)))
+            yield ("rank_ic", kind, group, *sample.correlation(sample.moments(member)))
+            yield ("ic", kind, group, *sample.correlation(sample.moments(member, ranked=False)))
     for lag in range(sample.config.lags + 1):
         later = _shifted(sample, sample.y, -lag)
-        yield ("rank_ic", "lag", str(lag), *sample.mean(sample.ic(np.isfinite(later), later)))
+        yield ("rank_ic", "lag", str(lag), *sample.correlation(sample.moments(np.isfinite(later), later)))
     yield _hit_rate(sample)
     yield from _quantile_returns(sample)
     if primary:
         yield ("turnover", "all", "all", *sample.mean(_turnover(sample)))
-        yield ("autocorrelation", "all", "all", *sample.mean(_autocorrelation(sample)))
+        pairs = value_moments(sample.x, _shifted(sample, sample.x, 1), sample.offsets)
+        yield ("autocorrelation", "all", "all", *sample.correlation(pairs))
 
 
-def _information_ratio(sample: _Sample, rank_ics: Floats) -> Iterator[_Measure]:
-    defined = np.isfinite(rank_ics)
-    values, n = np.where(defined, rank_ics, 0.0), int(defined.sum())
+def _contributions(moments: Moments, min_rows: int) -> Floats:
+    return moments.contributions() if moments.rows.sum() >= min_rows else np.full(len(moments.rows), np.nan)
+
+
+def _information_ratio(sample: _Sample, moments: Moments) -> _Measure:
+    contributions = _contributions(moments, sample.config.min_rows)
+    defined = np.isfinite(contributions)
+    values, n = np.where(defined, contributions, 0.0), int(defined.sum())
     present = defined.astype(np.float64)
 
     def ratio(total: Floats, squares: Floats, count: Floats) -> Floats:
@@ -255,8 +279,13 @@ def _information_ratio(sample: _Sample, rank_ics: Floats) -> Iterator[_Measure]:
     icir = float(ratio(values.sum(keepdims=True), (values**2).sum(keepdims=True), np.array([float(n)]))[0])
     drawn = ratio(sample.drawn(values), sample.drawn(values**2), sample.drawn(present))
     low, high = sample.interval(drawn) if n >= _MIN_SESSIONS else (np.nan, np.nan)
-    yield ("icir", "all", "all", icir, low, high, n)
-    yield ("t_stat", "all", "all", icir * np.sqrt(n), np.nan, np.nan, n)
+    return ("icir", "all", "all", icir, low, high, n)
+
+
+def _t_stat(sample: _Sample, moments: Moments) -> _Measure:
+    found = moments.pooled(np.ones(len(moments.rows)), min_rows=sample.config.min_rows)
+    count = int(np.count_nonzero(moments.rows)) if np.isfinite(found.ic) else 0
+    return ("t_stat", "all", "all", float(found.t), np.nan, np.nan, count)
 
 
 def _hit_rate(sample: _Sample) -> _Measure:
@@ -266,17 +295,12 @@ def _hit_rate(sample: _Sample) -> _Measure:
 
 
 def _quantile_returns(sample: _Sample) -> Iterator[_Measure]:
-    """Quantiles of the score inside each session, ties together. Sessions of fewer rows than quantiles are left out."""
+    """Quantiles of the score over all rows, ties together; none where there are fewer rows than quantiles."""
     q, both = sample.config.quantiles, sample.both
-    frame = pl.DataFrame({"session": sample.rows["session"], "x": sample.x, "both": both}).with_columns(
-        pl.when("both").then("x").alias("x")
-    )
-    n = pl.col("x").count().over("session")
-    rank = pl.col("x").rank("average").over("session")
+    place, n = ranks(np.where(both, sample.x, np.nan)), int(np.count_nonzero(both))
     # scores that are all equal have no top and no bottom
-    varied = pl.col("x").n_unique().over("session") - pl.col("x").has_nulls().over("session").cast(pl.UInt32) > 1
-    bucket = pl.when(n >= q, varied).then(((rank - 0.5) / n * q).floor().cast(pl.Int64) + 1)
-    buckets = frame.select(bucket.fill_null(0).alias("bucket"))["bucket"].to_numpy()
+    varied = n >= q and bool(np.nanmin(place) < np.nanmax(place))
+    buckets = np.where(both & varied, np.floor((np.nan_to_num(place) - 1) / (2 * max(n, 1)) * q) + 1, 0.0)
     y = np.where(both, sample.y, 0.0) * BPS
     sums = [sample.per_session(np.where(buckets == b, y, 0.0)) for b in range(1, q + 1)]
     counts = [sample.per_session((buckets == b).astype(float)) for b in range(1, q + 1)]
@@ -297,18 +321,6 @@ def _turnover(sample: _Sample) -> Floats:
     change = np.abs(rank - _shifted(sample, rank, 1))
     defined = np.isfinite(change)
     return _divide(sample.per_session(np.where(defined, change, 0.0)), sample.per_session(defined.astype(float)))
-
-
-def _autocorrelation(sample: _Sample) -> Floats:
-    """Per session the mean over its entities of the correlation of consecutive scores."""
-    series = sample.rows.select(pl.struct("session", "entity").rle_id().alias("run"))["run"].to_numpy()
-    counts = np.bincount(series) if len(series) else np.zeros(0, dtype=np.int64)
-    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    values, _ = correlation(sample.x, _shifted(sample, sample.x, 1), bounds, min_rows=sample.config.min_rows)
-    first = np.zeros(len(series))
-    defined = np.zeros(len(series))
-    first[bounds[:-1]], defined[bounds[:-1]] = np.nan_to_num(values), np.isfinite(values)
-    return _divide(sample.per_session(first), sample.per_session(defined))
 
 
 # --- helpers -----------------------------------------------------------------------------------------------------

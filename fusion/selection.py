@@ -1,14 +1,11 @@
 """Which features a regime may use: rank IC on the training window, false discoveries controlled, every decision kept.
 
-For each refit and regime, a feature's information coefficient is the mean of its per-session rank ICs against the
-primary forward return, weighted by the sessions' filtered probability of the regime:
+For each refit and regime, a feature's information coefficient is its rank correlation with the primary forward return
+over all rows of the training window, each weighted by its session's filtered probability of the regime, and its t
+statistic is clustered by session. `fusion.correlation` has the formulas, and says why no mean is taken in a session.
+The p-values of all features and regimes of one refit go through Benjamini-Hochberg.
 
-    ic = sum(w_s ic_s) / sum(w_s)        n = sum(w_s)^2 / sum(w_s^2)        t = ic / (s / sqrt(n)),  n - 1 degrees
-
-with s^2 the weighted, unbiased variance of the sessions' ICs. Sessions, not rows, are the sample: inside a session rows
-overlap and depend on each other. The p-values of all features and regimes of one refit go through Benjamini-Hochberg.
-
-Source: Grinold (1989) for the IC; Kish (1965) for the effective n; Benjamini & Hochberg (1995).
+Source: Grinold (1989) for the IC; Benjamini & Hochberg (1995).
 """
 
 from collections.abc import Sequence
@@ -21,13 +18,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import stats
 
-from fusion.correlation import rank_correlation, ranks
+from fusion.correlation import Moments, PooledIC, order, rank_moments, ranks
 from fusion.regime import RegimePath, at
 from fusion.target import KEYS, end_column, return_column
 from fusion.walk_forward import Refit
 from gpu_kernels.errors import DataError
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 LEDGER: dict[str, pl.DataType] = {
     "refit_session": pl.Date(),
@@ -56,7 +55,7 @@ class SelectionConfig(BaseModel):
     false_discovery_rate   level of Benjamini-Hochberg over the features and regimes of one refit
     max_rank_correlation   a feature closer than this to a better kept one is redundant
     min_sessions           least sum of the sessions' weights, their expected number, for a t statistic
-    min_rows               least rows of a session for its rank IC
+    min_rows               least rows of the window for a rank IC
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,36 +88,36 @@ def select(
     labels     the same decisions with the returns of `fusion.target.forward_returns`
     primary    horizon of the target, nanoseconds
 
-    A session counts for a refit when all its labels were known before the refit's cutoff. Per-session ICs are computed
-    once for all refits; a refit only weighs them anew. Columns of the result: see `LEDGER`; `sessions` is the effective
-    number, `coverage` the share of the window's labelled rows where the feature is present, `position` the order among
-    the kept, 1 the best.
+    A session counts for a refit when all its labels were known before the refit's cutoff; ranks and means are those of
+    the rows of such sessions and of no others. Columns of the result: see `LEDGER`; `sessions` is the effective number,
+    `coverage` the share of the window's labelled rows where the feature is present, `position` the order among the
+    kept, 1 the best.
 
     Missing values: rows without feature or label are left out of its IC; scores are null where they are undefined, and
     such a feature is never kept.
     Raises DataError when features and labels do not hold the same decisions or a candidate is not numeric.
     """
     names = candidates(features)
-    table = _Sessions.of(features, labels, names, primary, config.min_rows)
+    table = _Sessions.of(features, labels, names, primary)
+    # a feature is sorted once and its order walked at each refit; a later step may update the sums instead
+    orders = [order(table.column(name)) for name in names]
+    y_order = order(table.y)
     rows = []
     for refit in refits:
         window = table.window(refit)
-        weights = table.weights(regimes, refit)
-        scores = [_scores(table.ic[:, window], weights[window, k], config.min_sessions) for k in range(regimes.states)]
-        p_values = np.concatenate([score.p for score in scores])
-        q_values = np.full(len(p_values), np.nan)
-        tested = np.isfinite(p_values)
+        scores = _scored(table, window, table.weights(regimes, refit), orders, y_order, config)
+        q_values = np.full(scores.ic.p.shape, np.nan)
+        tested = np.isfinite(scores.ic.p)
         if tested.any():
-            q_values[tested] = stats.false_discovery_control(p_values[tested], method="bh")
-        coverage = table.coverage(window)
+            q_values[tested] = stats.false_discovery_control(scores.ic.p[tested], method="bh")
         similarity = table.similarity(window)
-        for k, score in enumerate(scores):
-            q = q_values[k * len(names) : (k + 1) * len(names)]
-            kept, reasons = _choose(names, score, q, similarity, coverage, config)
+        for k in range(regimes.states):
+            kept, reasons = _choose(names, scores, k, q_values[k], similarity, config)
             for f, name in enumerate(names):
                 position = kept.index(f) + 1 if f in kept else None
-                scores_of = (score.ic[f], score.t[f], score.p[f], q[f], score.n[f], coverage[f])
-                verdict = (position is not None, bool(q[f] <= config.false_discovery_rate), position, reasons[f])
+                ic, q = scores.ic, q_values[k, f]
+                scores_of = (ic.ic[k, f], ic.t[k, f], ic.p[k, f], q, ic.sessions[k, f], scores.coverage[f])
+                verdict = (position is not None, bool(q <= config.false_discovery_rate), position, reasons[f])
                 rows.append((refit.session, k, name, *scores_of, *verdict))
     return pl.DataFrame(rows, schema=LEDGER, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
@@ -155,48 +154,56 @@ def labelled(features: pl.DataFrame, labels: pl.DataFrame, columns: Sequence[str
 
 @dataclass(frozen=True)
 class _Scores:
-    """Per feature: weighted mean IC, its t and p, the effective number of sessions, and the expected one, sum(w)."""
+    """Of one refit: the pooled IC and the expected number of sessions, (regimes, features); coverage, (features,)."""
 
-    ic: Floats
-    t: Floats
-    p: Floats
-    n: Floats
+    ic: PooledIC
     expected: Floats
+    coverage: Floats
 
 
-def _scores(ic: Floats, weights: Floats, min_sessions: float) -> _Scores:
-    """ic (features, sessions), weights (sessions,). A session without an IC has no weight for that feature."""
-    w = np.where(np.isfinite(ic), weights, 0.0)
-    values = np.where(np.isfinite(ic), ic, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total, squares = w.sum(axis=1), (w * w).sum(axis=1)
-        n = np.where(total > 0, total**2 / squares, 0.0)
-        mean = (w * values).sum(axis=1) / total
-        spread = (w * (values - mean[:, None]) ** 2).sum(axis=1) / (total - squares / total)
-        # equal ICs in all sessions would divide by zero: rounding is the least error they can have
-        error = np.sqrt(np.maximum(spread, 1e-24) / n)
-        # a regime that never came has tiny weights, whose effective n may yet be large: their sum tells
-        t = np.where(total >= min_sessions, mean / error, np.nan)
-        p = np.asarray(2 * stats.t.sf(np.abs(t), n - 1))
-    return _Scores(mean, t, p, n, total)
+def _scored(
+    table: "_Sessions",
+    window: Booleans,
+    weights: Floats,
+    orders: list[Integers],
+    y_order: Integers,
+    config: SelectionConfig,
+) -> _Scores:
+    """weights (regimes, sessions). A regime with too few sessions for a t statistic has its IC and no more."""
+    shape = (len(weights), len(table.names))
+    ic, error, t, p, n, expected = (np.full(shape, np.nan) for _ in range(6))
+    coverage = np.zeros(len(table.names))
+    weights = weights[:, window]
+    y = np.where(window[table.session], table.y, np.nan)
+    total = np.count_nonzero(np.isfinite(y))
+    for f, name in enumerate(table.names):
+        moments = rank_moments(table.column(name), y, table.offsets, x_order=orders[f], y_order=y_order)
+        # only these: sums over more sessions would round differently, even where the others hold nothing
+        moments = Moments(moments.sums[:, window])
+        found = moments.pooled(weights, min_rows=config.min_rows)
+        # a regime that never came has tiny weights, whose effective number may yet be large: their sum tells
+        expected[:, f] = np.einsum("ks,s->k", weights, (moments.rows > 0).astype(np.float64))
+        tested = np.where(expected[:, f] >= config.min_sessions, 1.0, np.nan)
+        ic[:, f], n[:, f] = found.ic, found.sessions
+        error[:, f], t[:, f], p[:, f] = found.error * tested, found.t * tested, found.p * tested
+        coverage[f] = moments.rows.sum() / total if total else 0.0
+    return _Scores(PooledIC(ic, error, t, p, n), expected, coverage)
 
 
 def _choose(
     names: list[str],
-    score: _Scores,
+    scores: _Scores,
+    regime: int,
     q: Floats,
     similarity: Floats,
-    coverage: Floats,
     config: SelectionConfig,
 ) -> tuple[list[int], list[str]]:
     """Best first: the kept features' positions, and a reason for every feature."""
-    order = sorted(
-        (f for f in range(len(names)) if np.isfinite(score.p[f])),
-        key=lambda f: (score.p[f], -abs(score.ic[f]), names[f]),
-    )
+    ic, p = scores.ic.ic[regime], scores.ic.p[regime]
+    best = sorted((f for f in range(len(names)) if np.isfinite(p[f])), key=lambda f: (p[f], -abs(ic[f]), names[f]))
     kept: list[int] = []
-    reasons = [_unscored(coverage[f], score.ic[f], score.expected[f], config) for f in range(len(names))]
-    for f in order:
+    reasons = [_unscored(scores.coverage[f], ic[f], scores.expected[regime, f], config) for f in range(len(names))]
+    for f in best:
         significant = q[f] <= config.false_discovery_rate
         close = [g for g in kept if abs(similarity[f, g]) > config.max_rank_correlation]
         if not significant and len(kept) >= config.min_features:
@@ -219,47 +226,43 @@ def _unscored(coverage: float, ic: float, sessions: float, config: SelectionConf
     if not coverage > 0:
         return "no value in the training window"
     if np.isnan(ic):
-        return f"rank IC undefined in every session of this regime (constant, or fewer than {config.min_rows} rows)"
+        return f"rank IC undefined in this regime (constant, or fewer than {config.min_rows} rows)"
     return f"too few sessions of this regime ({sessions:.1f} expected, {config.min_sessions:g} needed)"
 
 
 @dataclass(frozen=True)
 class _Sessions:
-    """What all refits share, in the order of sessions: per-session ICs, counts, and the rows themselves."""
+    """What all refits share: the rows in the order of sessions, their label and the position of their session."""
 
     rows: pl.DataFrame
     names: list[str]
     days: pl.Series
-    offsets: NDArray[np.int64]
+    offsets: Integers
+    session: Integers
     ends: pl.Series
-    ic: Floats
-    present: NDArray[np.int64]
-    labelled: NDArray[np.int64]
+    y: Floats
 
     @classmethod
-    def of(
-        cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: int, min_rows: int
-    ) -> "_Sessions":
+    def of(cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: int) -> "_Sessions":
         target, end = return_column(primary), end_column(primary)
         rows = labelled(features, labels, (target, end)).sort("session", "entity", "decision_time")
         sessions = rows.group_by("session", maintain_order=True).agg(pl.len(), pl.col(end).max())
-        offsets = np.concatenate([[0], np.cumsum(sessions["len"].to_numpy())]).astype(np.int64)
-        y = rows[target].to_numpy().astype(np.float64)
-        ic = np.full((len(names), sessions.height), np.nan)
-        present = np.zeros((len(names), sessions.height), dtype=np.int64)
-        for f, name in enumerate(names):
-            ic[f], present[f] = rank_correlation(_column(rows, name), y, offsets, min_rows=min_rows)
-        counts = np.diff(np.concatenate([[0], np.cumsum(np.isfinite(y))])[offsets])
-        return cls(rows, names, sessions["session"], offsets, sessions[end], ic, present, counts)
+        counts = sessions["len"].to_numpy().astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        session = np.repeat(np.arange(len(counts)), counts)
+        return cls(rows, names, sessions["session"], offsets, session, sessions[end], _column(rows, target))
 
-    def window(self, refit: Refit) -> NDArray[np.int64]:
-        """Positions of the sessions whose labels a refit may see, all of them."""
-        frame = pl.DataFrame({"session": self.days, "end": self.ends}).with_row_index("position")
-        allowed = frame.filter(pl.col("session") >= refit.train[0], pl.col("end") < refit.cutoff)
-        return allowed["position"].to_numpy().astype(np.int64)
+    def column(self, name: str) -> Floats:
+        return _column(self.rows, name)
+
+    def window(self, refit: Refit) -> Booleans:
+        """(sessions,) whether a refit may see the session's labels, all of them."""
+        frame = pl.DataFrame({"session": self.days, "end": self.ends})
+        allowed = (pl.col("session") >= refit.train[0]) & (pl.col("end") < refit.cutoff)
+        return frame.select(allowed.fill_null(False).alias("allowed"))["allowed"].to_numpy()
 
     def weights(self, regimes: RegimePath, refit: Refit) -> Floats:
-        """(sessions, K): mean filtered probability of the session's decisions, by the refit's own parameters."""
+        """(regimes, sessions): mean filtered probability of the session's decisions, by the refit's own parameters."""
         times = self.rows.select("session", "decision_time").unique().sort("decision_time")
         probability = at(regimes.training(refit), times["decision_time"])
         # decisions after the refit take the last probability before it; no window holds them
@@ -267,22 +270,18 @@ class _Sessions:
             pl.Series(f"{k}", probability[:, k]).fill_nan(None) for k in range(regimes.states)
         )
         means = frame.group_by("session", maintain_order=True).agg(pl.exclude("session").mean())
-        found: Floats = np.nan_to_num(means.drop("session").to_numpy())
+        found: Floats = np.nan_to_num(means.drop("session").to_numpy().astype(np.float64)).T
         return found
 
-    def coverage(self, window: NDArray[np.int64]) -> Floats:
-        total = self.labelled[window].sum()
-        return self.present[:, window].sum(axis=1) / total if total else np.zeros(len(self.names))
-
-    def similarity(self, window: NDArray[np.int64]) -> Floats:
+    def similarity(self, window: Booleans) -> Floats:
         """(features, features) rank correlation over the window's rows where both are present; 0 where undefined.
 
         Ranks are taken among all of a feature's rows, so that one matrix product serves every pair.
         """
         f = len(self.names)
-        if not len(window) or not f:
+        picked = np.flatnonzero(window[self.session])
+        if not len(picked) or not f:
             return np.zeros((f, f))
-        picked = np.concatenate([np.arange(self.offsets[s], self.offsets[s + 1]) for s in window])
         picked = picked[:: -(-len(picked) // _REDUNDANCY_ROWS)]
         rows = self.rows[picked]
         ranked = np.stack([ranks(_column(rows, name)) for name in self.names], axis=1)
