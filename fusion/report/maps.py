@@ -167,7 +167,7 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
             },
         ),
         height,
-        min_width=300 + 20 * len(refits),
+        min_width=300 + 14 * len(refits),
         wide=True,
     )
 

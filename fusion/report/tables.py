@@ -52,7 +52,7 @@ def skill(run: RunFolder) -> Table | None:
         f"{run.confidence} interval",
         "ICIR",
         "hit rate",
-        "count",
+        "sessions",
     ]
     note = (
         "Rank IC: Spearman; IC: Pearson; both per session, then averaged. ICIR: mean over standard deviation of the "
