@@ -71,7 +71,7 @@ def groups(run: RunFolder) -> Table | None:
     if not rows:
         return None
     return Table(
-        "Rank IC by group", ["kind", "group", "rank IC", f"{run.confidence} interval", "count"], rows, text_columns=2
+        "Rank IC by group", ["kind", "group", "rank IC", f"{run.confidence} interval", "sessions"], rows, text_columns=2
     )
 
 
