@@ -20,8 +20,7 @@ from fusion.target import KEYS
 from fusion.walk_forward import Refit, WalkForwardConfig, schedule, training_rows
 from gpu_kernels.errors import DataError, ModelError
 
-# one thread: many small fits on a busy machine wait for each other longer than they work
-CONFIG = ModelConfig(trees=30, learning_rate=0.1, leaves=7, min_rows_leaf=20, threads=1)
+CONFIG = ModelConfig(trees=30, learning_rate=0.1, leaves=7, min_rows_leaf=20)
 FORWARD = WalkForwardConfig(train_sessions=30, refit_sessions=15)
 
 
@@ -191,7 +190,7 @@ def test_trees_are_those_of_lightgbm_with_the_regime_as_weight():
         used = weight >= CONFIG.min_weight
         library = LGBMRegressor(
             n_estimators=30, learning_rate=0.1, num_leaves=7, min_child_samples=20, deterministic=True,
-            force_row_wise=True, verbosity=-1, min_child_weight=1e-3, subsample_for_bin=200_000,
+            force_row_wise=True, verbosity=-1, n_jobs=1, min_child_weight=1e-3, subsample_for_bin=200_000,
         )  # fmt: skip
         library.fit(rows.select(names).to_numpy()[used], y[used] / y.std(), sample_weight=weight[used])
         expected = library.booster_.predict(new) * y.std()
@@ -251,10 +250,20 @@ def _leaky_run(market: Planted) -> tuple[pl.DataFrame, list[RefitModel]]:
 
 def test_threads_do_not_change_a_bit():
     market = planted(10, sessions=46, effect=0.6, missing=0.1)
-    (one, first), (two, second) = (run(market, CONFIG.model_copy(update={"threads": threads})) for threads in (1, 2))
-    assert one.equals(two)
-    for a, b in zip(first, second, strict=True):
-        assert [x and x.trees for x in a.learners] == [x and x.trees for x in b.learners]
+    refit = schedule(market.sessions, FORWARD)[0]
+    regimes = filter_regimes(market.observations, [refit], RegimeConfig(states=1))
+    ledger = kept([refit], ["always", "calm", "bent"])
+    models = []
+    for threads in (1, 2):
+        config = CONFIG.model_copy(update={"threads": threads, "trees": 10})
+        models.append(fit(market.features, market.labels, regimes, ledger, refit, config, PRIMARY))
+    one, two = (model.learners[0] for model in models)
+    assert one is not None
+    assert two is not None
+    assert one.trees == two.trees
+    assert np.array_equal(one.coefficients, two.coefficients)
+    first, second = (predict(models[:1], market.features, regimes.probabilities, threads=t) for t in (1, 2))
+    assert first.equals(second)
 
 
 class TestStorage:
