@@ -87,7 +87,7 @@ def _gather_map_cuda(known_time, event_time, best, offsets, decision_time, decis
 
 @body
 def _taken(values, index):
-    return values[index] if index >= 0 else np.nan
+    return values[index] if 0 <= index < values.shape[0] else np.nan
 
 
 @cpu_loop
@@ -155,7 +155,8 @@ def take(values: Array, index: Array) -> Array:
     returns  (m,) in the unit of `values`; integers as float64
 
     Missing values: NaN where the index is -1, and where the value is.
-    Raises: ArgumentError (an index below -1 or not below n), DeviceError.
+    Raises: ArgumentError, on the host also for an index below -1 or not below n (on a GPU, where a check would wait for the
+    device, that gives NaN); DeviceError.
     """
     device = common_device(values=values, index=index)
     values = column("values", values, VALUE_DTYPES)
