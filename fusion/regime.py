@@ -250,7 +250,7 @@ def describe(path: RegimePath, refits: Sequence[Refit]) -> list[dict[str, Any]]:
         refit = next(refit for refit in refits if refit.session == model.refit_session)
         training = path.training(refit)
         for k in range(model.states):
-            leave = max(1.0 - model.transition[k, k], 1e-12)
+            leave = max(1.0 - float(model.transition[k, k]), 1e-12)
             described.append(
                 entry
                 | {
