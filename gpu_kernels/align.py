@@ -155,8 +155,8 @@ def take(values: Array, index: Array) -> Array:
     returns  (m,) in the unit of `values`; integers as float64
 
     Missing values: NaN where the index is -1, and where the value is.
-    Raises: ArgumentError, on the host also for an index below -1 or not below n (on a GPU, where a check would wait for the
-    device, that gives NaN); DeviceError.
+    Raises: ArgumentError, on the host also for an index below -1 or not below n (on a GPU, where a check would wait for
+    the device, that gives NaN); DeviceError.
     """
     device = common_device(values=values, index=index)
     values = column("values", values, VALUE_DTYPES)
