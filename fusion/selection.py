@@ -110,7 +110,9 @@ def select(
         tested = np.isfinite(scores.ic.p)
         if tested.any():
             q_values[tested] = stats.false_discovery_control(scores.ic.p[tested], method="bh")
-        similarity = table.similarity(window)
+        # where nothing can be kept, nothing can be redundant
+        compared = config.min_features > 0 or bool((q_values <= config.false_discovery_rate).any())
+        similarity = table.similarity(window) if compared else np.zeros((len(names), len(names)))
         for k in range(regimes.states):
             kept, reasons = _choose(names, scores, k, q_values[k], similarity, config)
             for f, name in enumerate(names):

@@ -25,27 +25,34 @@ def run(market: Planted, config: Any = None, forward: WalkForwardConfig = FORWAR
 
 
 def naive_scores(market: Planted, regimes: RegimePath, refit: Refit, regime: int, name: str):
-    """The formulas of the module's docstring, one session at a time."""
+    """The formulas of fusion.correlation on the window's rows, session by session."""
     rows = market.features.join(market.labels, on=["entity", "session", "decision_time"])
-    ics, weights = [], []
-    for (_session,), part in rows.group_by("session", maintain_order=True):
-        if part["session"][0] < refit.train[0] or part["label_end_15min"].max() >= refit.cutoff:
-            continue
-        x, y = part[name].to_numpy(), part["return_15min"].to_numpy()
-        both = np.isfinite(x) & np.isfinite(y)
-        if both.sum() < 10 or np.ptp(x[both]) == 0:
+    x, y, weight, session = [], [], [], []
+    for (day,), part in rows.group_by("session", maintain_order=True):
+        if day < refit.train[0] or part["label_end_15min"].max() >= refit.cutoff:
             continue
         times = part["decision_time"].unique().sort()
-        weights.append(at(regimes.training(refit), times)[:, regime].mean())
-        ics.append(stats.spearmanr(x[both], y[both]).statistic)
-    ics, weights = np.array(ics), np.array(weights)
-    mean = np.average(ics, weights=weights)
-    n = weights.sum() ** 2 / (weights**2).sum()
-    variance = (weights * (ics - mean) ** 2).sum() / (weights.sum() - (weights**2).sum() / weights.sum())
-    t = mean / np.sqrt(variance / n)
-    if weights.sum() < 5.0:
-        return mean, np.nan, np.nan, n
-    return mean, t, 2 * stats.t.sf(abs(t), n - 1), n
+        chance = at(regimes.training(refit), times)[:, regime].mean()
+        for a, b in part.select(name, "return_15min").iter_rows():
+            if np.isfinite(a) and np.isfinite(b):
+                x.append(a)
+                y.append(b)
+                weight.append(chance)
+                session.append(day)
+    u, v, w = stats.rankdata(x), stats.rankdata(y), np.array(weight)
+    u, v = ((z - np.average(z, weights=w)) / np.sqrt(np.cov(z, aweights=w, ddof=0)) for z in (u, v))
+    ic = np.average(u * v, weights=w)
+    psi, share, chances = {}, {}, {}
+    for a, b, c, day in zip(u, v, w, session, strict=True):
+        psi[day] = psi.get(day, 0.0) + c * (a * b - ic * (a * a + b * b) / 2)
+        share[day] = share.get(day, 0.0) + c
+        chances[day] = c
+    psi, share = np.array(list(psi.values())), np.array(list(share.values()))
+    n = share.sum() ** 2 / (share**2).sum()
+    t = ic / (np.sqrt((psi**2).sum() * n / (n - 1)) / w.sum())
+    if sum(chances.values()) < 5.0:
+        return ic, np.nan, np.nan, n
+    return ic, t, 2 * stats.t.sf(abs(t), n - 1), n
 
 
 @pytest.mark.parametrize("expanding", [True, False])
@@ -168,8 +175,8 @@ class TestRules:
         market = planted(4, missing=0.2)
         features = market.features.with_columns((pl.col("calm") + 0.5 * pl.col("bent")).alias("mix"))
         names = [name for name in features.columns if name not in ("entity", "session", "decision_time")]
-        table = _Sessions.of(features, market.labels, names, PRIMARY, 10)
-        close = table.similarity(np.arange(len(table.days)))
+        table = _Sessions.of(features, market.labels, names, PRIMARY)
+        close = table.similarity(np.ones(len(table.days), dtype=np.bool_))
         a, b = features["calm"].to_numpy(), features["mix"].to_numpy()
         both = np.isfinite(a) & np.isfinite(b)
         expected = stats.spearmanr(a[both], b[both]).statistic
@@ -274,7 +281,7 @@ class TestDirt:
         reasons = dict(ledger.filter(pl.col("regime") == 0).select("feature", "reason").iter_rows())
         for name in ("nulls", "nans", "infinite"):
             assert reasons[name] == "no value in the training window"
-        assert "undefined in every session" in reasons["constant"]
+        assert "undefined in this regime" in reasons["constant"]
         assert "too few sessions of this regime" in reasons["rare"]
         dropped = ledger.filter(pl.col("feature").is_in(["nulls", "nans", "infinite", "constant", "rare"]))
         assert not dropped["kept"].any()
@@ -296,7 +303,7 @@ class TestDirt:
             Planted(market.sessions, features.filter(alone), labels.filter(alone), market.observations, market.regime)
         )
         assert one["ic"].null_count() == one.height
-        assert one["reason"].str.contains("undefined in every session").all()
+        assert one["reason"].str.contains("undefined in this regime").all()
 
     def test_one_entity(self):
         assert run(planted(11, entities=1, effect=1.0), SelectionConfig(min_rows=5))["kept"].any()
