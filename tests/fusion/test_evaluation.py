@@ -1,4 +1,4 @@
-"""Every measure against loops over sessions, SciPy and alphalens; intervals; nothing crosses a session; dirt."""
+"""Every measure against plain loops, SciPy and alphalens; intervals; nothing crosses a session; dirt."""
 
 from itertools import pairwise
 from typing import Any
@@ -75,14 +75,28 @@ def by_session(rows: pl.DataFrame) -> list[pl.DataFrame]:
     ]
 
 
-def naive_ics(rows: pl.DataFrame, x: str, y: str, method: Any, least: int = 5) -> list[float]:
-    out = []
-    for part in by_session(rows):
-        a, b = part[x].cast(pl.Float64).to_numpy(), part[y].cast(pl.Float64).to_numpy()
-        both = np.isfinite(a) & np.isfinite(b)
-        if both.sum() >= least:
-            out.append(method(a[both], b[both]).statistic)
-    return out
+def present(rows: pl.DataFrame, x: str, y: str) -> pl.DataFrame:
+    """session, x, y of the rows that have both."""
+    values = rows.select("session", pl.col(x, y).cast(pl.Float64).fill_null(np.nan))
+    return values.filter(pl.col(x).is_finite(), pl.col(y).is_finite())
+
+
+def naive_ic(rows: pl.DataFrame, x: str, y: str, method: Any) -> tuple[float, int]:
+    """Correlation over all rows, and the sessions among them."""
+    both = present(rows, x, y)
+    return method(both[x].to_numpy(), both[y].to_numpy()).statistic, both["session"].n_unique()
+
+
+def standardised(rows: pl.DataFrame, x: str, y: str, ranked: bool = True) -> pl.DataFrame:
+    both = present(rows, x, y)
+    columns = [both[name].rank() if ranked else both[name] for name in (x, y)]
+    u, v = ((z - z.mean()) / z.std(ddof=0) for z in columns)
+    return both.select("session").with_columns(u.alias("u"), v.alias("v"))
+
+
+def naive_contributions(rows: pl.DataFrame, x: str, y: str, ranked: bool = True) -> np.ndarray:
+    z = standardised(rows, x, y, ranked)
+    return np.array([(part["u"] * part["v"]).mean() for part in z.partition_by("session")])
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +111,25 @@ class TestDefinitions:
     @pytest.mark.parametrize("horizon", ["5min", "15min"])
     def test_information_coefficients(self, case, score, horizon):
         rows, _, _, found = case
+        columns = (rows.sort("session", "entity", "decision_time"), score, f"return_{horizon}")
         for metric, method in (("rank_ic", stats.spearmanr), ("ic", stats.pearsonr)):
-            ics = naive_ics(rows, score, f"return_{horizon}", method)
             row = get(found, metric, score=score, horizon=horizon)
-            assert row["value"] == pytest.approx(np.mean(ics), abs=1e-12)
-            assert row["count"] == len(ics) == 12
+            assert (row["value"], row["count"]) == pytest.approx(naive_ic(*columns, method), abs=1e-12)
             assert row["low"] < row["value"] < row["high"]
-        ics = naive_ics(rows, score, f"return_{horizon}", stats.spearmanr)
+            assert row["count"] == 12
+        contributions = naive_contributions(*columns)
         icir = get(found, "icir", score=score, horizon=horizon)
-        assert icir["value"] == pytest.approx(np.mean(ics) / np.std(ics, ddof=1))
+        assert icir["value"] == pytest.approx(np.mean(contributions) / np.std(contributions, ddof=1))
         assert icir["low"] < icir["value"] < icir["high"]
-        assert get(found, "t_stat", score=score, horizon=horizon)["value"] == pytest.approx(
-            stats.ttest_1samp(ics, 0.0).statistic
-        )
+        z = standardised(*columns)
+        ic = (z["u"] * z["v"]).mean()
+        psi = [
+            sum(u * v - ic * (u * u + v * v) / 2 for _, u, v in part.iter_rows()) for part in z.partition_by("session")
+        ]
+        weight = np.array([part.height for part in z.partition_by("session")])
+        n = weight.sum() ** 2 / (weight**2).sum()
+        error = np.sqrt(np.sum(np.square(psi)) * n / (n - 1)) / z.height
+        assert get(found, "t_stat", score=score, horizon=horizon)["value"] == pytest.approx(ic / error)
 
     def test_groups(self, case):
         rows, probabilities, volatility, found = case
@@ -128,10 +148,9 @@ class TestDefinitions:
         members += [("volatility", "low", ~pl.col("session").is_in(high))]
         for kind, group, member in members:
             for metric, method in (("rank_ic", stats.spearmanr), ("ic", stats.pearsonr)):
-                ics = naive_ics(rows.filter(member), "score", "return_15min", method)
                 row = get(found, metric, kind, group)
-                assert row["value"] == pytest.approx(np.mean(ics), abs=1e-12), (kind, group)
-                assert row["count"] == len(ics)
+                expected = naive_ic(rows.filter(member), "score", "return_15min", method)
+                assert (row["value"], row["count"]) == pytest.approx(expected, abs=1e-12), (kind, group)
         assert set(found["group_kind"]) == {"all", "entity", "regime", "hour", "volatility", "lag", "quantile"}
         assert found.filter(pl.col("group_kind") == "hour")["group"].unique().sort().to_list() == ["09", "10", "11"]
 
@@ -144,8 +163,8 @@ class TestDefinitions:
                     values = part.filter(pl.col("entity") == entity)["return_15min"].to_list()
                     later += values[lag:] + [None] * min(lag, len(values))
             shifted = rows.sort("session", "entity", "decision_time").with_columns(pl.Series("later", later))
-            ics = naive_ics(shifted, "score", "later", stats.spearmanr)
-            assert get(found, "rank_ic", "lag", str(lag))["value"] == pytest.approx(np.mean(ics), abs=1e-12)
+            expected, _ = naive_ic(shifted, "score", "later", stats.spearmanr)
+            assert get(found, "rank_ic", "lag", str(lag))["value"] == pytest.approx(expected, abs=1e-12)
         assert get(found, "rank_ic", "lag", "0")["value"] == get(found, "rank_ic")["value"]
         assert found.filter(pl.col("group_kind") == "lag")["group"].unique().len() == 4
 
@@ -160,11 +179,10 @@ class TestDefinitions:
     def test_quantile_returns(self, case):
         rows, _, _, found = case
         groups: dict[int, list[float]] = {b: [] for b in range(1, 6)}
-        for whole in by_session(rows):
-            part = whole.filter(pl.col("score").is_not_null(), pl.col("return_15min").is_not_nan())
-            rank = stats.rankdata(part["score"])
-            for place, value in zip(rank, part["return_15min"], strict=True):
-                groups[int((place - 0.5) / part.height * 5) + 1].append(1e4 * value)
+        part = rows.filter(pl.col("score").is_not_null(), pl.col("return_15min").is_not_nan())
+        rank = stats.rankdata(part["score"])
+        for place, value in zip(rank, part["return_15min"], strict=True):
+            groups[int((place - 0.5) / part.height * 5) + 1].append(1e4 * value)
         for b, values in groups.items():
             row = get(found, "quantile_return", "quantile", str(b))
             assert row["value"] == pytest.approx(np.mean(values))
@@ -177,27 +195,26 @@ class TestDefinitions:
 
     def test_turnover_and_autocorrelation(self, case):
         rows, _, _, found = case
-        turnover, autocorrelation = [], []
+        turnover, series = [], []
         for part in by_session(rows):
             ranks: dict[Any, dict[str, float]] = {}
             for at, now in part.filter(pl.col("score").is_not_null()).group_by("decision_time"):
                 if now.height > 1:
                     places = (stats.rankdata(now["score"]) - 1) / (now.height - 1)
                     ranks[at[0]] = dict(zip(now["entity"], places, strict=True))
-            changes, series = [], []
+            changes = []
             for _, own in part.group_by("entity", maintain_order=True):
                 times, name = own["decision_time"].to_list(), own["entity"][0]
                 for a, b in pairwise(times):
                     if name in ranks.get(a, {}) and name in ranks.get(b, {}):
                         changes.append(abs(ranks[b][name] - ranks[a][name]))
-                pairs = [(a, b) for a, b in pairwise(own["score"]) if a is not None and b is not None]
-                if len(pairs) >= 5:
-                    series.append(stats.pearsonr(*np.array(pairs).T).statistic)
+                series += [(a, b) for a, b in pairwise(own["score"]) if a is not None and b is not None]
             turnover.append(np.mean(changes))
-            autocorrelation.append(np.mean(series))
         assert get(found, "turnover")["value"] == pytest.approx(np.mean(turnover))
         assert get(found, "turnover")["count"] == 12
-        assert get(found, "autocorrelation")["value"] == pytest.approx(np.mean(autocorrelation))
+        expected = stats.pearsonr(*np.array(series).T).statistic
+        assert get(found, "autocorrelation")["value"] == pytest.approx(expected)
+        assert get(found, "autocorrelation")["count"] == 12
         # what no horizon changes stands once
         assert found.filter(pl.col("metric").is_in(["turnover", "autocorrelation"]))["horizon"].unique().to_list() == [
             "15min"
@@ -211,37 +228,51 @@ class TestDefinitions:
         assert series.height == 24
         mine = series.filter(pl.col("horizon") == "15min")
         assert mine["session"].is_sorted()
-        np.testing.assert_allclose(
-            mine["rank_ic"], naive_ics(rows, "score", "return_15min", stats.spearmanr), atol=1e-12
-        )
-        np.testing.assert_allclose(mine["ic"], naive_ics(rows, "score", "return_15min", stats.pearsonr), atol=1e-12)
-        assert mine["rank_ic"].mean() == pytest.approx(get(found, "rank_ic")["value"])
+        columns = (rows.sort("session", "entity", "decision_time"), "score", "return_15min")
+        np.testing.assert_allclose(mine["rank_ic"], naive_contributions(*columns), atol=1e-12)
+        np.testing.assert_allclose(mine["ic"], naive_contributions(*columns, ranked=False), atol=1e-12)
+        assert mine["rows"].sum() == present(*columns).height
+        for metric in ("rank_ic", "ic"):
+            mean = (mine[metric] * mine["rows"]).sum() / mine["rows"].sum()
+            assert mean == pytest.approx(get(found, metric)["value"], abs=1e-14)
 
 
 class TestIntervals:
     def test_bootstrap_equals_resampling_sessions_by_hand(self, case):
         rows, _, _, found = case
-        ics = np.array(naive_ics(rows, "score", "return_15min", stats.spearmanr))
+        ordered = rows.sort("session", "entity", "decision_time")
+        z = standardised(ordered, "score", "return_15min").partition_by("session")
         drawn = np.random.default_rng(CONFIG.seed).multinomial(12, [1 / 12] * 12, size=CONFIG.bootstrap)
-        means = [np.repeat(ics, counts).mean() for counts in drawn]
+        ics = []
+        for counts in drawn:
+            again = pl.concat([part for part, count in zip(z, counts, strict=True) for _ in range(count)])
+            ics.append(np.corrcoef(again["u"], again["v"])[0, 1])
         row = get(found, "rank_ic")
-        assert [row["low"], row["high"]] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist())
-        ratios = [np.repeat(ics, c).mean() / np.repeat(ics, c).std(ddof=1) for c in drawn]
+        assert [row["low"], row["high"]] == pytest.approx(np.quantile(ics, [0.025, 0.975]).tolist())
+        parts = naive_contributions(ordered, "score", "return_15min")
+        ratios = [np.repeat(parts, c).mean() / np.repeat(parts, c).std(ddof=1) for c in drawn]
         row = get(found, "icir")
         assert [row["low"], row["high"]] == pytest.approx(np.quantile(ratios, [0.025, 0.975]).tolist())
 
-    def test_coverage_of_the_truth(self):
-        """The 90 % interval of a null score holds 0 in about 90 % of samples."""
+    @pytest.mark.parametrize("effect", [0.0, 0.5])
+    def test_coverage_of_the_truth(self, effect):
+        """The 90 % interval holds the truth in about 90 % of samples, also where whole sessions move together."""
         config = EvaluationConfig(bootstrap=300, confidence=0.9, lags=0)
         inside = []
-        for seed in range(60):
-            predictions, labels, probabilities, _ = tables(100 + seed, sessions=30, entities=1, effect=0.0)
-            found = evaluate(
-                predictions.drop("score_ridge"), labels, probabilities, config, horizons=[H15], primary=H15
-            )
-            row = get(found, "rank_ic")
-            inside.append(row["low"] <= 0 <= row["high"])
-        assert 0.75 < np.mean(inside) < 0.99
+        for seed in range(80):
+            predictions, labels, probabilities, _ = tables(100 + seed, sessions=40, entities=1, missing=0.0)
+            rng = np.random.default_rng(seed)
+            day = predictions["session"].rank("dense").to_numpy().astype(np.int64) - 1
+            x, y = (rng.standard_normal(40)[day] + rng.standard_normal(len(day)) for _ in range(2))
+            y += effect * x
+            predictions = predictions.drop("score_ridge").with_columns(pl.Series("score", x))
+            labels = labels.with_columns(pl.Series("return_15min", y))
+            found = evaluate(predictions, labels, probabilities, config, horizons=[H15], primary=H15)
+            row, pearson = get(found, "rank_ic"), get(found, "ic")
+            rho = effect / np.sqrt(1 + effect**2)
+            inside.append(row["low"] <= 6 / np.pi * np.arcsin(rho / 2) <= row["high"])
+            inside.append(pearson["low"] <= rho <= pearson["high"])
+        assert 0.8 < np.mean(inside) < 0.97
 
     def test_same_seed_same_bits_and_order_of_rows_does_not_matter(self, case):
         rows, probabilities, volatility, found = case
@@ -262,16 +293,15 @@ class TestIntervals:
 
 
 class TestAlphalens:
-    def test_ic_equals_alphalens_where_a_session_is_its_date(self):
-        """alphalens correlates over the assets of one date: with each (entity, time) as an asset, that is a session."""
-        predictions, labels, _, _ = tables(2, missing=0.0)
-        series = session_ic(predictions.drop("score_ridge"), labels, horizons=[H15])
+    def test_ic_equals_alphalens_where_the_sample_is_its_date(self):
+        """alphalens correlates over the assets of one date: with each row as an asset, that is our whole sample."""
+        predictions, labels, probabilities, _ = tables(2, missing=0.0)
         rows = predictions.join(labels, on=KEYS)
         data = pd.DataFrame(
             {"factor": rows["score"].to_numpy(), "15m": rows["return_15min"].to_numpy()},
             index=pd.MultiIndex.from_arrays(
                 [
-                    pd.to_datetime(rows["session"].to_numpy()),
+                    pd.to_datetime(["2020-01-06"] * rows.height),
                     [f"{e} {t}" for e, t in zip(rows["entity"], rows["decision_time"], strict=True)],
                 ],
                 names=["date", "asset"],
@@ -279,7 +309,7 @@ class TestAlphalens:
         )
         data["factor_quantile"] = 1
         theirs = factor_information_coefficient(data)["15m"].to_numpy()
-        np.testing.assert_allclose(series["rank_ic"].to_numpy(), theirs, atol=1e-9)
+        assert get(run(predictions, labels, probabilities), "rank_ic")["value"] == pytest.approx(theirs[0], abs=1e-12)
 
     def test_alphalens_counts_the_night_and_we_do_not(self):
         """Its forward return counts rows, so that the last ones of a day reach into the next morning."""
@@ -313,22 +343,46 @@ class TestAlphalens:
 
 class TestSessions:
     def test_nothing_crosses_a_session(self):
-        """Scores that jump between sessions and follow no order inside them: only a crossing could see the jump."""
-        predictions, labels, probabilities, _ = tables(3, entities=1, missing=0.0)
-        day = predictions["session"].rank("dense").cast(pl.Float64)
-        jumped = predictions.with_columns((pl.col("score") + 10.0 * day).alias("score")).drop("score_ridge")
-        plain = predictions.drop("score_ridge")
-        a, b = run(jumped, labels, probabilities), run(plain, labels, probabilities)
-        for metric in ("rank_ic", "ic", "icir", "autocorrelation", "top_minus_bottom"):
-            assert get(a, metric)["value"] == pytest.approx(get(b, metric)["value"], abs=1e-9)
-        assert abs(get(a, "autocorrelation")["value"]) < 0.3
+        """Each session starts where the one before ended, and goes nowhere inside: a crossing would see an order."""
+        table = session_table(400, minutes=35)
+        grid = decisions(table, ["A"]).sort("decision_time")
+        assert grid.height == 2 * 400
+        rng = np.random.default_rng(3)
+        level = rng.standard_normal(401)
+        score = np.stack([level[:-1], level[1:]], axis=1).ravel()
+        # the return of a session's first decision is the last score of the session before
+        returns = np.stack([level[:-1], rng.standard_normal(400)], axis=1).ravel()
+        predictions = grid.with_columns(pl.Series("score", score))
+        labels = grid.with_columns(pl.Series("return_15min", 1e-3 * returns))
+        times = grid.select("session", pl.col("decision_time").alias("time"), pl.lit(1.0).alias("probability_0"))
+        found = evaluate(predictions, labels, times, CONFIG, horizons=[H15], primary=H15)
+        assert np.corrcoef(score[1:], score[:-1])[0, 1] > 0.4
+        assert abs(get(found, "autocorrelation")["value"]) < 0.15
+        assert np.corrcoef(returns[1:], score[:-1])[0, 1] > 0.4
+        assert abs(get(found, "rank_ic", "lag", "1")["value"]) < 0.15
+        assert get(found, "rank_ic", "lag", "2") == get(found, "rank_ic", "lag", "2") | {"value": None, "count": 0}
 
-    def test_later_sessions_change_no_earlier_one(self):
-        predictions, labels, _, _ = tables(4)
-        full = session_ic(predictions, labels, horizons=[H15])
-        cut = pl.col("session") <= predictions["session"].unique().sort()[6]
-        part = session_ic(predictions.filter(cut), labels.filter(cut), horizons=[H15])
-        assert part.equals(full.filter(cut))
+    def test_the_level_of_a_session_is_part_of_the_score(self):
+        """A score of whole days, right about them and blind inside them: no mean of a session may take it away."""
+        predictions, labels, probabilities, _ = tables(3, sessions=60, missing=0.0, effect=0.0)
+        day = np.random.default_rng(0).standard_normal(60)[predictions["session"].rank("dense").to_numpy() - 1]
+        predictions = predictions.drop("score_ridge").with_columns(pl.Series("score", day))
+        labels = labels.with_columns(pl.col("return_15min") + 1e-3 * day)
+        found = run(predictions, labels, probabilities)
+        assert get(found, "rank_ic")["value"] > 0.6
+        assert get(found, "t_stat")["value"] > 5
+        assert get(found, "top_minus_bottom")["value"] > 20
+
+    def test_a_session_without_returns_contributes_nothing(self):
+        predictions, labels, probabilities, _ = tables(4)
+        silent = predictions["session"].unique().sort()[6]
+        gap = pl.when(pl.col("session") != silent).then("return_15min").alias("return_15min")
+        series = session_ic(predictions, labels.with_columns(gap), horizons=[H15]).filter(pl.col("score") == "score")
+        assert series.filter(pl.col("rank_ic").is_null())["session"].to_list() == [silent]
+        assert series.filter(pl.col("session") == silent)["rows"].to_list() == [0]
+        assert get(run(predictions, labels.with_columns(gap), probabilities), "rank_ic")["count"] == 11
+        few = session_ic(predictions.head(4), labels.head(4), horizons=[H15])
+        assert few["rank_ic"].null_count() == few.height > 0
 
 
 class TestDirt:
