@@ -200,7 +200,7 @@ def describe_run(
         },
         "rows": {"decisions": found.matrix.frame.height, "signals": found.signals.height},
         "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
-        "warnings": warnings_of(plan, found),
+        "warnings": [said for result in ingested.values() for said in result.warnings] + warnings_of(plan, found),
         "outputs": dict(outputs),
     }
 

@@ -266,13 +266,13 @@ class _Sessions:
     def weights(self, regimes: RegimePath, refit: Refit) -> Floats:
         """(regimes, sessions): mean filtered probability of the session's decisions, by the refit's own parameters."""
         times = self.rows.select("session", "decision_time").unique().sort("decision_time")
-        probability = at(regimes.training(refit), times["decision_time"])
         # decisions after the refit take the last probability before it; no window holds them
-        frame = times.select("session").with_columns(
-            pl.Series(f"{k}", probability[:, k]).fill_nan(None) for k in range(regimes.states)
-        )
-        means = frame.group_by("session", maintain_order=True).agg(pl.exclude("session").mean())
-        found: Floats = np.nan_to_num(means.drop("session").to_numpy().astype(np.float64)).T
+        probability = at(regimes.training(refit), times["decision_time"])
+        day = times.select(pl.col("session").rle_id())["session"].to_numpy()
+        count = np.bincount(day, minlength=len(self.days))
+        # bincount adds row after row: a session's mean must not depend on how many sessions follow it
+        means = [np.bincount(day, weights=column, minlength=len(self.days)) / count for column in probability.T]
+        found: Floats = np.nan_to_num(np.stack(means))
         return found
 
     def similarity(self, window: Booleans) -> Floats:

@@ -50,7 +50,9 @@ def test_only_one_module_imports_cuda_and_one_cudf() -> None:
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_importing_loads_nothing_heavy(package: str) -> None:
-    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted((ROOT / package).rglob("*.py"))]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted((ROOT / package).rglob("*.py"))
+    ]
     modules = [name.removesuffix(".__init__") for name in modules]
     code = (
         f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"

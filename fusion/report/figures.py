@@ -89,7 +89,7 @@ def by_horizon(run: RunFolder) -> Figure | None:
     return Figure(
         "by-horizon",
         "Rank IC by horizon",
-        f"Mean over sessions of Spearman's correlation of score and forward return, and its {run.confidence} interval.",
+        f"Spearman's correlation of score and forward return over all decisions; {run.confidence} interval by session.",
         "Rank IC of the model. " + "; ".join(words),
         traces,
         layout(
@@ -134,7 +134,7 @@ def _points(index: int, score: str, x: list[str], estimates: list[Estimate], *, 
 
 
 def cumulative_ic(run: RunFolder) -> Figure | None:
-    """The running sum of the session rank ICs: a steady slope is a steady relation, a single jump is luck."""
+    """The running sum of what each session contributes: a steady slope is a steady relation, a single jump is luck."""
     if run.session_ic is None:
         return None
     rows = run.session_ic.filter(pl.col("horizon").cast(pl.String) == run.primary).sort("session")
@@ -160,11 +160,12 @@ def cumulative_ic(run: RunFolder) -> Figure | None:
         return None
     return Figure(
         "cumulative-ic",
-        "Cumulative session rank IC",
-        f"Running sum over sessions at {run.primary}. A steady slope is a steady relation; one jump is one event.",
+        "Cumulative rank IC by session",
+        f"Running sum of the sessions' contributions at {run.primary}. A steady slope is a steady relation; one jump is "
+        "one event.",
         "; ".join(ends),
         traces,
-        layout(340, "session", "sum of session rank ICs"),
+        layout(340, "session", "sum of contributions"),
         340,
         wide=True,
     )

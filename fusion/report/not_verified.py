@@ -13,7 +13,8 @@ def not_verified(run: RunFolder) -> list[str]:
         "Execution: returns run between last traded prices at the decision and at the horizon; no order was simulated.",
         "Multiplicity: the false discovery rate covers features and regimes inside one refit. Horizons, groups and the "
         "configs tried before this one are not corrected for.",
-        "Confidence intervals come from a bootstrap over sessions; dependence between sessions would widen them.",
+        "Confidence intervals and t statistics take sessions as independent; dependence between sessions would widen "
+        "them, and a score that persists over many sessions while returns drive it (a price level) keeps some bias.",
         "Universe: the entities were chosen by whoever wrote the config; survivorship was not examined.",
         "Truncation invariance (no value before it was known) was not checked by this run itself; "
         "`trifuse verify CONFIG` does it.",

@@ -14,6 +14,7 @@ from fusion.report.wording import MISSING, Table, chance, interval, percent, pla
 _LONGEST = 120  # characters of a quarantined row that are shown
 _EXAMPLES = 2
 _FIRST = ("refit_session", "regime", "share", "expected_sessions")
+_NO_CROSSING = "No change or return crosses from one session to the next. Quantiles are those of all scores."
 _SKILL = ("rank_ic", "ic", "icir", "hit_rate")
 
 
@@ -55,8 +56,9 @@ def skill(run: RunFolder) -> Table | None:
         "sessions",
     ]
     note = (
-        "Rank IC: Spearman; IC: Pearson; both per session, then averaged. ICIR: mean over standard deviation of the "
-        "session rank ICs, not annualised. Hit rate: share of decisions whose return had the sign of the score."
+        "Rank IC: Spearman; IC: Pearson; both over all decisions, as a session's own mean holds the future. t: errors "
+        "clustered by session. ICIR: mean over standard deviation of the sessions' contributions to the rank IC, not "
+        "annualised. Hit rate: share of decisions whose return had the sign of the score."
     )
     return Table("Skill by horizon", columns, rows, note, text_columns=2)
 
@@ -94,7 +96,7 @@ def trading(run: RunFolder) -> Table | None:
     if not rows:
         return None
     columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", "sessions"]
-    return Table("Turnover, autocorrelation, spread", columns, rows, "All inside sessions.", text_columns=3)
+    return Table("Turnover, autocorrelation, spread", columns, rows, _NO_CROSSING, text_columns=3)
 
 
 def states(run: RunFolder) -> Table | None:

@@ -51,13 +51,13 @@ def _sample(run: RunFolder, ic: Estimate) -> list[str]:
     rows = run.session_ic.filter(pl.col("score") == "score", pl.col("horizon").cast(pl.String) == run.primary)
     known = rows.filter(pl.col("rank_ic").is_not_null() & pl.col("rank_ic").is_not_nan())
     if known.is_empty():
-        return ["No session had enough decisions for a rank IC."]
+        return ["There were too few scored decisions for a rank IC."]
     above = number((known["rank_ic"] > 0).mean())
     ratio = run.estimate("icir")
     days = known["session"].sort()
     text = (
         f"Measured out of sample on {plural(known.height, 'session')}, {days[0]} to {days[-1]}; "
-        f"the session's rank IC was above zero in {percent(above, 0)} of them"
+        f"the session's contribution to the rank IC was above zero in {percent(above, 0)} of them"
     )
     text += f" (mean over standard deviation {signed(ratio.value, 2)})." if ratio.known else "."
     if known.height < _FEW_SESSIONS:
