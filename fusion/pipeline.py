@@ -20,6 +20,7 @@ from fusion import model, regime, report
 from fusion.config import RunConfig
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
+from sentiment.features import HISTORY
 from sources import lake as tables_lake
 from sources.lake import IngestResult
 
@@ -82,11 +83,16 @@ def ingest(
 def load(
     plan: Plan, ingested: Mapping[str, IngestResult], *, lake: Path, progress: Progress = silent
 ) -> dict[str, pl.DataFrame]:
-    """The sources' rows from the lake; news rows get the scores of their texts."""
+    """The sources' rows from the lake; news rows get the scores of their texts.
+
+    News that is too old for the first decision, or came after the last session, is left out before it is scored.
+    """
     tables = {}
     for name, result in ingested.items():
         rows = tables_lake.read(result.folder)
         if result.table == "news" and name in plan.config.features:
+            since = pl.lit(plan.sessions["open"][0]) - pl.duration(nanoseconds=HISTORY)
+            rows = rows.filter(pl.col("known_time").is_between(since, pl.lit(plan.sessions["close"][-1])))
             rows = _scored(rows, plan.config.sentiment.model, lake, progress)
         tables[name] = rows
     return tables

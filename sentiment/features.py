@@ -33,6 +33,7 @@ NOVELTY_WINDOW, NOVELTY_CAPACITY = 3 * DAY, 200
 DUPLICATE_NOVELTY, DUPLICATE_WEIGHT = 0.2, 0.1
 NEGATIVE_SCORE = -0.2
 RATE_WINDOW, RATE_MINIMUM = 30 * DAY, 5 * DAY
+HISTORY = 60 * DAY  # older items move no feature: longer than every window, and 2^-60 of a sum
 _UNIT = 10**9  # scores are summed as whole billionths: integer sums are exact, so prefix differences lose nothing
 
 Floats = npt.NDArray[np.float64]
