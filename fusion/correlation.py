@@ -82,7 +82,12 @@ class Moments:
 
             psi_s = sum_{i in s} w_i (z_u z_v - ic (z_u^2 + z_v^2) / 2)
             error = sqrt(sum_s psi_s^2  n / (n - 1)) / sum(w)
-            n     = (sum_s W_s)^2 / sum_s W_s^2,   W_s = sum of w_i in session s;    t = ic / error, n - 1 degrees
+            n     = (sum_s W_s)^2 / sum_s W_s^2,   W_s = sum of w_i in session s
+            t     = ic / error, with m - 1 degrees of freedom
+            m     = (sum_s a_s)^2 / sum_s a_s^2,   a_s = w_s^2 sum_{i in s} z_u^2 sum_{i in s} z_v^2
+
+        a_s is a session's share of the error's variance where nothing is related (Satterthwaite 1946; Bell & McCaffrey
+        2002): a few sessions with extreme values are few degrees of freedom, however many sessions there are.
 
         weights: (..., sessions), not negative.
         Missing values: everything is NaN with fewer than min_rows rows or a constant u or v; error, t and p with one
@@ -104,7 +109,10 @@ class Moments:
             # sessions that all agree would divide by zero: rounding is the least error they can have
             error = np.where(n > 1.0 + _ROUNDING, np.maximum(np.sqrt(variance) / total[..., 0], _ROUNDING), np.nan)
             t = ic / error
-            p = np.asarray(2 * stats.t.sf(np.abs(t), n - 1.0))
+            spread = weights * weights * square_u * square_v
+            m = spread.sum(axis=-1) ** 2 / (spread * spread).sum(axis=-1)
+            # no degree of freedom is the limit of ever fewer: p = 1, never significant
+            p = np.asarray(2 * stats.t.sf(np.abs(t), np.maximum(m - 1.0, _ROUNDING)))
         return PooledIC(ic, np.where(np.isfinite(ic), error, np.nan), t, p, n)
 
     def contributions(self) -> Floats:

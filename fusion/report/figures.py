@@ -161,8 +161,7 @@ def cumulative_ic(run: RunFolder) -> Figure | None:
     return Figure(
         "cumulative-ic",
         "Cumulative rank IC by session",
-        f"Running sum of the sessions' contributions at {run.primary}. A steady slope is a steady relation; one jump is "
-        "one event.",
+        f"Sum of the sessions' parts so far at {run.primary}. A steady slope is a steady relation; a jump is an event.",
         "; ".join(ends),
         traces,
         layout(340, "session", "sum of contributions"),

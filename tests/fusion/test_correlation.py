@@ -31,14 +31,19 @@ def naive(x, y, offsets, weights, ranked):
     ic = sum(a * b * c for a, b, c in zip(w, z_u, z_v, strict=True)) / total
     sessions = len(offsets) - 1
     psi, share, products = [0.0] * sessions, [0.0] * sessions, [[] for _ in range(sessions)]
+    square_u, square_v = [0.0] * sessions, [0.0] * sessions
     for (_, _, s), a, b, c in zip(rows, w, z_u, z_v, strict=True):
         psi[s] += a * (b * c - ic * (b * b + c * c) / 2)
         share[s] += a
         products[s].append(b * c)
+        square_u[s] += b * b
+        square_v[s] += c * c
     n = sum(share) ** 2 / sum(a * a for a in share)
     error = math.sqrt(sum(a * a for a in psi) * n / (n - 1)) / total
     contributions = [sum(part) / len(part) if part else math.nan for part in products]
-    return ic, error, ic / error, 2 * stats.t.sf(abs(ic / error), n - 1), n, contributions
+    spread = [a * a * b * c for a, b, c in zip(weights, square_u, square_v, strict=True)]
+    m = sum(spread) ** 2 / sum(a * a for a in spread)
+    return ic, error, ic / error, 2 * stats.t.sf(abs(ic / error), m - 1), n, contributions
 
 
 def dirty(seed):

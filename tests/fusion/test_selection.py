@@ -42,17 +42,19 @@ def naive_scores(market: Planted, regimes: RegimePath, refit: Refit, regime: int
     u, v, w = stats.rankdata(x), stats.rankdata(y), np.array(weight)
     u, v = ((z - np.average(z, weights=w)) / np.sqrt(np.cov(z, aweights=w, ddof=0)) for z in (u, v))
     ic = np.average(u * v, weights=w)
-    psi, share, chances = {}, {}, {}
+    psi, share, chances, squares = {}, {}, {}, {}
     for a, b, c, day in zip(u, v, w, session, strict=True):
         psi[day] = psi.get(day, 0.0) + c * (a * b - ic * (a * a + b * b) / 2)
         share[day] = share.get(day, 0.0) + c
         chances[day] = c
+        squares[day] = np.add(squares.get(day, 0.0), [a * a, b * b])
     psi, share = np.array(list(psi.values())), np.array(list(share.values()))
     n = share.sum() ** 2 / (share**2).sum()
     t = ic / (np.sqrt((psi**2).sum() * n / (n - 1)) / w.sum())
     if sum(chances.values()) < 5.0:
         return ic, np.nan, np.nan, n
-    return ic, t, 2 * stats.t.sf(abs(t), n - 1), n
+    spread = np.array([chances[day] ** 2 * a * b for day, (a, b) in squares.items()])
+    return ic, t, 2 * stats.t.sf(abs(t), spread.sum() ** 2 / (spread**2).sum() - 1), n
 
 
 @pytest.mark.parametrize("expanding", [True, False])
