@@ -26,7 +26,7 @@ SCHEMA = {
     "truncated": pl.Boolean(),
 }
 DECIMALS = 4
-BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
+BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
 _PADDING = 8
 _WINDOW = 16_384  # texts tokenized and sorted at a time, which bounds the memory
 _CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
@@ -53,7 +53,7 @@ class Scorer:
         """Load the model; see `sentiment.model.load` for its arguments and errors.
 
         cache          SQLite file of scores already computed; None for none
-        batch_tokens   tokens of one batch, padding included; bounds the memory. Default 1,024 on a CPU, whose caches it
+        batch_tokens   tokens of one batch, padding included; bounds the memory. Default 512 on a CPU, whose caches it
                        fits, and 32,768 on a GPU
         """
         if batch_tokens is not None and batch_tokens < 1:

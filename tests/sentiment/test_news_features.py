@@ -34,7 +34,7 @@ def make_items(rows: int, seed: int, *, days: float = 40, entities: str = "AAA B
             "item": [f"item-{draw.integers(rows)}" for _ in range(rows)],
             "text": texts,
             "score": np.round(draw.uniform(-1, 1, rows), 4),
-            "delay": draw.integers(0, 3, rows),
+            "delay": draw.choice([0, 2, 9 * 3600], rows),
         }
     ).with_columns(known=known)
     return frame.select(

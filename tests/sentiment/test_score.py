@@ -56,17 +56,17 @@ def assert_close(found: pl.DataFrame, expected: list[list[float]]) -> None:
 
 class TestOrderAndBatches:
     def test_equals_one_text_at_a_time(self, tiny: Scorer) -> None:
-        texts = some_texts(200)
+        texts = some_texts(60)
         found = tiny.score(texts)
         assert found.schema == SCHEMA
         assert_close(found, naive_scores(tiny, texts))
-        assert found["score"].n_unique() > 150
+        assert found["score"].n_unique() > 50
 
     def test_neither_neighbours_nor_order_nor_threads_change_a_value(self, tiny: Scorer) -> None:
-        texts = some_texts(150, 1)
+        texts = some_texts(60, 1)
         found = tiny.score(texts)
         assert pl.concat([tiny.score([text]) for text in texts]).equals(found)
-        order = random.Random(2).sample(range(150), 150)
+        order = random.Random(2).sample(range(60), 60)
         assert tiny.score([texts[i] for i in order]).equals(found[order])
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if threads > 1 else 2)
@@ -75,7 +75,7 @@ class TestOrderAndBatches:
         finally:
             torch.set_num_threads(threads)
 
-    @pytest.mark.parametrize("batch_tokens", [1, 300, 10**5])
+    @pytest.mark.parametrize("batch_tokens", [1, 300, 4000])
     def test_the_size_of_batches_shows_in_the_last_decimal_at_most(
         self, folder: Path, tiny: Scorer, batch_tokens: int
     ) -> None:
@@ -84,7 +84,7 @@ class TestOrderAndBatches:
         assert_close(found, tiny.score(texts).select("negative", "neutral", "positive", "score").rows())
 
     def test_embedded_one_by_one_equals_all_at_once(self, scorer: Scorer) -> None:
-        texts = [text for text, _ in PLAIN_SENTENCES] + ["Shares " + "fall " * n for n in (1, 20, 60)]
+        texts = [text for text, _ in PLAIN_SENTENCES[:4]] + ["Shares " + "fall " * n for n in (1, 30)]
         found = scorer.score(texts)
         assert pl.concat([scorer.score([text]) for text in texts]).equals(found)
         assert_close(found, naive_scores(scorer, texts))
