@@ -11,6 +11,9 @@ import torch
 from sentiment import embedded
 from sentiment.text import words
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 

@@ -15,6 +15,8 @@ from sentiment.cache import ScoreCache
 from sentiment.score import SCHEMA, Scorer, counts, score
 from sentiment.text import clean, words
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,12 +70,8 @@ class TestOrderAndBatches:
         assert pl.concat([tiny.score([text]) for text in texts]).equals(found)
         order = random.Random(2).sample(range(60), 60)
         assert tiny.score([texts[i] for i in order]).equals(found[order])
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1 if threads > 1 else 2)
-        try:
-            assert tiny.score(texts).equals(found)
-        finally:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(2)  # the fixture one_thread sets it back
+        assert tiny.score(texts).equals(found)
 
     @pytest.mark.parametrize("batch_tokens", [1, 300, 4000])
     def test_the_size_of_batches_shows_in_the_last_decimal_at_most(

@@ -14,6 +14,9 @@ from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment.model import load, map_labels
 from sentiment.score import Scorer, score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 TEXTS = ["net profit rises", "loss", "shares falls and outlook cut", "the a of 12 up", "beat"]
 
 
