@@ -37,7 +37,9 @@ Progress = Callable[[float], None]
 class Scorer:
     """A loaded model that scores texts.
 
-    Attributes: identifier and sha256 of the model (sentiment.model.TextModel), model itself.
+    Attributes: identifier and sha256 of the model (sentiment.model.TextModel), model itself. Threads are torch's own
+    choice; where other processes keep the cores busy, OMP_NUM_THREADS=1 is several times faster, because threads that
+    wait for each other stall.
     """
 
     def __init__(
