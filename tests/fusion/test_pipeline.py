@@ -155,7 +155,7 @@ class TestOracle:
         found = run(load(CONFIGS / "demo.yaml", ["simulate.effects=false"]), lake=lake, runs=lake / "runs")
         ledger = pl.read_parquet(found.folder / "selection.parquet")
         assert ledger.filter(pl.col("p_value").is_not_null()).height > 200
-        # over many seeds the rate of false discoveries is the one asked for (docs/simulated_market.md); this one has none
+        # over many seeds some refits hold false discoveries, at about the rate asked for; those of this one hold none
         assert not ledger["significant"].any()
         signals = pl.read_parquet(found.folder / "signals.parquet")
         assert signals["score"].null_count() == signals.height
