@@ -1,12 +1,14 @@
 # The two commands of the README are `make demo` and `make test`; the rest are for people who change the code.
-# TORCH: the text model's runtime. On a machine with a GPU, or where this resolves to a CUDA build that you do not want,
-# name another: make demo TORCH="torch==2.13.0+cpu --index-url <PyTorch's CPU index>".
+# TORCH: what pip is to install as the text model's runtime. Where the default resolves to a CUDA build that you do not
+# want, give PyTorch's own CPU build, as its install page says: make demo TORCH="torch ...".
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 # keep every cache inside the checkout
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# threads that wait for work sleep: on a busy machine spinning ones make LightGBM, torch and Numba many times slower
+export OMP_WAIT_POLICY := PASSIVE
 export TRIFUSE_DATA ?= $(abspath ../shared/data)
 
 .PHONY: demo test lint bench clean

@@ -1,5 +1,6 @@
 """The `trifuse` command. stdout carries the answer, stderr the progress and the complaints."""
 
+import os
 import signal
 from importlib import metadata
 from types import FrameType
@@ -64,6 +65,8 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """The console script. Being told to end (SIGTERM) removes what is half written, as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _terminated)
+    # before anything loads OpenMP: threads that spin while they wait stall each other on a busy machine
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="trifuse")
 
 

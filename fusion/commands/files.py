@@ -48,7 +48,7 @@ def schema(
 
     from fusion.features import REGISTRY
     from gpu_kernels.errors import ConfigError
-    from sources.schema import TABLES
+    from sources.schema import TABLES, TIME
 
     tables = [table for table in TABLES.values() if name in (None, table.name)]
     features = [spec for spec in REGISTRY if name in (None, spec.name, spec.family)]
@@ -61,7 +61,13 @@ def schema(
         )
     columns = {
         table.name: [
-            {"column": c.name, "type": str(c.dtype), "unit": c.unit, "meaning": c.meaning, "nullable": c.nullable}
+            {
+                "column": c.name,
+                "type": "timestamp[ns, UTC]" if c.dtype == TIME else str(c.dtype),
+                "unit": c.unit,
+                "meaning": c.meaning,
+                "nullable": c.nullable,
+            }
             for c in table.columns
         ]
         for table in tables
@@ -164,9 +170,8 @@ def score(
       echo "Loss narrows as sales recover" | trifuse score -
       trifuse score headlines.csv --column headline --out scores.parquet
     """
-    from sentiment.score import score as score_texts
-
     from fusion.table_files import read_texts, write_table
+    from sentiment.score import score as score_texts
 
     texts = read_texts(file, column)
     with progress(quiet) as advance:
