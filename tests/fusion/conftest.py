@@ -1,39 +1,12 @@
 """A small simulated market, ingested once, for the tests of the whole spine."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
-import polars as pl
 import pytest
+from small_market import CONFIGS, SMALL, Market
 
-from fusion.config import RunConfig, load
+from fusion.config import load
 from fusion.pipeline import ingest
 from fusion.pipeline import load as load_tables
-from fusion.plan import Plan, make_plan
-
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-
-SMALL = [
-    "simulate.sessions=24",
-    "walk_forward.train_sessions=10",
-    "walk_forward.refit_sessions=5",
-    "model.trees=20",
-    "model.min_rows_leaf=20",
-    "selection.min_features=2",
-    "selection.min_sessions=5",
-    "evaluation.bootstrap=100",
-]
-
-
-@dataclass(frozen=True)
-class Market:
-    """An ingested config, ready for `study`."""
-
-    config: RunConfig
-    plan: Plan
-    tables: Mapping[str, pl.DataFrame]
-    lake: Path
+from fusion.plan import make_plan
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
+from small_market import CONFIGS, Market
 
 from fusion import features
 from fusion.config import DecisionConfig, load
@@ -18,7 +19,6 @@ from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 from sources.sessions import sessions
 from sources.stream import in_order
-from tests.fusion.conftest import CONFIGS, Market
 
 MINUTE, SECOND = 60 * 10**9, 10**9
 MAX_AGE = 10 * MINUTE

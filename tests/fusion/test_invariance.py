@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from small_market import CONFIGS, Market
 
 import fusion.study
 from fusion import features, target
@@ -18,7 +19,6 @@ from fusion.invariance import InvarianceReport, check, cut_times, truncate, veri
 from fusion.plan import Plan
 from fusion.study import Study, study
 from sources.stream import in_order
-from tests.fusion.conftest import CONFIGS, Market
 
 PARTS = {"features", "regime", "selection", "signals"}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from small_market import CONFIGS, SMALL, Market
 
 from fusion import refresh
 from fusion.config import RunConfig, load
@@ -16,7 +17,6 @@ from fusion.pipeline import RunResult, ingest, run
 from fusion.plan import make_plan
 from fusion.refresh import NoNewDataError
 from gpu_kernels.errors import DataError, QuarantineError
-from tests.fusion.conftest import CONFIGS, SMALL, Market
 
 WRITTEN = {
     "features.parquet", "labels.parquet", "regime.parquet", "selection.parquet", "signals.parquet",
