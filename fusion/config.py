@@ -103,6 +103,28 @@ class RunConfig(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML in which a key written twice is an error: the first one would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without YAML's own drawing of the line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
+    return str(error)
+
+
 def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
     """Read a config; `overrides` are `key.sub=value` with a YAML value, e.g. `simulate.sessions=60`.
 
@@ -110,13 +132,15 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
     """
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"config {path} does not exist", hint="see configs/ for examples") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path} cannot be read: {error}", hint="give a YAML file in UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"config {path} is not YAML: {error}", hint="check its indentation and quotes") from None
+        raise ConfigError(
+            f"config {path} is not YAML: {_place(error)}", hint="check its indentation and quotes"
+        ) from None
     if not isinstance(tree, dict):
         raise ConfigError(
             f"config {path} holds {type(tree).__name__}", allowed="a mapping", hint="see configs/demo.yaml"
@@ -144,7 +168,8 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where} is not a known key"
     got = detail.get("input")
-    return f"{where}: {message}" + ("" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})")
+    told = isinstance(got, dict | list | BaseModel) or repr(got) in message
+    return f"{where}: {message}" + ("" if told else f" (got {got!r})")
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

@@ -216,14 +216,23 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     """What a reader of the signals must know before trusting them, in sentences."""
     said = []
     kept = found.ledger.filter(pl.col("kept"))
+    first = plan.config.walk_forward.train_sessions
+    if not found.refits:
+        said.append(
+            f"no refit was possible: {plan.sessions.height} sessions, and the first refit comes after "
+            f"walk_forward.train_sessions {first}; lower it, or lengthen the window"
+        )
     weak = kept.filter(~pl.col("significant")).height
     if weak:
         said.append(
             f"{weak} of {kept.height} kept features (over all refits and regimes) are not significant at the false "
             "discovery rate of the config; they were kept by selection.min_features"
         )
-    if kept.is_empty():
+    elif found.refits and kept.is_empty():
         said.append("no feature was selected at any refit, so no signal was made")
+    for fitted in found.regimes.models:
+        if fitted.problem is not None:
+            said.append(f"the regime model of {fitted.refit_session} could not be fitted: {fitted.problem}")
     stale = found.signals.filter(pl.col("status") == "stale_bars").height
     if stale:
         said.append(f"{stale} of {found.signals.height} decisions have no score: no bar within max_age was known")

@@ -131,7 +131,7 @@ def config(
             answer(summary)
         else:
             counted = ", ".join(f"{name} {count}" for name, count in files.items())
-            typer.echo(f"{file} is right: {len(settings.sources)} sources (files: {counted})")
+            typer.echo(f"{file} is right, and its files are there ({counted}); `trifuse ingest` says what they hold")
     elif as_json:
         answer(content)
     else:

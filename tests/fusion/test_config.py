@@ -63,6 +63,7 @@ FILES = {
     "empty": (b"", "holds NoneType"),
     "list": (b"- 1\n- 2\n", "holds list"),
     "not_yaml": (b"a: [1, 2\n", "is not YAML"),
+    "a_key_twice": (b"sources: {}\nseed: 1\nsources: {}\n", r"key 'sources' is there twice \(line 3, column 1\)"),
     "python_object": (b"a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
     "binary": (bytes(range(128, 256)), "cannot be read"),
 }
