@@ -132,7 +132,7 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
     """
     path = Path(path)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - a SafeLoader
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError:
         raise ConfigError(f"config {path} does not exist", hint="see configs/ for examples") from None
     except (OSError, UnicodeDecodeError) as error:
