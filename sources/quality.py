@@ -15,7 +15,8 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 Where overlapping files conflict, the row of the file exported first stays: it is what was known first, and when the
 other became known nobody can tell. Exports are ordered by the event_time of their first row and not by their names,
 which lie; the first row also stays the same however early the data are cut. Every stage looks only at rows no later
-than the row it judges (stage 4 and the time-zone doubt judge whole files), so that a check brings no look-ahead.
+than the row it judges (stage 4 and the doubts of time zone and stamps judge whole files), so that a check brings no
+look-ahead.
 """
 
 import math
@@ -28,7 +29,8 @@ import polars as pl
 from gpu_kernels.errors import DataError
 from sources.config import STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
-from sources.schema import TABLES
+from sources.durations import format_duration
+from sources.schema import TABLES, TIME
 from sources.sessions import assign_session, sessions_around
 
 OUTSIDE_WINDOW = "outside_window"
@@ -39,6 +41,8 @@ _SIZES = ("volume", "size", "bid_size", "ask_size")
 # a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
 _JUMP_CONFIRMED = 3
 _SPACING_ROWS = 10
+# fewer say too little about where the stamps of a session begin and end
+_STAMP_SESSIONS = 3
 _ZONES = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin"),
     *("Asia/Tokyo", "Asia/Hong_Kong", "Asia/Kolkata", "Australia/Sydney"),
@@ -67,7 +71,8 @@ class Checked:
 def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
     """Judge the rows of a source (RawBatch.rows of all its files, in the order of files and lines).
 
-    Raises DataError where the time zone looks wrong: many bars lie outside the sessions, and another zone fits.
+    Raises DataError where the time zone looks wrong (many bars lie outside the sessions, and another zone fits), and
+    where bars of a table_file without `bar` are stamped at their starts: rows at most opens and at hardly any close.
     """
     table = source.table
     stream = table in STREAMS
@@ -145,6 +150,8 @@ def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataF
     extended = source.extended_hours  # type: ignore[union-attr]
     if not extended:
         _doubt_timezone(rows.filter(_good()), source, trading, stamp)
+        if source.kind == "table_file" and source.table == "bar" and source.bar is None:
+            _doubt_stamps(rows.filter(_good()), trading)
     return _mark(rows, "ignore" if extended else "reason", OUTSIDE_SESSION, pl.col("session").is_null())
 
 
@@ -166,6 +173,47 @@ def _doubt_timezone(rows: pl.DataFrame, source: Source, trading: pl.DataFrame, s
             if better
             else "no common time zone fits better; if the files hold pre- and post-market rows: extended_hours: true",
         )
+
+
+def _doubt_stamps(rows: pl.DataFrame, trading: pl.DataFrame) -> None:
+    """Starts read as ends make every bar known one bar early, and only the row at the open would look wrong."""
+    held, at_open, at_close = at_edges(rows["event_time"], trading)
+    if held < _STAMP_SESSIONS or not look_like_starts(held, at_open, at_close):
+        return
+    steps = rows.select(pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step"))["step"]
+    typical = steps.filter(steps > 0).median()
+    spacing = "1min" if typical is None else format_duration(int(typical))  # type: ignore[arg-type]
+    raise DataError(
+        f"stamps look like bar STARTS ({at_open} of {held} sessions have one at the open, {at_close} at the close)",
+        allowed="event_time at the bar's END",
+        hint=f"write `bar: {spacing}` (the spacing of the bars) so that stamps are read as starts, "
+        "or `extended_hours: true` if rows at the open are meant",
+    )
+
+
+def at_edges(times: pl.Series, trading: pl.DataFrame) -> tuple[int, int, int]:
+    """Sessions that hold any of the times, those with one exactly at the open, and those with one at the close.
+
+    A moment that closes one session and opens the next, as at midnight of a 24/7 market, counts as a close only.
+    """
+    held = assign_session(times, trading, "tick")
+    found = (
+        pl.DataFrame({"time": times.cast(TIME), "session": held})
+        .drop_nulls()
+        .unique()
+        .join(trading, on="session")
+        .group_by("session")
+        .agg(
+            open=((pl.col("time") == pl.col("open")) & ~pl.col("open").is_in(trading["close"].implode())).any(),
+            close=pl.col("time").is_in(trading["close"].implode()).any(),
+        )
+    )
+    return found.height, int(found["open"].sum()), int(found["close"].sum())
+
+
+def look_like_starts(held: int, at_open: int, at_close: int) -> bool:
+    """Whether stamps with these counts of `at_edges` are the starts of bars: at most opens, and at hardly any close."""
+    return at_open > held / 2 and at_close < held / 10
 
 
 def outside_by_zone(wall: pl.Series, trading: pl.DataFrame, stamp: str) -> dict[str, float]:

@@ -313,3 +313,47 @@ def test_a_row_is_judged_by_earlier_rows_only() -> None:
     for cut in range(1, len(rows)):
         part = reasons(check(batch("bar", rows[:cut]), source, WINDOW))
         assert part == {line: reason for line, reason in whole.items() if line < cut + 2}
+
+
+SESSIONS = [datetime(2015, 1, day, 14, 30, tzinfo=UTC) for day in (2, 5, 6, 7)]
+
+
+def stamped(first: int, last: int, sessions: int = 4, step: int = 5) -> pl.DataFrame:
+    """Bars of each session, stamped from `first` to `last` minutes after its open."""
+    days = [(opens - OPEN) // timedelta(minutes=1) for opens in SESSIONS[:sessions]]
+    return batch("bar", bars(*({"at": day + at} for day in days for at in range(first, last + 1, step))))
+
+
+def test_bars_stamped_at_their_starts_are_refused() -> None:
+    with pytest.raises(DataError) as error:
+        check(stamped(0, 385), source_of("bar"), WINDOW)
+    words = str(error.value)
+    assert "stamps look like bar STARTS (4 of 4 sessions have one at the open, 0 at the close)" in words
+    assert "event_time at the bar's END" in words
+    assert "`bar: 5min`" in words
+    assert "`extended_hours: true`" in words
+
+
+def test_stamps_that_are_no_starts_or_are_said_to_be() -> None:
+    ends = check(stamped(5, 390), source_of("bar"), WINDOW)
+    assert ends.good.height == 4 * 78
+    # an opening print beside ends is one bad row a session, and no doubt
+    both = check(stamped(0, 390), source_of("bar"), WINDOW)
+    assert set(reasons(both).values()) == {"outside_session"}
+    assert check(stamped(0, 385, sessions=2), source_of("bar"), WINDOW).bad.height == 2
+    extended = check(stamped(0, 385), source_of("bar", extended_hours=True), WINDOW)
+    assert extended.ignored == {"outside_session": 4}
+    # the reader has moved these to their ends, so that one at the open is a bar before it
+    assert check(stamped(0, 385), source_of("bar", bar="5min"), WINDOW).bad.height == 4
+
+
+def test_stamps_of_a_market_that_never_closes_are_not_doubted() -> None:
+    hours = [{"at": 60 * hour + 30} for hour in range(24 * 6)]
+    found = check(batch("bar", bars(*hours)), source_of("bar"), Window("24/7"))
+    assert found.good.height == len(hours)
+
+
+def test_quotes_at_the_open_are_meant() -> None:
+    minutes = [(opens - OPEN) // timedelta(minutes=1) for opens in SESSIONS]
+    rows = [{**GOOD_QUOTE, "at": minute} for minute in minutes]
+    assert check(batch("quote", rows), source_of("quote"), WINDOW).good.height == 4
