@@ -11,7 +11,7 @@ from gpu_kernels.errors import DataError
 from sources.clocks import read_clock
 from sources.config import TableFile
 from sources.files import members, open_member, reading
-from sources.guess import guess_source
+from sources.guess import ENTITY_NAMES, guess_source
 from sources.readers.records import file_format, records
 
 ROWS_AT_MOST = 2_000_000
@@ -213,7 +213,7 @@ def _epoch(column: pl.Series) -> tuple[pl.Series, dict[str, Any]] | None:
 
 def _entity_column(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> str | None:
     names = {name.lower(): name for name in rows.columns}
-    for wanted in ("entity", "ticker", "symbol", "asset", "instrument", "tickers"):
+    for wanted in ENTITY_NAMES:
         if wanted in names and rows[names[wanted]].dtype == pl.String:
             return names[wanted]
     return None

@@ -1,21 +1,25 @@
 """Which kind of source would read a file, and the YAML to paste into a config."""
 
 import re
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import yaml
 
-from sources.quality import outside_by_zone
+from sources.clocks import read_clock
+from sources.durations import format_duration
+from sources.quality import at_edges, look_like_starts, outside_by_zone
 from sources.sessions import sessions_around
 
 _LEAN_NAME = re.compile(r"^\d{8}_(trade|quote)$")
 _THINKORSWIM = ["Date", "Time", "Open", "High", "Low", "Close", "Volume"]
 _SECURITIES = ("equity", "future", "crypto", "index", "forex")
+ENTITY_NAMES = ("entity", "ticker", "symbol", "tickers", "asset", "sym", "instrument", "security", "secid", "sec_id")
 # canonical column -> what vendors call it, in small letters
 _NAMES = {
-    "entity": ("entity", "ticker", "symbol", "tickers", "asset"),
+    "entity": ENTITY_NAMES,
     "event_time": (
         "event_time",
         "time",
@@ -29,9 +33,17 @@ _NAMES = {
     ),
     "known_time": ("known_time", "received", "received_time", "available_time", "released", "delivered", "known"),
     "text": ("text", "headline", "title", "body", "tweet"),
-    "item": ("item", "id"),
+    "item": ("item", "id", "story_id", "headline_id", "news_id", "item_id"),
     "name": ("name", "event"),
     "metric": ("metric", "series"),
+}
+# what the words of a bar's columns mean, whatever stands before or after them: px_open, open_price, AAPL.h
+_BAR_WORDS = {
+    "open": ("open", "o", "op"),
+    "high": ("high", "h", "hi"),
+    "low": ("low", "l", "lo"),
+    "close": ("close", "c", "cl", "last"),
+    "volume": ("volume", "vol", "v", "qty", "quantity"),
 }
 _TABLES = {
     "bar": ("open", "high", "low", "close", "volume"),
@@ -40,6 +52,11 @@ _TABLES = {
     "trade": ("price", "size"),
     "metric": ("value",),
 }
+# a guess by values needs this many rows, of which this share agree, and turns of the price both ways
+_BAR_ROWS, _BAR_SHARE, _BAR_TURNS = 20, 0.98, 0.1
+_BAR_NUMBERS = 10
+_ROWS_AN_ENTITY = 5
+_OUTSIDE = 0.05
 
 
 def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -66,7 +83,13 @@ def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) 
         return None
     if time_format := clocks[event]["time_format"]:
         entry["time_format"] = time_format
-    return _answer(entry, ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"])
+    doubtful = ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"]
+    if entry.get("table") != "bar":
+        return _answer(path, entry, doubtful)
+    times = read_clock(rows[event], timezone="UTC", time_format=clocks[event]["time_format"])["time"].drop_nulls()
+    entry["timezone"], starts = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
+    named = all(name in lower for name in _TABLES["bar"])
+    return _answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_line(times, starts))
 
 
 def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:
@@ -84,7 +107,7 @@ def _entry(
     types = {column["name"]: column["type"] for column in columns}
     texts = {name for name, kind in types.items() if kind == "text"}
     mapping = {"event_time": event} | ({"known_time": known} if known else {})
-    entity = _find("entity", lower, [name for name, kind in types.items() if kind in {"text", "list"}])
+    entity = _find("entity", lower, [name for name, kind in types.items() if kind != "clock"])
     if entity:
         mapping["entity"] = entity
     own = {} if entity else {"entity": "NAME"}
@@ -92,7 +115,7 @@ def _entry(
     text = _find("text", lower, texts)
     # a headline is longer than a name
     if text is not None and rows[text].str.len_chars().cast(pl.Float64).fill_null(0).sum() > 25 * rows.height:
-        item = _find("item", lower, texts)
+        item = _find("item", lower, set(types) - {event, known, text})
         mapping |= {"text": text} | ({"item": item} if item else {})
         return {
             "kind": "news_file",
@@ -101,10 +124,14 @@ def _entry(
             **({} if known else {"delay": "5s"}),
             **own,
         }
+    bar = _bar_columns(rows, columns)
     for table, needed in _TABLES.items():
-        if not all(name in lower for name in needed):
+        found = bar if table == "bar" and bar else {name: lower[name] for name in needed if name in lower}
+        if len(found) < len(needed):
             continue
-        mapping |= {name: lower[name] for name in needed}
+        mapping |= found
+        if table == "bar" and entity is None and (group := _grouping(rows, columns)):
+            mapping["entity"], own = group, {}
         metric = _find("metric", lower, texts)
         if table == "metric":
             if metric is None:
@@ -127,6 +154,81 @@ def _entry(
     return {"kind": "series_file", **common, "columns": _changed(mapping), "metrics": metrics, **rule, **own}
 
 
+def _bar_columns(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, str]:
+    """The columns of a bar by the words in their names, else by their values; empty where there are none."""
+    numbers = {column["name"]: column for column in columns if column["type"] == "number"}
+    named: dict[str, str] = {}
+    for field, words in _BAR_WORDS.items():
+        # a column of that very name goes before one that only holds the word
+        ranked = [name for name in numbers if name.lower() == field]
+        ranked += [name for name in numbers if set(words) & set(re.split(r"[^a-z]+", name.lower()))]
+        if ranked:
+            named[field] = ranked[0]
+    if len(set(named.values())) == len(_BAR_WORDS):
+        return named
+    intraday = any(column["type"] == "clock" and not column["days_only"] for column in columns)
+    return _bar_values(rows, list(numbers)) if intraday and len(numbers) <= _BAR_NUMBERS else {}
+
+
+def _bar_values(rows: pl.DataFrame, numbers: list[str]) -> dict[str, str]:
+    """Four columns with low <= open, close <= high, and a fifth, not negative, as the volume.
+
+    The open is the one that stands first. It must lie above the close in some rows and below it in others: the yields
+    of a curve are in order too, and always in the same one.
+    """
+    values = rows.select(pl.col(numbers).cast(pl.Float64, strict=False)).drop_nulls()
+    if values.height < _BAR_ROWS:
+        return {}
+    for four in combinations(numbers, 4):
+        for high, low in permutations(four, 2):
+            opens, close = (name for name in four if name not in {high, low})
+            rising = (values[close] > values[opens]).mean()
+            falling = (values[close] < values[opens]).mean()
+            inside = values.select(
+                (pl.col(low) > 0)
+                & (pl.col(low) <= pl.min_horizontal(opens, close))
+                & (pl.max_horizontal(opens, close) <= pl.col(high))
+                & (pl.col(high) < 2 * pl.col(low))
+            ).to_series()
+            left = [name for name in numbers if name not in four and bool((values[name] >= 0).all())]
+            if left and inside.mean() >= _BAR_SHARE and min(rising, falling) > _BAR_TURNS:  # type: ignore
+                return {"open": opens, "high": high, "low": low, "close": close, "volume": left[0]}
+    return {}
+
+
+def _grouping(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> str | None:
+    """The text column of few values that tells most rows apart: the likeliest to name the entity."""
+    few = [
+        (column["distinct"], column["name"])
+        for column in columns
+        if column["type"] == "text" and not column["nulls"] and column["distinct"] <= rows.height / _ROWS_AN_ENTITY
+    ]
+    return max(few, key=lambda item: item[0])[1] if few else None
+
+
+def _bar_stamps(times: pl.Series, moved: bool) -> tuple[str, bool]:
+    """The zone in which bars lie in New York's sessions (of wall clocks; `moved` false: they carry theirs), and whether
+    the stamps look like starts. UTC and no where they lie in none."""
+    if times.is_empty():
+        return "UTC", False
+    days = times.dt.date()
+    trading = sessions_around("XNYS", days.min(), days.max())  # type: ignore[arg-type]
+    wall = times.dt.replace_time_zone(None)
+    shares = outside_by_zone(wall, trading, "tick")
+    zone = min(shares, key=lambda name: shares[name]) if moved else "UTC"
+    if shares[zone] > _OUTSIDE:
+        return "UTC", False
+    read = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
+    return zone, look_like_starts(*at_edges(read.drop_nulls(), trading))
+
+
+def _bar_line(times: pl.Series, starts: bool) -> str:
+    steps = times.unique().sort().diff().cast(pl.Int64).drop_nulls()
+    typical = steps.median()
+    spacing = "1min" if typical is None else format_duration(int(typical))  # type: ignore[arg-type]
+    return f"  {'' if starts else '# '}bar: {spacing}        # check: only if a stamp is the bar's START"
+
+
 def _changed(mapping: dict[str, str]) -> dict[str, str]:
     return {name: column for name, column in mapping.items() if name != column}
 
@@ -138,7 +240,7 @@ def _lean(path: Path, data: str) -> dict[str, Any]:
     zone = "America/New_York" if security == "equity" else "America/Chicago" if security == "index" else "UTC"
     entry = {"kind": "lean_zip", "files": str(path.parent / f"*_{data}.zip"), "security": security}
     entry |= {"resolution": resolution, "data": data, "timezone": zone, "delay": "1s", "max_age": "10min"}
-    return _answer(entry, ["timezone", "delay", "max_age"])
+    return _answer(path, entry, ["timezone", "delay", "max_age"])
 
 
 def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
@@ -153,11 +255,22 @@ def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
         shares = outside_by_zone(wall, trading, "tick")
         zone = min(shares, key=lambda name: shares[name])
     entry = {"kind": "thinkorswim_csv", "files": {"NAME": str(path)}, "timezone": zone, "bar": "1min", "delay": "1s"}
-    return _answer(entry | {"max_age": "10min"}, ["files", "timezone", "delay", "max_age"])
+    return _answer(path, entry | {"max_age": "10min"}, ["files", "timezone", "delay", "max_age"])
 
 
-def _answer(entry: dict[str, Any], doubtful: list[str]) -> dict[str, Any]:
+def _answer(path: Path, entry: dict[str, Any], doubtful: list[str], bar: str | None = None) -> dict[str, Any]:
     check = [name for name in doubtful if name in entry]
-    text = yaml.safe_dump({"my_source": entry}, sort_keys=False, allow_unicode=True, width=1000)
+    text = yaml.safe_dump({_source_name(path): entry}, sort_keys=False, allow_unicode=True, width=1000)
     marked = re.sub(rf"^(  (?:{'|'.join(check)}):.*)$", r"\1  # check", text, flags=re.MULTILINE)
+    if bar is not None:
+        # safe_dump writes no comments, so that a line that may be one is put in by hand
+        marked = marked.replace("  table: bar\n", f"  table: bar\n{bar}\n", 1)
+        check = ["bar", *check]
     return {"kind": entry["kind"], "yaml": marked, "check": check}
+
+
+def _source_name(path: Path) -> str:
+    """The file's stem as a name: My-Bars.2015.csv.gz -> my_bars_2015."""
+    stem = re.sub(r"\.(csv|txt|jsonl|ndjson|json|parquet|zip)?(\.(gz|zip|zst|bz2|xz))?$", "", path.name.lower())
+    name = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")
+    return name if name[:1].isalpha() else f"source_{name}".rstrip("_")

@@ -20,7 +20,62 @@ from sources.lake import ingest
 def guessed(facts: dict[str, Any]) -> Source:
     """The source that the pasted YAML makes."""
     json.dumps(facts)
-    return parse_source("my_source", yaml.safe_load(facts["source"]["yaml"])["my_source"])
+    [(name, entry)] = yaml.safe_load(facts["source"]["yaml"]).items()
+    return parse_source(name, entry)
+
+
+def bars_file(path: Path, header: str, first: int, count: int = 390) -> Path:
+    """Minute bars of two companies on 2015-01-02, stamped from `first` minutes after midnight in New York."""
+    rows = [header]
+    for at in range(first, first + count):
+        opens, close = (10.0, 10.5) if at % 2 else (10.5, 10.0)
+        for company in ("AA", "BB"):
+            rows.append(f"{company},2015-01-02 {at // 60:02d}:{at % 60:02d}:00,{opens},11,9,{close},{at}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "sym,ts,o,h,l,c,v",
+        "secid,ts,px_open,px_high,px_low,px_last,qty",
+        "code,ts,open_price,high_price,low_price,close_price,vol",
+        "code,ts,first,most,least,final,amount",
+    ],
+)
+def test_bars_by_other_names_or_by_their_values(tmp_path: Path, header: str) -> None:
+    facts = describe(bars_file(tmp_path / "My-Bars.csv", header, 9 * 60 + 31))
+    source = guessed(facts)
+    names = header.split(",")
+    fields = ("entity", "event_time", "open", "high", "low", "close", "volume")
+    assert (source.table, source.timezone) == ("bar", "America/New_York")
+    assert source.columns == dict(zip(fields, names, strict=True))
+    assert facts["source"]["yaml"].startswith("my_bars:\n")
+    assert {"bar", "columns"} <= set(facts["source"]["check"])
+
+
+@pytest.mark.parametrize(("first", "line"), [(570, "  bar: 1min "), (571, "  # bar: 1min ")])
+def test_bar_line_is_active_where_stamps_look_like_starts(tmp_path: Path, first: int, line: str) -> None:
+    facts = describe(bars_file(tmp_path / "b.csv", "symbol,timestamp,open,high,low,close,volume", first))
+    assert f"\n{line}       # check: only if a stamp is the bar's START\n" in facts["source"]["yaml"]
+    assert guessed(facts).bar == (None if "#" in line else 60 * 10**9)  # type: ignore[union-attr]
+
+
+def test_a_curve_is_no_bar(tmp_path: Path) -> None:
+    path = tmp_path / "2015.csv"
+    path.write_text("\n".join(["ts,a,b,d,e,f", *(f"2015-01-02 15:{n:02d}:00,1,1.1,1.2,1.3,1.4" for n in range(40))]))
+    facts = describe(path)
+    assert guessed(facts).kind == "series_file"
+    assert facts["source"]["yaml"].startswith("source_2015:\n")
+
+
+@pytest.mark.parametrize("name", ["story_id", "id", "headline_id"])
+def test_news_items_have_their_identifier(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "n.csv"
+    text = "a headline of some length about the company"
+    path.write_text(f"{name},time,ticker,headline\n1,2015-01-02T15:00Z,A,{text}\n2,2015-01-02T15:01Z,A,{text}\n")
+    assert guessed(describe(path)).columns["item"] == name
 
 
 def test_news(tmp_path: Path) -> None:
