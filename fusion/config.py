@@ -30,6 +30,9 @@ _ONE_OF = ("bar", "book_update", "news")
 _NO_FEATURES = ("trade", "quote")
 
 
+_FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
+
+
 class Section(BaseModel):
     """A part of the config; an unknown key is an error, so that a typo never goes unseen."""
 
@@ -73,6 +76,24 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
+    def _features_fit_sources(self) -> "RunConfig":
+        for name in self.features:
+            if name not in self.sources:
+                raise ValueError(f"features names {name!r}, which is no source; sources: {', '.join(self.sources)}")
+            if self.sources[name].table in _NO_FEATURES:
+                raise ValueError(f"source {name!r} is a {self.sources[name].table} table, which no feature reads yet")
+            source = self.sources[name]
+            if source.table == "book_update" and getattr(source, "tick", None) is None:
+                raise ValueError(
+                    f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
+                )
+            told = {"metric": "metrics", "event": "kinds"}.get(source.table)
+            if told is not None and self.features[name] == "all" and not hasattr(source, told):
+                # what a table holds is known only when it has been read to its end, which a decision must not wait for
+                raise ValueError(f"features.{name} is all, but only the file knows which {told} it holds; list them")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> "RunConfig":
         if self.simulate is None and (self.start is None or self.end is None):
             raise ValueError("start and end are needed where nothing is simulated; write both as YYYY-MM-DD")
@@ -80,11 +101,11 @@ class RunConfig(Section):
             raise ValueError("entities: simulated needs a simulate: section; or list the tickers")
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
-        for name in self.features:
-            if name not in self.sources:
-                raise ValueError(f"features names {name!r}, which is no source; sources: {', '.join(self.sources)}")
-            if self.sources[name].table in _NO_FEATURES:
-                raise ValueError(f"source {name!r} is a {self.sources[name].table} table, which no feature reads yet")
+        for day in (self.start, self.end):
+            if day is not None and not _FIRST_DAY <= day <= _LAST_DAY:
+                raise ValueError(f"{day} is outside of {_FIRST_DAY} .. {_LAST_DAY}")
+        if not isinstance(self.entities, str) and len(set(self.entities)) < len(self.entities):
+            raise ValueError("entities holds one twice; name each once")
         for table in _ONE_OF:
             found = [name for name, source in self.sources.items() if source.table == table]
             if len(found) > 1:

@@ -151,7 +151,12 @@ def _publish(temporary: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
     if folder.exists():
         os.replace(folder, old)
-    os.replace(temporary, folder)
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        # the same run finished beside this one, and holds the same
+        if not (folder / "manifest.json").is_file():
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from fusion.pipeline import REGIME_MODELS, ingest, load
 from fusion.plan import Progress, make_plan, silent
 from fusion.regime import RegimeModel, RegimePath
 from fusion.study import make_signals, regime_observations
-from gpu_kernels.errors import DataError
+from gpu_kernels.errors import DataError, ModelError
 from sources.schema import TIME
 
 
@@ -34,7 +34,12 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     if not (run_folder / "manifest.json").is_file() or not path.is_file():
         raise DataError(f"{run_folder} is no finished run", hint="give a folder that `trifuse run` wrote")
     config = configs.load(run_folder / "config.yaml")
-    before = pl.read_parquet(path)
+    try:
+        before = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ModelError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}", hint="run `trifuse run` again"
+        ) from None
     models = model.load(run_folder / "model")
     regime_models = [RegimeModel.from_dict(stored) for stored in record.read_json(run_folder / "model" / REGIME_MODELS)]
     if end is None and config.end is not None:
@@ -42,11 +47,12 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     plan = make_plan(config, lake, end=end)
     ingested = ingest(config, lake=lake, progress=progress, plan=plan)
     tables = load(plan, ingested, lake=lake, progress=progress)
-    # a decision is due once the data reach its grid point; its delay is what the newest bar may need to arrive
-    due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay)
-    reach = pl.lit(tables[config.source_of("bar") or ""]["known_time"].max(), dtype=TIME)
+    # a decision of an entity is due once its own bars reach the grid point (another's file may have come earlier); the
+    # delay is what the newest bar may need to arrive
+    reach = tables[config.source_of("bar") or ""].group_by("entity").agg(pl.col("known_time").max().alias("reach"))
+    due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay) <= pl.col("reach")
     progress("features", None)
-    plan = plan.until(pl.col("open") <= reach)
+    plan = plan.until(pl.col("open") <= pl.lit(reach["reach"].max(), dtype=TIME))
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
     probabilities = RegimePath(
@@ -55,9 +61,10 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     progress("signals", None)
     predictions = model.predict(models, matrix.frame, probabilities, threads=config.model.threads)
     made = make_signals(plan, matrix, probabilities, predictions, models)
-    new = made.filter(due <= reach)
-    if before.height:
-        new = new.filter(pl.col("decision_time") > pl.lit(before["decision_time"].max(), dtype=TIME))
+    said = before.group_by("entity").agg(pl.col("decision_time").max().alias("said"))
+    joined = made.join(reach, on="entity", how="left").join(said, on="entity", how="left")
+    later = pl.col("said").is_null() | (pl.col("decision_time") > pl.col("said"))
+    new = joined.filter(due, later).select(made.columns)
     if new.is_empty():
         raise NoNewDataError(
             f"the data end before a decision that {path} does not hold yet", hint="bring newer data, then retry"

@@ -52,10 +52,19 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
         )
     progress("features", None)
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
+    if grid.is_empty():
+        raise ConfigError("no session is long enough for decisions.first and decisions.last", hint="shorten them")
     matrix = features.build(config, tables, grid)
+    if not matrix.candidates:
+        raise ConfigError("features names no feature", hint="write e.g. features: {bars: all}")
     progress("labels", None)
     bars, _ = in_order(tables[bars_name], "bar")
     labels = target.forward_returns(grid, bars, plan.sessions, config.targets, config.sources[bars_name].max_age)
+    if labels[target.return_column(config.targets.primary)].null_count() == labels.height:
+        raise DataError(
+            f"no decision has a {format_duration(config.targets.primary)} return inside its session",
+            hint="shorten targets.horizons, or check that the bars are those of the config's sessions",
+        )
     progress("regimes", None)
     refits = walk_forward.schedule(plan.sessions, config.walk_forward)
     regimes = regime.filter_regimes(regime_observations(plan, tables), refits, config.regime)
@@ -87,20 +96,22 @@ def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     grid = plan.history.select("session", pl.col("open").alias("decision_time"))
     columns = []
     for wanted in plan.config.regime.inputs:
+        series = {}
         for name, source in plan.config.sources.items():
-            if source.table != "metric":
-                continue
-            rows = tables[name].filter((pl.col("metric") == wanted.metric) & (pl.col("entity") == wanted.entity))
-            if rows.height:
-                values, _ = market_wide(rows, grid, source.max_age)
-                value = wanted.apply(pl.col("value").fill_nan(None)).alias(wanted.column)
-                columns.append(pl.DataFrame({"value": values}).select(value).to_series())
-                break
-        else:
+            if source.table == "metric":
+                rows = tables[name].filter((pl.col("metric") == wanted.metric) & (pl.col("entity") == wanted.entity))
+                if rows.height:
+                    series[name] = rows
+        if len(series) != 1:
             raise ConfigError(
-                f"regime input {wanted.entity}/{wanted.metric} is in no metric source",
+                f"regime input {wanted.entity}/{wanted.metric} is in {', '.join(series) or 'no metric source'}",
+                allowed="one metric source",
                 hint="name a source's metric and entity as `trifuse ingest` stored them",
             )
+        ((name, rows),) = series.items()
+        values, _ = market_wide(rows, grid, plan.config.sources[name].max_age)
+        value = wanted.apply(pl.col("value").fill_nan(None)).alias(wanted.column)
+        columns.append(pl.DataFrame({"value": values}).select(value).to_series())
     return grid.rename({"decision_time": "time"}).with_columns(columns)
 
 

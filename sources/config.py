@@ -138,13 +138,18 @@ class LeanZip(StreamSource):
 class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
-    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. known_time is a column of
-    that name or in `columns`; else `delay` after the event; else reading the header fails.
+    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. `tick` is the price step
+    of an order book. known_time is a column of that name or in `columns`; else `delay` after the event; else reading
+    the header fails.
     """
+
+    # what a book is rebuilt with, not what ingest writes
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick"}
 
     kind: Literal["table_file"]
     table: TableName
     bar: Duration | None = None
+    tick: float | None = Field(default=None, gt=0)
 
     @property
     def ticks(self) -> bool:
@@ -154,6 +159,8 @@ class TableFile(StreamSource):
     def _options_fit_table(self) -> "TableFile":
         if self.bar is not None and self.table != "bar":
             raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
+        if self.tick is not None and self.table != "book_update":
+            raise ValueError(f"`tick` is for table: book_update, not for table: {self.table}")
         return self
 
 

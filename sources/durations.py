@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+_LONGEST = 36_500 * _UNITS["d"]
 _PATTERN = re.compile(r"^\s*(\d+)\s*(ns|us|ms|s|min|h|d)\s*$")
 
 
@@ -15,10 +16,15 @@ def parse_duration(value: object) -> int:
         if value == 0:
             return 0
         raise ValueError(f"{value!r} has no unit; write e.g. {value}s, {value}min, {value}h or {value}d")
+    if isinstance(value, str) and len(value) > 20:
+        raise ValueError(f"{value[:20]!r}... is longer than any duration")
     match = _PATTERN.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a duration; write a whole number and a unit: ns, us, ms, s, min, h, d")
-    return int(match[1]) * _UNITS[match[2]]
+    nanoseconds = int(match[1]) * _UNITS[match[2]]
+    if nanoseconds > _LONGEST:
+        raise ValueError(f"{value!r} is too long; at most 36500d")
+    return nanoseconds
 
 
 def format_duration(nanoseconds: int) -> str:

@@ -10,6 +10,7 @@ from fusion.features import bar, book, event, metric
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
+from sources.config import TableFile
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (
@@ -54,23 +55,31 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
     frame = grid
     families: dict[str, str] = {}
     late: dict[str, int] = {}
+    entities = set(grid["entity"].unique())
     for name, wanted in config.features.items():
         source, rows = config.sources[name], tables[name]
         names = None if wanted == "all" else list(wanted)
-        if source.table in ("bar", "book_update"):
-            module = bar if source.table == "bar" else book
+        if source.table == "bar":
             stream, late[name] = in_order(rows, source.table)
-            chosen = _known(name, names, [spec.name for spec in module.FEATURES])
-            columns = module.compute(stream, grid, chosen, source.max_age)
+            chosen = _known(name, names, [spec.name for spec in bar.FEATURES])
+            columns = bar.compute(stream, grid, chosen, source.max_age)
+        elif source.table == "book_update":
+            stream, late[name] = in_order(rows, source.table)
+            chosen = _known(name, names, [spec.name for spec in book.FEATURES])
+            assert isinstance(source, TableFile)  # the only kind of source that reads books
+            assert source.tick is not None  # the config's own check
+            columns = book.compute(stream, grid, chosen, source.max_age, source.tick)
         elif source.table == "news":
             table = news.news_features(rows, grid)
             chosen = _known(name, names, table.columns)
             columns = {column: table[column].to_numpy() for column in chosen}
         elif source.table == "metric":
-            columns = metric.compute(rows, grid, names, source.max_age)
+            metrics = _known(name, names, sorted(getattr(source, "metrics", names or [])))
+            market = None if source.entity in entities else source.entity
+            columns = metric.compute(rows, grid, metrics, source.max_age, market=market)
         else:
-            kinds = sorted(source.kinds) if hasattr(source, "kinds") else sorted(rows["kind"].unique())
-            columns = event.compute(rows, grid, _known(name, names, kinds), kinds)
+            kinds = _known(name, names, sorted(getattr(source, "kinds", names or [])))
+            columns = event.compute(rows, grid, kinds)
         if clash := set(columns) & set(families):
             raise ConfigError(
                 f"source {name!r} gives {sorted(clash)[0]!r}, which another source gives too",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fusion.asof import as_of, nanoseconds, segment_offsets
 from gpu_kernels import book, book_rebuild, rolling
+from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
 
 Array = NDArray[np.float64]
@@ -33,25 +34,21 @@ FEATURES: tuple[FeatureSpec, ...] = (
 )
 
 
-def tick_of(prices: Array) -> float:
-    """The price step of a feed: the smallest of 1, 0.5, 0.25, 0.1, ... 1e-8 that every price is a multiple of.
-
-    Raises nothing: a feed without such a step gets 1e-8.
-    """
-    sample = prices[:: max(1, len(prices) // 10_000)]
-    for exponent in range(9):
-        for step in (1.0, 0.5, 0.25):
-            tick = step * 10.0**-exponent
-            units = sample / tick
-            if np.all(np.abs(units - np.round(units)) < 1e-6 * np.maximum(1.0, np.abs(units)) ** 0.5):
-                return tick
-    return 1e-8
+def in_ticks(prices: Array, tick: float) -> NDArray[np.int64]:
+    """Prices as whole ticks. The tick comes from the config and not from the prices: a finer price of tomorrow must not
+    change today's book. Raises DataError where a price is no multiple of it."""
+    ticks = np.round(prices / tick)
+    off = np.abs(prices - ticks * tick) > 1e-6 * np.maximum(prices, tick)
+    if off.any():
+        raise DataError(
+            f"{np.count_nonzero(off)} book prices are no multiple of tick {tick:g}, first {prices[off][0]:.10g}",
+            hint="write the feed's price step as the source's tick",
+        )
+    return ticks.astype(np.int64)
 
 
-def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Callable[[], Array]]:
-    prices = updates["price"].to_numpy()
-    tick = tick_of(prices) if len(prices) else 1.0
-    ticks = np.round(prices / tick).astype(np.int64)
+def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64], tick: float) -> dict[str, Callable[[], Array]]:
+    ticks = in_ticks(updates["price"].to_numpy(), tick)
     side, size = updates["side"].to_numpy(), updates["size"].to_numpy()
     bid_ticks, bid_size, ask_ticks, ask_size = book_rebuild.rebuild(side, ticks, size, offsets, LEVELS)
     bid, ask = bid_ticks[0] * tick, ask_ticks[0] * tick
@@ -89,13 +86,16 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Ca
     }
 
 
-def compute(updates: pl.DataFrame, grid: pl.DataFrame, wanted: list[str], max_age_ns: int) -> dict[str, Array]:
+def compute(
+    updates: pl.DataFrame, grid: pl.DataFrame, wanted: list[str], max_age_ns: int, tick: float
+) -> dict[str, Array]:
     """The wanted columns at each decision, and `book_age` in minutes.
 
     `updates` is a stream in order (sources.stream.in_order), sorted by (entity, session, sequence). A decision sees the
-    book after the last update known by then. Missing values: see the specs.
+    book after the last update known by then. `tick` is the price step. Missing values: see the specs.
+    Raises DataError where a price is no multiple of the tick.
     """
     keys = ["entity", "session"]
     aligned = as_of(updates, grid, keys, max_age_ns)
-    formulas = _formulas(aligned.rows, segment_offsets(aligned.rows.select(keys)))
+    formulas = _formulas(aligned.rows, segment_offsets(aligned.rows.select(keys)), tick)
     return {name: aligned.take(formulas[name]()) for name in wanted} | {"book_age": aligned.age}

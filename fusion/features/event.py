@@ -32,8 +32,8 @@ FEATURES: tuple[FeatureSpec, ...] = (
 )
 
 
-def compute(rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, kinds: list[str]) -> dict[str, Array]:
-    """`event_minutes_to_<kind>` and `event_minutes_since_<kind>` for the wanted kinds (None: all `kinds`).
+def compute(rows: pl.DataFrame, grid: pl.DataFrame, kinds: list[str]) -> dict[str, Array]:
+    """`event_minutes_to_<kind>` and `event_minutes_since_<kind>` for each of the kinds.
 
     Calendars hold few events, so each decision looks at those of its kind within the cap. A calendar of an entity of
     the grid serves that entity; one of a market or region serves all. Missing values: none, see the specs.
@@ -41,7 +41,7 @@ def compute(rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, ki
     entities = set(grid["entity"].unique())
     decisions = nanoseconds(grid["decision_time"])
     columns: dict[str, Array] = {}
-    for kind in kinds if wanted is None else wanted:
+    for kind in kinds:
         ahead, behind = np.full(len(decisions), CAP_MINUTES), np.full(len(decisions), CAP_MINUTES)
         for entity, event_time, known_time in (
             rows.filter(pl.col("kind") == kind)

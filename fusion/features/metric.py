@@ -22,22 +22,23 @@ FEATURES: tuple[FeatureSpec, ...] = (
 )
 
 
-def compute(rows: pl.DataFrame, grid: pl.DataFrame, wanted: list[str] | None, max_age_ns: int) -> dict[str, Array]:
-    """`metric_<metric>` and `metric_<metric>_age` (minutes since event_time) of each wanted metric (None: all of them).
+def compute(
+    rows: pl.DataFrame, grid: pl.DataFrame, metrics: list[str], max_age_ns: int, *, market: str | None = None
+) -> dict[str, Array]:
+    """`metric_<metric>` and `metric_<metric>_age` (minutes since event_time) of each metric.
 
-    A metric of an entity of the grid goes to that entity; one whose entities are none of the grid's (a market or
-    region) goes to every entity. Missing values: NaN as the spec says.
+    Rows go to the entity they name. `market` is the one entity of a source whose config says so, e.g. US: its rows go
+    to every entity of the grid. That is the config's word and not the rows': a row known tomorrow must not decide whom
+    today's rows concern. Missing values: NaN as the spec says.
     """
     columns: dict[str, Array] = {}
-    entities = grid["entity"].unique().to_list()
-    for metric in sorted(rows["metric"].unique()) if wanted is None else wanted:
+    for metric in metrics:
         series = rows.filter(pl.col("metric") == metric)
-        own = series.filter(pl.col("entity").is_in(entities))
-        if own.height or series["entity"].n_unique() != 1:
-            aligned = as_of(own, grid, ["entity"], max_age_ns)
-            values, age = aligned.take(_values(aligned.rows)), aligned.age
+        if market is not None:
+            values, age = market_wide(series.filter(pl.col("entity") == market), grid, max_age_ns)
         else:
-            values, age = market_wide(series, grid, max_age_ns)
+            aligned = as_of(series, grid, ["entity"], max_age_ns)
+            values, age = aligned.take(_values(aligned.rows)), aligned.age
         columns[f"metric_{metric}"], columns[f"metric_{metric}_age"] = values, age
     return columns
 

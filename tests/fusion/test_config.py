@@ -46,6 +46,11 @@ MISTAKES = {
     "bad_kind": ("sources.bars.kind=csvfile", "csvfile"),
     "bad_name": ("name=../up", "name"),
     "end_before_start": ("start=2024-02-01 end=2024-01-01", "is after end"),
+    "metrics_of_a_table": ("features.lots=all", "only the file knows which metrics"),
+    "no_tick": ("sources.book.tick=null", "has no tick"),
+    "far_future": ("end=2400-01-01", "is outside of"),
+    "endless": ("decisions.step=99999999999d", "is too long"),
+    "entity_twice": ("entities=[BRKH,BRKH]", "holds one twice"),
     "no_entities": ("entities=[]", "entities"),
     "not_an_override": ("decisions.step", "is not key=value"),
 }

@@ -15,7 +15,7 @@ from fusion import features
 from fusion.config import DecisionConfig, load
 from fusion.features import bar, book, event, metric
 from fusion.grid import decision_grid
-from gpu_kernels.errors import ConfigError
+from gpu_kernels.errors import ConfigError, DataError
 from sources.schema import TIME
 from sources.sessions import sessions
 from sources.stream import in_order
@@ -200,7 +200,7 @@ class TestBook:
         updates, _ = in_order(market.tables["book"], "book_update")
         updates = updates.filter(pl.col("session").is_in(days.implode()), pl.col("entity") == entity)
         grid = decision_grid([entity], market.plan.sessions.head(1), DecisionConfig(step="30min", first="1min"))
-        computed = book.compute(updates, grid, [spec.name for spec in book.FEATURES], MAX_AGE)
+        computed = book.compute(updates, grid, [spec.name for spec in book.FEATURES], MAX_AGE, 0.01)
         expected: dict[str, list[float]] = {spec.name: [] for spec in book.FEATURES}
         for at in grid["decision_time"].dt.epoch("ns"):
             bids, asks, flow = naive_book(updates, entity, days[0], at)
@@ -222,12 +222,13 @@ class TestBook:
             np.testing.assert_allclose(computed[name], values, rtol=1e-7, atol=1e-9, err_msg=name)
 
     @pytest.mark.parametrize("tick", [1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.0025, 1e-4])
-    def test_the_tick_is_found(self, tick: float) -> None:
-        prices = np.random.default_rng(0).integers(1, 100_000, 500) * tick
-        assert prices.size
-        found = book.tick_of(prices)
-        assert found <= tick * 1.0000001
-        np.testing.assert_allclose(np.round(prices / found) * found, prices, rtol=1e-12)
+    def test_prices_are_whole_ticks(self, tick: float) -> None:
+        whole = np.random.default_rng(0).integers(1, 100_000, 500)
+        assert book.in_ticks(whole * tick, tick).tolist() == whole.tolist()
+
+    def test_a_price_between_ticks_is_refused(self) -> None:
+        with pytest.raises(DataError, match=r"1 book prices are no multiple of tick 0\.01, first 100\.005"):
+            book.in_ticks(np.array([99.99, 100.005]), 0.01)
 
 
 class TestMetrics:
@@ -244,12 +245,23 @@ class TestMetrics:
     )
 
     def test_vintages_and_market_wide_series(self) -> None:
-        columns = metric.compute(self.ROWS, self.ASKED, None, 60 * MINUTE)
+        columns = metric.compute(self.ROWS, self.ASKED, ["fill"], 60 * MINUTE)
+        columns |= metric.compute(self.ROWS, self.ASKED, ["vix"], 60 * MINUTE, market="US")
         nan = np.nan
         np.testing.assert_array_equal(columns["metric_fill"], [nan, 0.5, 0.6, 0.7, nan, nan, nan, nan])
         np.testing.assert_array_equal(columns["metric_fill_age"], [nan, 5, 25, 21, nan, nan, nan, nan])
         # a withdrawn value is missing, and hides the one before it
         np.testing.assert_array_equal(columns["metric_vix"], [15, 15, nan, nan] * 2)
+
+    @pytest.mark.parametrize("market", [None, "US"])
+    @pytest.mark.parametrize("newcomer", ["A", "EU", "US"])
+    def test_a_later_row_of_any_entity_changes_nothing_before_it(self, market: str | None, newcomer: str) -> None:
+        before = metric.compute(self.ROWS, self.ASKED, ["vix", "fill"], 60 * MINUTE, market=market)
+        row = {"entity": newcomer, "metric": "vix", "event_time": 40 * MINUTE, "known_time": 40 * MINUTE, "value": 9.0}
+        later = pl.DataFrame(row).with_columns(pl.col("event_time", "known_time").cast(TIME)).select(self.ROWS.columns)
+        after = metric.compute(self.ROWS.vstack(later), self.ASKED, ["vix", "fill"], 60 * MINUTE, market=market)
+        for name, values in before.items():
+            np.testing.assert_array_equal(after[name], values)
 
     def test_old_values_are_dropped(self) -> None:
         columns = metric.compute(self.ROWS, self.ASKED, ["fill"], 20 * MINUTE)
@@ -267,7 +279,7 @@ class TestEvents:
     )
 
     def test_next_and_last_among_the_known_ones(self) -> None:
-        columns = event.compute(self.ROWS, self.ASKED, None, ["fomc", "earnings"])
+        columns = event.compute(self.ROWS, self.ASKED, ["fomc", "earnings"])
         cap = event.CAP_MINUTES
         assert columns["event_minutes_to_fomc"].tolist() == [cap, 50, cap, cap, 40] * 2
         assert columns["event_minutes_since_fomc"].tolist() == [cap, cap, 0, 30, 60] * 2

@@ -46,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         del tree["sources"][source]
     tree |= {
         "name": "tiny",
-        "features": {"bars": ["bar_return_5", "bar_return_15", "bar_rsi_14"], "lots": "all"},
+        "features": {"bars": ["bar_return_5", "bar_return_15", "bar_rsi_14"], "lots": ["lot_fill", "lot_fill_yoy"]},
         "simulate": {"seed": 3, "sessions": 14, "entities": _entities()},
         "walk_forward": {"train_sessions": 6, "refit_sessions": 3, "embargo_sessions": 1},
         "model": {"trees": 5, "min_rows_leaf": 20},

@@ -185,4 +185,5 @@ def test_real_vintages(data_root: Path, tmp_path: Path) -> None:
 def test_describe_names_the_source(data_root: Path, file: str, kind: str) -> None:
     facts = describe(data_root / file)
     assert facts["source"]["kind"] == kind
-    assert parse_source("my_source", yaml.safe_load(facts["source"]["yaml"])["my_source"]).kind == kind
+    [(name, entry)] = yaml.safe_load(facts["source"]["yaml"]).items()
+    assert parse_source(name, entry).kind == kind
