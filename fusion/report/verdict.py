@@ -32,6 +32,16 @@ def verdict(run: RunFolder) -> Verdict:
 
 
 def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
+    ledger = run.selection
+    if not ic.known and ledger is not None and ledger.is_empty():
+        return "unknown", "No verdict: no refit was possible, so nothing was learned or scored."
+    if not ic.known and ledger is not None and not ledger["kept"].any():
+        refits = plural(ledger["refit_session"].n_unique(), "refit")
+        names = plural(ledger["feature"].n_unique(), "candidate feature")
+        return (
+            "zero",
+            f"Nothing found: none of {names} was selected at any of {refits}, so there is no signal to judge.",
+        )
     if not ic.known:
         return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
     name = f"the {run.primary} rank IC is {signed(ic.value)}"
@@ -70,11 +80,8 @@ def _baseline(run: RunFolder, ic: Estimate) -> list[str]:
     if not (ridge.known and ic.known):
         return []
     text = f"The linear baseline, a ridge regression on the same features, gives {measured(ridge)}"
-    if not (ridge.has_interval and ic.has_interval):
-        return [text + "."]
-    overlap = ridge.low <= ic.high and ic.low <= ridge.high
-    apart = "the two intervals overlap" if overlap else "the two intervals do not overlap"
-    return [f"{text}; {apart}."]
+    # the two are measured on the same sessions, so that overlapping intervals would say little about their difference
+    return [f"{text}: {'the baseline did better' if ridge.value > ic.value else 'no better than the model'}."]
 
 
 def _money(run: RunFolder) -> list[str]:
