@@ -1,6 +1,7 @@
 """The report of a run: one HTML file that needs no network and no server.
 
-`build` reads a run folder only; nothing is computed here that the run did not compute, except counts and shares.
+`build` reads a run folder only; nothing is computed here that the run did not compute, except counts, shares and the
+difference between two scores.
 """
 
 import os

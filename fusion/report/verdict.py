@@ -32,18 +32,8 @@ def verdict(run: RunFolder) -> Verdict:
 
 
 def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
-    ledger = run.selection
-    if not ic.known and ledger is not None and ledger.is_empty():
-        return "unknown", "No verdict: no refit was possible, so nothing was learned or scored."
-    if not ic.known and ledger is not None and not ledger["kept"].any():
-        refits = plural(ledger["refit_session"].n_unique(), "refit")
-        names = plural(ledger["feature"].n_unique(), "candidate feature")
-        return (
-            "zero",
-            f"Nothing found: none of {names} was selected at any of {refits}, so there is no signal to judge.",
-        )
     if not ic.known:
-        return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
+        return _without_ic(run)
     name = f"the {run.primary} rank IC is {signed(ic.value)}"
     if not ic.has_interval:
         return "unknown", f"No verdict: {name}, but it has no confidence interval."
@@ -53,6 +43,20 @@ def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
     if ic.side < 0:
         return "negative", f"Worse than chance: {name}. The score ranks returns the wrong way round."
     return "zero", f"No skill shown: {name}, indistinguishable from zero."
+
+
+def _without_ic(run: RunFolder) -> tuple[str, str]:
+    ledger = run.selection
+    if ledger is not None and ledger.is_empty():
+        return "unknown", "No verdict: no refit was possible, so nothing was learned or scored."
+    if ledger is not None and not ledger["kept"].any():
+        refits = plural(ledger["refit_session"].n_unique(), "refit")
+        names = plural(ledger["feature"].n_unique(), "candidate feature")
+        return (
+            "zero",
+            f"Nothing found: none of {names} was selected at any of {refits}, so there is no signal to judge.",
+        )
+    return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
 
 
 def _sample(run: RunFolder, ic: Estimate) -> list[str]:

@@ -68,7 +68,7 @@ def _features(grid: pl.DataFrame, draw: np.random.Generator) -> pl.DataFrame:
 
 def _session_ic(days: list[date], effect: float, draw: np.random.Generator) -> pl.DataFrame:
     rows = [
-        {"session": day, "horizon": horizon, "score": score, "rank_ic": draw.normal(effect * share, 0.08)}
+        {"session": day, "horizon": horizon, "score": score, "rank_ic": draw.normal(effect * share, 0.08), "rows": 40}
         for horizon in HORIZONS
         for score, share in (("score", 1.0), ("score_ridge", 0.7))
         for day in days
@@ -136,7 +136,8 @@ def _ledger(days: list[date], effect: float, draw: np.random.Generator) -> pl.Da
                 planted = effect if index in (5, 7) else 0.0
                 ic = planted + draw.normal(0, 0.02)
                 significant = bool(planted and abs(ic) > 0.03)
-                kept = significant or index < 2
+                redundant = significant and regime == 1 and index == 7
+                kept = (significant and not redundant) or index < 2
                 rows.append(
                     {
                         "refit_session": refit,
@@ -151,10 +152,18 @@ def _ledger(days: list[date], effect: float, draw: np.random.Generator) -> pl.Da
                         "kept": kept,
                         "significant": significant,
                         "position": index if kept else None,
-                        "reason": "significant" if significant else "min_features" if kept else "not significant",
+                        "reason": _reason(significant, kept),
                     }
                 )
     return pl.DataFrame(rows)
+
+
+def _reason(significant: bool, kept: bool) -> str:
+    if significant:
+        return (
+            "significant (q 0.01)" if kept else "redundant with book_order_flow_imbalance_60s (rank correlation 0.95)"
+        )
+    return "not significant (q 0.6); kept as one of the best 2 (min_features)" if kept else "not significant (q 0.6)"
 
 
 def _signals(grid: pl.DataFrame, days: list[date], draw: np.random.Generator) -> pl.DataFrame:
@@ -186,6 +195,7 @@ def _states(days: list[date]) -> list[dict[str, object]]:
             "regime": k,
             "mean": {"stress": 0.2 + 0.3 * k},
             "standard_deviation": {"stress": 0.05},
+            "expected_observations": 225.0,
             "expected_sessions": 22.5,
             "share": 0.6 - 0.2 * k,
             "observations": 250,
@@ -201,6 +211,7 @@ def _manifest(days: list[date]) -> dict[str, object]:
         "config": {
             "name": "example",
             "targets": {"horizons": list(HORIZONS), "primary": "15min"},
+            "walk_forward": {"train_sessions": 20, "refit_sessions": 10},
             "selection": {"false_discovery_rate": 0.1, "min_features": 2},
             "sources": {
                 "bars": {"kind": "thinkorswim_csv", "columns": {}, "bar": "1min", "delay": "1s"},

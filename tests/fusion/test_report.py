@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from browser import look
@@ -17,6 +18,7 @@ from plotly import graph_objects
 
 from fusion import report
 from fusion.report import figures, maps, tables
+from fusion.report.difference import rank_ic_difference
 from fusion.report.not_verified import not_verified
 from fusion.report.run_folder import Estimate, RunFolder
 from fusion.report.verdict import verdict
@@ -39,9 +41,34 @@ def change_manifest(folder: Path, **changes: object) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
 
 
-def change_estimate(folder: Path, metric: str, **changes: float | None) -> None:
+def empty(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / f"{name}.parquet"
+        pl.read_parquet(path).clear().write_parquet(path)
+
+
+def change_ledger(folder: Path, **changes: bool | float | str) -> None:
+    path = folder / "selection.parquet"
+    pl.read_parquet(path).with_columns(**{name: pl.lit(value) for name, value in changes.items()}).write_parquet(path)
+
+
+def paired_run(folder: Path, shift: float, noise: float) -> Path:
+    """A run whose two scores share what a session gives, the model's `shift` higher, but for `noise`."""
+    folder = write_run(folder, count=100)
+    path = folder / "session_ic.parquet"
+    ridge = pl.read_parquet(path).filter(pl.col("score") == "score_ridge")
+    draw = np.random.default_rng(5)
+    apart = draw.normal(size=ridge.height)
+    apart = shift + noise * (apart - apart.mean())
+    model = ridge.with_columns(pl.lit("score").alias("score"), pl.col("rank_ic") + apart)
+    rows = pl.Series("rows", draw.integers(30, 50, 2 * ridge.height))
+    pl.concat([model, ridge]).with_columns(rows).write_parquet(path)
+    return folder
+
+
+def change_estimate(folder: Path, metric: str, *, score: str = "score", **changes: float | None) -> None:
     table = pl.read_parquet(folder / "evaluation.parquet")
-    hit = (pl.col("metric") == metric) & (pl.col("group_kind") == "all") & (pl.col("score") == "score")
+    hit = (pl.col("metric") == metric) & (pl.col("group_kind") == "all") & (pl.col("score") == score)
     values = [pl.when(hit).then(pl.lit(new, pl.Float64)).otherwise(name).alias(name) for name, new in changes.items()]
     table.with_columns(values).write_parquet(folder / "evaluation.parquet")
 
@@ -134,6 +161,42 @@ class TestVerdict:
         assert f"{100 * share:.0f} % of them" in " ".join(verdict(weak).sentences)
         assert f"{len(values)} sessions" in " ".join(verdict(weak).sentences)
 
+    def test_no_refit_is_said_with_what_to_do(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=30)
+        empty(folder, "selection", "evaluation", "session_ic")
+        change_manifest(folder, window={"start": "2024-01-02", "end": "2024-01-29", "sessions": 20})
+        found = verdict(RunFolder(folder))
+        assert found.tone == "unknown"
+        assert found.headline == (
+            "No refit was possible: 20 sessions, the first refit comes after walk_forward.train_sessions 20; "
+            "lower it or lengthen the window."
+        )
+
+    def test_an_empty_ledger_of_a_long_window_is_no_missing_refit(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=30)
+        empty(folder, "selection", "evaluation", "session_ic")
+        assert verdict(RunFolder(folder)).headline.startswith("No verdict")
+
+    def test_nothing_kept_is_a_finding(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=45)
+        empty(folder, "evaluation", "session_ic")
+        change_ledger(folder, kept=False, significant=False)
+        found = verdict(RunFolder(folder))
+        assert found.tone == "zero"
+        assert found.headline == (
+            f"Nothing found: none of {len(FEATURES)} candidate features was significant at any of 3 refits, "
+            "so there is no signal to judge."
+        )
+        assert "too few scored" not in " ".join(found.sentences)
+
+    def test_nothing_tested_is_no_finding(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=45)
+        empty(folder, "evaluation", "session_ic")
+        change_ledger(folder, kept=False, significant=False, q_value=math.nan, reason="too few sessions (3, 5 needed)")
+        found = verdict(RunFolder(folder))
+        assert found.tone == "unknown"
+        assert "could be tested at any of 3 refits (too few sessions)" in found.headline
+
     def test_few_sessions_are_said(self, tmp_path: Path, weak: RunFolder) -> None:
         few = RunFolder(write_run(tmp_path, count=30))
         assert "the interval itself is rough" in verdict(few).sentences[0]
@@ -144,6 +207,63 @@ class TestVerdict:
         config = json.loads((folder / "manifest.json").read_text())["config"]
         change_manifest(folder, config=config | {"evaluation": {"confidence": 0.9}})
         assert "90\xa0% confidence interval" in verdict(RunFolder(folder)).headline
+
+
+class TestBaseline:
+    @pytest.mark.parametrize(
+        ("shift", "noise", "said"),
+        [
+            (-0.05, 0.001, "The linear baseline did better: "),
+            (-0.001, 0.1, "The linear baseline did no worse: "),
+            (0.001, 0.1, "The model was not shown to do better than the linear baseline: "),
+            (0.05, 0.001, "The model did better than the linear baseline: "),
+        ],
+    )
+    def test_words_follow_the_paired_difference(self, tmp_path: Path, shift: float, noise: float, said: str) -> None:
+        folder = paired_run(tmp_path, shift, noise)
+        change_estimate(folder, "rank_ic", value=0.02 + shift)
+        change_estimate(folder, "rank_ic", score="score_ridge", value=0.02)
+        sentences = verdict(RunFolder(folder)).sentences
+        assert [line for line in sentences if line.startswith(said)]
+        assert "overlap" not in " ".join(sentences)
+
+    def test_difference_is_that_of_the_weighted_means(self, tmp_path: Path) -> None:
+        run = RunFolder(paired_run(tmp_path, 0.03, 0.02))
+        means = {}
+        for name in ("score", "score_ridge"):
+            rows = [
+                row
+                for row in pl.read_parquet(run.path / "session_ic.parquet").to_dicts()
+                if row["score"] == name and row["horizon"] == "15min"
+            ]
+            means[name] = sum(row["rank_ic"] * row["rows"] for row in rows) / sum(row["rows"] for row in rows)
+        found = rank_ic_difference(run)
+        assert found.value == pytest.approx(means["score"] - means["score_ridge"], abs=1e-12)
+        assert found.low < found.value < found.high
+        # the sessions' common part cancels: far narrower than either rank IC's own interval
+        assert found.high - found.low == pytest.approx(2 * 1.96 * 0.02 / math.sqrt(found.count), rel=0.35)
+        assert rank_ic_difference(RunFolder(run.path)) == found
+
+    def test_a_session_that_one_lacks_counts_for_neither(self, tmp_path: Path) -> None:
+        run = RunFolder(paired_run(tmp_path, 0.03, 0.02))
+        before = rank_ic_difference(run)
+        table = pl.read_parquet(run.path / "session_ic.parquet")
+        gone = (pl.col("score") == "score_ridge") & (pl.col("session") == pl.col("session").min())
+        value = pl.when(gone).then(None).otherwise("rank_ic").alias("rank_ic")
+        table.with_columns(value).write_parquet(run.path / "session_ic.parquet")
+        assert rank_ic_difference(RunFolder(run.path)).count == before.count - 1
+
+    def test_without_rows_only_the_numbers(self, tmp_path: Path) -> None:
+        folder = paired_run(tmp_path, -0.05, 0.001)
+        table = pl.read_parquet(folder / "session_ic.parquet").drop("rows")
+        table.write_parquet(folder / "session_ic.parquet")
+        change_estimate(folder, "rank_ic", value=-0.03, low=-0.04, high=-0.02)
+        change_estimate(folder, "rank_ic", score="score_ridge", value=0.02, low=0.01, high=0.03)
+        (said,) = [line for line in verdict(RunFolder(folder)).sentences if "baseline" in line]
+        assert said == (
+            "The linear baseline did no worse: a ridge regression on the same features has a rank IC of "
+            "+0.020 [+0.010,\xa0+0.030] against −0.030."
+        )
 
 
 class TestPage:
@@ -200,8 +320,33 @@ class TestPage:
         known = sorted(age for age in ages if not math.isnan(age))
         stale = tables.staleness(strong)
         assert stale is not None
-        assert stale.rows[1][3] == f"{known[-1]:,.1f}"
+        assert known[-1] > 48 * 60 > max(pl.read_parquet(strong.path / "features.parquet")["bars_age"])
+        assert stale.rows[1][3] == f"{known[-1] / 1440:,.1f} d"
+        assert stale.rows[0][3].endswith(" min")
         assert stale.rows[1][4] == f"{100 * (1 - len(known) / len(ages)):.1f} %"
+
+    def test_regimes_as_fitted_say_each_thing_once(self, strong: RunFolder) -> None:
+        shown = tables.states(strong)
+        assert shown is not None
+        assert shown.columns[:4] == ["refit session", "regime", "share", "expected sessions"]
+        assert "expected observations" not in shown.columns
+        assert shown.rows[1][2:4] == ["40.0 %", "22.5"]
+        assert dict(zip(shown.columns, shown.rows[1], strict=True))["mean stress"] == "0.5000"
+
+    def test_tile_and_sentence_count_the_same(self, strong: RunFolder) -> None:
+        rows = pl.read_parquet(strong.path / "selection.parquet")
+        last = rows.filter(pl.col("refit_session") == pl.col("refit_session").max()).to_dicts()
+        kept = [row for row in last if row["kept"]]
+        good = [row for row in kept if row["significant"]]
+        dropped = [row for row in last if row["significant"] and not row["kept"]]
+        assert dropped
+        facts = {name: value for name, value, _ in tables.headline_facts(strong)}
+        assert facts["kept at last refit"] == f"{len(kept)}, {len(good)} significant"
+        expected = (
+            f"{len(good) + len(dropped)} at the last refit, counted by regime "
+            f"({len(good)} kept, {len(dropped)} dropped as redundant)"
+        )
+        assert expected in " ".join(verdict(strong).sentences)
 
     def test_ignored_and_overlapping_rows_are_counted(self, tmp_path: Path) -> None:
         folder = write_run(tmp_path, count=30)
@@ -258,13 +403,27 @@ class TestFigures:
 
     def test_signs_of_the_selection_map(self, strong: RunFolder) -> None:
         rows = pl.read_parquet(strong.path / "selection.parquet").filter(pl.col("regime") == 1).to_dicts()
-        _, found, forced = maps.selection(strong)[1].data
+        _, found, forced, redundant = maps.selection(strong)[1].data[:4]
         assert _points(found) == {
             (str(r["refit_session"]), r["feature"]) for r in rows if r["kept"] and r["significant"]
         }
         assert _points(forced) == {
             (str(r["refit_session"]), r["feature"]) for r in rows if r["kept"] and not r["significant"]
         }
+        assert redundant["name"] == "significant, redundant"
+        dropped = {(str(r["refit_session"]), r["feature"]) for r in rows if r["significant"] and not r["kept"]}
+        assert _points(redundant) == dropped != set()
+
+    def test_what_max_features_left_out_has_a_sign_of_its_own(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, effect=0.08)
+        path = folder / "selection.parquet"
+        ledger = pl.read_parquet(path)
+        reason = pl.col("reason").str.replace("^redundant.*", "significant, but beyond max_features 12")
+        ledger.with_columns(reason).write_parquet(path)
+        *_, redundant, beyond = maps.selection(RunFolder(folder))[1].data
+        assert _points(redundant) == set()
+        assert {feature for _, feature in _points(beyond)} == {FEATURES[7]}
+        assert "1 beyond max_features" in " ".join(verdict(RunFolder(folder)).sentences)
 
     def test_regimes_before_the_first_refit_are_not_drawn(self, weak: RunFolder) -> None:
         plot = maps.regimes(weak)
