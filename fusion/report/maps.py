@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from fusion.report.figures import BLUE, DASHES, SERIES, VERMILLION, Trace, layout, numbers
-from fusion.report.run_folder import RunFolder, number
+from fusion.report.run_folder import RunFolder, is_redundant, number
 from fusion.report.wording import Figure, chance, percent, plain, plural
 
 _MOST_FEATURES = 40
@@ -121,16 +121,17 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
             "ygap": 1,
         }
     ]
+    kept, significant = pl.col("kept"), pl.col("significant")
     kinds = (
-        ("significant and kept", "circle", "@surface", True),
-        ("kept, not significant", "circle-open", "@ink", False),
+        ("significant and kept", "circle", "@surface", kept & significant),
+        ("kept, not significant", "circle-open", "@ink", kept & ~significant),
+        ("significant, redundant", "x-thin", "@ink", is_redundant()),
+        ("significant, beyond max_features", "cross-thin", "@ink", significant & ~kept & ~is_redundant()),
     )
-    for name, symbol, edge, significant in kinds:
+    drawn = ledger.filter(pl.col("feature").is_in(features)).sort("feature", "refit_session")
+    for name, symbol, edge, member in kinds:
         at = [
-            (str(refit), feature)
-            for feature, row in zip(features, rows, strict=True)
-            for refit, cell in zip(refits, row, strict=True)
-            if cell.get("kept") and bool(cell.get("significant")) == significant
+            (str(refit), feature) for refit, feature in drawn.filter(member).select("refit_session", "feature").rows()
         ]
         traces.append(
             {
@@ -151,7 +152,8 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
         f"selection-{regime}",
         f"Selection in regime {regime}",
         "Colour: rank IC on the training window of each refit. Filled circle: significant and kept. "
-        f"Open circle: kept although not significant.{never}{more}",
+        "Open circle: kept although not significant. Thin cross: significant, "
+        f"but so close to a better feature that it was dropped as redundant.{never}{more}",
         f"{plural(int(order.filter(pl.col('significant') > 0).height), 'feature')} significant at some refit: "
         + ", ".join(order.filter(pl.col("significant") > 0)["feature"].head(10).to_list()),
         traces,

@@ -179,6 +179,11 @@ def section(tree: dict[str, Any], key: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_redundant() -> pl.Expr:
+    """Of the selection ledger: significant, and dropped for being close to a better feature."""
+    return pl.col("significant") & ~pl.col("kept") & pl.col("reason").fill_null("").str.starts_with("redundant")
+
+
 def number(value: object) -> float:
     """A float; NaN for null and for what is no number."""
     return float(value) if isinstance(value, int | float) else math.nan

@@ -1,6 +1,7 @@
 """The tables of the report."""
 
 import json
+import math
 from typing import Any
 
 import polars as pl
@@ -9,10 +10,23 @@ import yaml
 from fusion.report.figures import GROUP_KINDS, SCORE_NAMES
 from fusion.report.maps import feature_columns
 from fusion.report.run_folder import RunFolder, number, section
-from fusion.report.wording import MISSING, Table, chance, interval, percent, plain, signed, size, whole
+from fusion.report.wording import (
+    MISSING,
+    Table,
+    chance,
+    interval,
+    percent,
+    plain,
+    signed,
+    significant_digits,
+    size,
+    whole,
+)
 
 _LONGEST = 120  # characters of a quarantined row that are shown
 _EXAMPLES = 2
+_TWICE = "expected_observations"  # expected_sessions in another unit
+_TWO_DAYS = 48 * 60.0  # minutes
 _FIRST = ("refit_session", "regime", "share", "expected_sessions")
 _NO_CROSSING = "No change or return crosses from one session to the next. Quantiles are those of all scores."
 _SKILL = ("rank_ic", "ic", "icir", "hit_rate")
@@ -113,10 +127,11 @@ def states(run: RunFolder) -> Table | None:
     newest = max((str(record.get("refit_session", "")) for record in records), default="")
     records = [record for record in records if str(record.get("refit_session", "")) == newest]
     found = dict.fromkeys(key for record in records for key in record)
-    columns = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
+    others = [name for name in found if name not in (*_FIRST, _TWICE)]
+    columns = [*(name for name in _FIRST if name in found), *others]
     if not columns:
         return None
-    rows = [[_cell(record.get(column)) for column in columns] for record in records]
+    rows = [[_cell(column, record.get(column)) for column in columns] for record in records]
     note = "Parameters of the last refit; means and deviations in the unit of the transformed input."
     return Table("Regimes as fitted", [column.replace("_", " ") for column in columns], rows, note)
 
@@ -134,10 +149,14 @@ def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _cell(value: object) -> str:
+def _cell(column: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return MISSING if value is None else str(value)
-    return whole(value) if isinstance(value, int) else plain(value, 4)
+    if isinstance(value, int):
+        return whole(value)
+    if column == "share":
+        return percent(value)
+    return plain(value, 1) if column == "expected_sessions" else significant_digits(value)
 
 
 def last_refit(run: RunFolder) -> Table | None:
@@ -183,13 +202,20 @@ def staleness(run: RunFolder) -> Table | None:
     rows = [
         [
             name.removesuffix("_age"),
-            *[plain(number(summary[f"{name}/{part}"][0]), 1) for part in ("median", "late", "max")],
+            *[age(number(summary[f"{name}/{part}"][0])) for part in ("median", "late", "max")],
             percent(number(summary[f"{name}/missing"][0])),
         ]
         for name in ages
     ]
-    columns = ["source", "median age, min", "95 % younger than, min", "oldest used, min", "decisions without a value"]
+    columns = ["source", "median age", "95 % younger than", "oldest used", "decisions without a value"]
     return Table("Age of each source's value at the decision", columns, rows)
+
+
+def age(minutes: float) -> str:
+    """Minutes up to two days, then days."""
+    if not math.isfinite(minutes):
+        return MISSING
+    return f"{plain(minutes / 1440, 1)} d" if minutes > _TWO_DAYS else f"{plain(minutes, 1)} min"
 
 
 def sources(run: RunFolder) -> Table | None:
@@ -284,7 +310,8 @@ def headline_facts(run: RunFolder) -> list[tuple[str, str, str]]:
     if run.selection is not None and not run.selection.is_empty():
         last = run.selection.filter(pl.col("refit_session") == pl.col("refit_session").max())
         kept, good = last.filter(pl.col("kept")).height, last.filter(pl.col("kept") & pl.col("significant")).height
-        facts.append(("significant at last refit", f"{good} of {kept}", "kept features, over all regimes"))
+        words = "0" if not kept else f"{kept:,}, {'all' if good == kept else good or 'none'} significant"
+        facts.append(("kept at last refit", words, "features, counted by regime"))
     if run.signals is not None:
         scored = run.signals["score"].drop_nulls().drop_nans().len()
         facts.append(("signals", whole(run.signals.height), f"{whole(scored)} with a score"))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from fusion.report.run_folder import Estimate, RunFolder, number, section
+from fusion.report.difference import rank_ic_difference
+from fusion.report.run_folder import Estimate, RunFolder, is_redundant, number, section
 from fusion.report.wording import interval, measured, percent, plain, plural, signed
 
 # the bootstrap's percentile interval covers less than it says when it resamples this few
@@ -46,17 +47,25 @@ def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
 
 
 def _without_ic(run: RunFolder) -> tuple[str, str]:
+    """Why there is no rank IC: no refit, nothing tested, nothing found, or something else."""
     ledger = run.selection
+    sessions = number(section(run.manifest, "window").get("sessions"))
+    train = number(section(run.config, "walk_forward").get("train_sessions"))
     if ledger is not None and ledger.is_empty():
-        return "unknown", "No verdict: no refit was possible, so nothing was learned or scored."
-    if ledger is not None and not ledger["kept"].any():
-        refits = plural(ledger["refit_session"].n_unique(), "refit")
-        names = plural(ledger["feature"].n_unique(), "candidate feature")
-        return (
-            "zero",
-            f"Nothing found: none of {names} was selected at any of {refits}, so there is no signal to judge.",
+        if not sessions <= train:
+            return "unknown", "No verdict: no refit was possible, so nothing was learned or scored."
+        return "unknown", (
+            f"No refit was possible: {plural(int(sessions), 'session')}, the first refit comes after "
+            f"walk_forward.train_sessions {train:,.0f}; lower it or lengthen the window."
         )
-    return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
+    if ledger is None or ledger["kept"].any() or ledger["significant"].any():
+        return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
+    of = f"none of {plural(ledger['feature'].n_unique(), 'candidate feature')}"
+    at = f"at any of {plural(ledger['refit_session'].n_unique(), 'refit')}"
+    if not ledger["q_value"].is_finite().any():
+        why = ledger["reason"].str.split(" (").list.first().drop_nulls().mode().sort()
+        return "unknown", f"No verdict: {of} could be tested {at}" + (f" ({why[0]})." if len(why) else ".")
+    return "zero", f"Nothing found: {of} was significant {at}, so there is no signal to judge."
 
 
 def _sample(run: RunFolder, ic: Estimate) -> list[str]:
@@ -65,7 +74,8 @@ def _sample(run: RunFolder, ic: Estimate) -> list[str]:
     rows = run.session_ic.filter(pl.col("score") == "score", pl.col("horizon").cast(pl.String) == run.primary)
     known = rows.filter(pl.col("rank_ic").is_not_null() & pl.col("rank_ic").is_not_nan())
     if known.is_empty():
-        return ["There were too few scored decisions for a rank IC."]
+        learned = run.selection is None or run.selection["kept"].any()
+        return ["There were too few scored decisions for a rank IC."] if learned else []
     above = number((known["rank_ic"] > 0).mean())
     ratio = run.estimate("icir")
     days = known["session"].sort()
@@ -83,9 +93,21 @@ def _baseline(run: RunFolder, ic: Estimate) -> list[str]:
     ridge = run.estimate("rank_ic", score="score_ridge")
     if not (ridge.known and ic.known):
         return []
-    text = f"The linear baseline, a ridge regression on the same features, gives {measured(ridge)}"
-    # the two are measured on the same sessions, so that overlapping intervals would say little about their difference
-    return [f"{text}: {'the baseline did better' if ridge.value > ic.value else 'no better than the model'}."]
+    difference = rank_ic_difference(run)
+    if ridge.value > ic.value:
+        text = f"The linear baseline did {'better' if difference.side < 0 else 'no worse'}"
+    elif difference.side > 0:
+        text = "The model did better than the linear baseline"
+    else:
+        text = "The model was not shown to do better than the linear baseline"
+    text += f": a ridge regression on the same features has a rank IC of {measured(ridge)}"
+    if not difference.has_interval:
+        return [text + f" against {signed(ic.value)}."]
+    zero = ", which holds zero" if difference.side == 0 else ""
+    return [
+        f"{text}; the model's less the baseline's is {signed(difference.value)}, {run.confidence} interval "
+        f"{interval(difference)}{zero}."
+    ]
 
 
 def _money(run: RunFolder) -> list[str]:
@@ -101,8 +123,10 @@ def _money(run: RunFolder) -> list[str]:
 
 def _features(run: RunFolder) -> list[str]:
     ledger = run.selection
-    if ledger is None or ledger.is_empty():
+    if ledger is None:
         return ["No selection ledger was written, so nothing can be said about single features."]
+    if ledger.is_empty():
+        return ["No feature was tested."]
     limit = number(section(run.config, "selection").get("false_discovery_rate"))
     refits = ledger["refit_session"].n_unique()
     names = ledger["feature"].n_unique()
@@ -112,16 +136,26 @@ def _features(run: RunFolder) -> list[str]:
     if significant.is_empty():
         text += f"none was significant ({rule}) at any refit"
     else:
-        last = significant.filter(pl.col("refit_session") == ledger["refit_session"].max())["feature"].n_unique()
         text += (
             f"{plural(significant['feature'].n_unique(), 'was', 'were')} significant ({rule}) in at least one regime "
-            f"of one refit, {last:,} at the last refit"
+            f"of one refit; {_last_significant(ledger)}"
         )
     forced = ledger.filter(pl.col("kept") & ~pl.col("significant")).height
     kept = ledger.filter(pl.col("kept")).height
     if forced:
         text += f"; {forced:,} of the {plural(kept, 'kept place')} went to features kept although not significant"
     return [text + "."]
+
+
+def _last_significant(ledger: pl.DataFrame) -> str:
+    """The significant ones of the last refit, and why some were not kept; counted as the tiles count them."""
+    last = ledger.filter(pl.col("significant"), pl.col("refit_session") == ledger["refit_session"].max())
+    kept, redundant = last["kept"].sum(), last.filter(is_redundant()).height
+    beyond = last.height - kept - redundant
+    parts = [f"{kept:,} kept"]
+    parts += [f"{redundant:,} dropped as redundant"] if redundant else []
+    parts += [f"{beyond:,} beyond max_features"] if beyond else []
+    return f"{last.height:,} at the last refit, counted by regime ({', '.join(parts)})"
 
 
 def _data(run: RunFolder) -> list[str]:

@@ -49,6 +49,14 @@ def plain(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else MISSING
 
 
+def significant_digits(value: float, digits: int = 4) -> str:
+    """20.62, 0.0513: as many decimals as give that many digits, six at most."""
+    if not math.isfinite(value):
+        return MISSING
+    before = math.floor(math.log10(abs(value))) + 1 if value else digits
+    return plain(value, min(max(digits - before, 0), 6))
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A share as a percentage; a share too small to print is "< 0.1 %", so that it does not read as none."""
     if not math.isfinite(value):

@@ -130,15 +130,6 @@ class TestVerdict:
         assert none.tone == "unknown"
         assert "no refit was possible" in none.headline
 
-    @pytest.mark.parametrize(("ridge", "said"), [(0.9, "the baseline did better"), (-0.9, "no better than the model")])
-    def test_the_baseline_is_compared_plainly(self, tmp_path: Path, ridge: float, said: str) -> None:
-        folder = write_run(tmp_path, count=30)
-        table = pl.read_parquet(folder / "evaluation.parquet")
-        its = (pl.col("metric") == "rank_ic") & (pl.col("score") == "score_ridge")
-        table = table.with_columns(pl.when(its).then(pl.lit(ridge)).otherwise(pl.col("value")).alias("value"))
-        table.write_parquet(folder / "evaluation.parquet")
-        assert said in " ".join(verdict(RunFolder(folder)).sentences)
-
     def test_counts_of_features_are_those_of_the_ledger(self, strong: RunFolder) -> None:
         rows = pl.read_parquet(strong.path / "selection.parquet").to_dicts()
         significant = {row["feature"] for row in rows if row["significant"]}
