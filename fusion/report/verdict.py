@@ -105,7 +105,7 @@ def _baseline(run: RunFolder, ic: Estimate) -> list[str]:
         return [text + f" against {signed(ic.value)}."]
     zero = ", which holds zero" if difference.side == 0 else ""
     return [
-        f"{text}; the model's less the baseline's is {signed(difference.value)}, {run.confidence} interval "
+        f"{text}; the model's minus the baseline's is {signed(difference.value)}, {run.confidence} interval "
         f"{interval(difference)}{zero}."
     ]
 
@@ -150,6 +150,8 @@ def _features(run: RunFolder) -> list[str]:
 def _last_significant(ledger: pl.DataFrame) -> str:
     """The significant ones of the last refit, and why some were not kept; counted as the tiles count them."""
     last = ledger.filter(pl.col("significant"), pl.col("refit_session") == ledger["refit_session"].max())
+    if last.is_empty():
+        return "none at the last refit"
     kept, redundant = last["kept"].sum(), last.filter(is_redundant()).height
     beyond = last.height - kept - redundant
     parts = [f"{kept:,} kept"]
