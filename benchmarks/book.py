@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 
 from benchmarks.harness import Comparison, Outputs
-from gpu_kernels import book, book_rebuild
+from gpu_kernels.book import best, rebuild
 
 NAMES = ("bid_price", "bid_size", "ask_price", "ask_size")
 
@@ -75,7 +75,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             rows,
             dtype,
             7 * rows * np.dtype(dtype).itemsize,
-            lambda books=books: book.best_level(*books, offsets),
+            lambda books=books: best.best_level(*books, offsets),
             {
                 "Polars": lambda frame=polars: polars_features(frame),
                 "pandas": lambda frame=pandas: pandas_features(frame),
@@ -90,7 +90,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             rows,
             dtype,
             11 * rows * np.dtype(dtype).itemsize,
-            lambda books=books: (book.imbalance(books[1], books[3], 5),),
+            lambda books=books: (best.imbalance(books[1], books[3], 5),),
             {"Polars": lambda f=both, b=bid, a=ask: (f.select(x=(b - a) / (b + a))["x"].to_numpy(),)},
             tolerance=1e-6 if dtype == "float32" else 1e-9,
         )
@@ -101,5 +101,5 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             rows // 4,
             "float64",
             rows // 4 * (17 + 32 * levels),
-            lambda feed=feed, levels=levels: book_rebuild.rebuild(*feed, levels),
+            lambda feed=feed, levels=levels: rebuild.rebuild(*feed, levels),
         )

@@ -14,107 +14,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpu_kernels import align, book, book_rebuild, decay, hmm, price, rolling
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.works import works
 from gpu_kernels._cuda import cuda
 from gpu_kernels.dispatch import to_host
 from gpu_kernels.errors import DeviceError
-
-MINUTE = 60 * 10**9
-
-
-@dataclass(frozen=True)
-class Work:
-    """One call of a public kernel: its arrays in order, then its parameters."""
-
-    function: Callable[..., Any]
-    arrays: tuple[np.ndarray, ...]
-    parameters: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        shown = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
-        return f"{self.function.__module__.split('.')[-1]}.{self.function.__name__}({shown})"
-
-    def run(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-        result = self.function(*arrays, **self.parameters)
-        return result if isinstance(result, tuple) else (result,)
-
-
-def cut(rng: np.random.Generator, rows: int, segments: int) -> np.ndarray:
-    """Offsets of `segments` random segments, of which some are empty and some hold one row."""
-    inner = np.sort(rng.integers(0, rows + 1, segments - 1)) if segments > 1 else np.empty(0, np.int64)
-    if segments > 4:
-        inner[1] = inner[0]
-        inner[2] = min(inner[1] + 1, rows)
-    return np.concatenate([[0], np.maximum.accumulate(inner), [rows]]).astype(np.int64)
-
-
-def clock(rng: np.random.Generator, offsets: np.ndarray, step: int = MINUTE) -> np.ndarray:
-    """Times with ties and gaps that never fall within a segment."""
-    time_ns = np.cumsum(rng.integers(0, 3, int(offsets[-1])) * step)
-    for first, last in pairwise(offsets):
-        time_ns[first:last] -= time_ns[first] if last > first else 0
-    return time_ns.astype(np.int64)
-
-
-def with_gaps(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
-    return np.where(rng.random(len(values)) < 0.03, np.nan, values)
-
-
-def works(rows: int, segments: int, dtype: str, seed: int = 0) -> list[Work]:
-    """Every public kernel over generated data with gaps, ties, revisions, and empty segments."""
-    rng = np.random.default_rng(seed)
-    offsets, decision_offsets = cut(rng, rows, segments), cut(rng, rows, segments)
-    time_ns, at = clock(rng, offsets), clock(rng, decision_offsets)
-    late = (time_ns - rng.integers(0, 5, rows) * MINUTE).astype(np.int64)
-    values = with_gaps(rng, rng.normal(size=rows)).astype(dtype)
-    close = with_gaps(rng, 100.0 * np.exp(np.cumsum(rng.normal(scale=1e-3, size=rows)))).astype(dtype)
-    high, low = (close * np.asarray(factor, dtype) for factor in (1.002, 0.997))
-    bid = (100.0 + np.cumsum(rng.integers(-1, 2, rows)) * 0.01).astype(dtype)
-    ask = (bid + np.asarray(0.01, dtype) * rng.integers(1, 3, rows)).astype(dtype)
-    sizes = [rng.integers(0, 50, (3, rows)).astype(dtype) for _ in range(2)]
-    bids, asks = np.tile(bid, (3, 1)), np.tile(ask, (3, 1))
-    side = rng.choice(np.array([-1, 1], np.int8), rows)
-    ticks = np.where(side > 0, 500 - rng.geometric(0.1, rows), 500 + rng.geometric(0.1, rows)).clip(0).astype(np.int64)
-    emission = rng.normal(size=(rows, 3))
-    emission[rng.random(rows) < 0.05] = np.nan
-    transition = np.full((3, 3), 0.05) + np.eye(3) * 0.85
-    quotes = (bids, sizes[0], asks, sizes[1])
-    windows = [{"window": 1}, {"window": 20}, {"window": 20, "min_periods": 3}, {"window": 300, "min_periods": 1}]
-    moving = [
-        Work(f, (values, offsets), w)
-        for f in (rolling.mean, rolling.std, rolling.minimum, rolling.maximum)
-        for w in windows
-    ]
-    return [
-        *moving,
-        Work(rolling.ema, (values, offsets), {"window": 10}),
-        Work(rolling.ema, (values, offsets), {"window": 10, "initial": "first"}),
-        Work(rolling.time_sum, (time_ns, values, offsets), {"window_ns": 7 * MINUTE}),
-        Work(price.log_return, (close, offsets), {"lag": 3}),
-        Work(price.realised_variance, (close, offsets), {"window": 10}),
-        Work(price.parkinson, (high, low, offsets), {"window": 10}),
-        Work(price.rsi, (close, offsets), {"window": 14}),
-        Work(price.atr, (high, low, close, offsets), {"window": 14}),
-        Work(book.imbalance, (sizes[0], sizes[1]), {"levels": 3}),
-        Work(book.microprice, quotes, {}),
-        Work(book.order_flow_imbalance, (*quotes, offsets), {}),
-        Work(book.best_level, (*quotes, offsets), {}),
-        Work(book_rebuild.rebuild, (side, ticks, sizes[0][0], offsets), {"levels": 4}),
-        Work(align.gather_map, (time_ns, late, offsets, at, decision_offsets), {"max_age_ns": 6 * MINUTE}),
-        Work(align.take, (values, rng.integers(-1, rows, rows)), {}),
-        Work(decay.last_index, (time_ns, offsets, at, decision_offsets), {}),
-        Work(decay.count_within, (time_ns, offsets, at, decision_offsets), {"window_ns": 7 * MINUTE}),
-        Work(decay.decayed_sum, (time_ns, values, offsets, at, decision_offsets), {"half_life_ns": 9 * MINUTE}),
-        Work(hmm.forward_filter, (emission, np.array([0.2, 0.3, 0.5]), transition, offsets), {}),
-    ]
 
 
 def largest_difference(got: tuple[np.ndarray, ...], expected: tuple[np.ndarray, ...]) -> float:

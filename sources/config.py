@@ -13,8 +13,9 @@ from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
 
 Patterns = str | list[str]
-TableName = Literal["bar", "trade", "quote", "book_update", "news", "event", "metric"]
-STREAMS = ("bar", "trade", "quote", "book_update")
+TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news", "event", "metric"]
+STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
+BOOKS = ("book_update", "order_event")
 
 
 class BaseSource(BaseModel):
@@ -78,6 +79,11 @@ class BaseSource(BaseModel):
         """Whether equal rows may be distinct facts, as two equal trades of one millisecond are."""
         return False
 
+    @property
+    def carries_book(self) -> bool:
+        """Whether the order book goes on from one session to the next, as on a market that never closes."""
+        return getattr(self, "continuous", False)
+
 
 class StreamSource(BaseSource):
     """A source of bars, trades, quotes or book updates.
@@ -139,17 +145,18 @@ class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
     `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. `tick` is the price step
-    of an order book. known_time is a column of that name or in `columns`; else `delay` after the event; else reading
-    the header fails.
+    of an order book, and `continuous` says that the book goes on from session to session. known_time is a column of
+    that name or in `columns`; else `delay` after the event; else reading the header fails.
     """
 
     # what a book is rebuilt with, not what ingest writes
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick"}
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick", "continuous"}
 
     kind: Literal["table_file"]
     table: TableName
     bar: Duration | None = None
     tick: float | None = Field(default=None, gt=0)
+    continuous: bool = False
 
     @property
     def ticks(self) -> bool:
@@ -159,8 +166,10 @@ class TableFile(StreamSource):
     def _options_fit_table(self) -> "TableFile":
         if self.bar is not None and self.table != "bar":
             raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
-        if self.tick is not None and self.table != "book_update":
-            raise ValueError(f"`tick` is for table: book_update, not for table: {self.table}")
+        if self.tick is not None and self.table not in BOOKS:
+            raise ValueError(f"`tick` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
+        if self.continuous and self.table not in BOOKS:
+            raise ValueError(f"`continuous` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
         return self
 
 

@@ -27,7 +27,7 @@ from datetime import date
 import polars as pl
 
 from gpu_kernels.errors import DataError
-from sources.config import STREAMS, Source
+from sources.config import BOOKS, STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.durations import format_duration
 from sources.schema import TABLES, TIME
@@ -88,7 +88,7 @@ def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
     )
     if stream:
         rows = _order(rows)
-    if stream and table != "book_update" and source.max_jump is not None:  # type: ignore[union-attr]
+    if stream and table not in BOOKS and source.max_jump is not None:  # type: ignore[union-attr]
         rows = _jumps(rows, source.max_jump, table)  # type: ignore[union-attr]
     ignored = rows.filter(pl.col("ignore").is_not_null())["ignore"].value_counts()
     return Checked(

@@ -18,13 +18,15 @@ TIME = pl.Datetime("ns", "UTC")
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """One column: its Polars type, unit, and meaning. `nullable` columns may hold nulls; no other may."""
+    """One column: its Polars type, unit, and meaning. `nullable` columns may hold nulls; no other may. `default` is the
+    value of every row where a file has no such column; None: the file must have it."""
 
     name: str
     dtype: pl.DataType
     unit: str
     meaning: str
     nullable: bool = False
+    default: int | bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,20 @@ def _size(name: str, meaning: str) -> ColumnSpec:
     return ColumnSpec(name, pl.Float64(), "shares or contracts", meaning)
 
 
+_SEQUENCE = ColumnSpec("sequence", pl.Int64(), "1", "the row's place in its feed, rising within (entity, session)")
+_LAST = ColumnSpec(
+    "last",
+    pl.Boolean(),
+    "",
+    "whether the feed's message ends with this row: the book is whole only after such a row",
+    default=True,
+)
+
+# book_update.action
+SET, SNAPSHOT, GAP = 0, 1, 2
+# order_event.action; SNAPSHOT and GAP mean the same in both tables
+PLACED, CHANGED, CANCELLED, EXECUTED = 3, 4, 5, 6
+
 TABLES: dict[str, TableSpec] = {
     table.name: table
     for table in (
@@ -87,7 +103,7 @@ TABLES: dict[str, TableSpec] = {
                 *_CLOCKS,
                 _price("price", "price of the trade"),
                 _size("size", "size of the trade"),
-                ColumnSpec("side", pl.Int8(), "1", "+1 buyer was the aggressor, -1 seller was, 0 not told"),
+                ColumnSpec("side", pl.Int8(), "1", "+1 buyer was the aggressor, -1 seller was, 0 not told", default=0),
             ),
             key=("entity", "event_time", "price", "size"),
             partition=("entity", "session"),
@@ -109,15 +125,50 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "book_update",
-            "Level-2 update: the total size now resting at a price. The book is empty before the session's first row.",
+            "Level-2 update: the total size now resting at a price. Each session begins with an empty book; that of a "
+            "`continuous` source goes on from session to session, and is unknown before its first snapshot.",
             (
                 _ENTITY,
                 _SESSION,
                 *_CLOCKS,
-                ColumnSpec("sequence", pl.Int64(), "1", "feed's own counter, rising within (entity, session)"),
+                _SEQUENCE,
+                ColumnSpec(
+                    "action",
+                    pl.Int8(),
+                    "1",
+                    "0 sets the level; 1 (SNAPSHOT) the same after emptying the book; 2 (GAP) messages were lost "
+                    "before this row, which is not applied: the book is unknown until the next 1",
+                    default=SET,
+                ),
                 ColumnSpec("side", pl.Int8(), "1", "+1 bid, -1 ask"),
                 _price("price", "price of the level"),
                 _size("size", "total resting size; 0 removes the level"),
+                _LAST,
+            ),
+            key=("entity", "session", "sequence"),
+            partition=("entity", "session"),
+        ),
+        TableSpec(
+            "order_event",
+            "Level-3 event: what happened to one resting order. Snapshots, gaps and empty starts as in book_update.",
+            (
+                _ENTITY,
+                _SESSION,
+                *_CLOCKS,
+                _SEQUENCE,
+                ColumnSpec("order", pl.Int64(), "", "the venue's identifier of the order"),
+                ColumnSpec(
+                    "action",
+                    pl.Int8(),
+                    "1",
+                    "3 placed with `size`; 4 changed: now rests at `price` with `size`; 5 `size` of it was cancelled; "
+                    "6 `size` of it was executed; 1 placed after emptying the book (a snapshot's first order); 2 "
+                    "messages were lost before this row, whose own order is not applied",
+                ),
+                ColumnSpec("side", pl.Int8(), "1", "+1 bid, -1 ask"),
+                _price("price", "price at which the order rests (or rested)"),
+                _size("size", "see action"),
+                _LAST,
             ),
             key=("entity", "session", "sequence"),
             partition=("entity", "session"),

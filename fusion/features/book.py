@@ -7,7 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.asof import as_of, nanoseconds, segment_offsets
-from gpu_kernels import book, book_rebuild, rolling
+from gpu_kernels import rolling
+from gpu_kernels.book import best, rebuild
 from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
 
@@ -50,7 +51,7 @@ def in_ticks(prices: Array, tick: float) -> NDArray[np.int64]:
 def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64], tick: float) -> dict[str, Callable[[], Array]]:
     ticks = in_ticks(updates["price"].to_numpy(), tick)
     side, size = updates["side"].to_numpy(), updates["size"].to_numpy()
-    bid_ticks, bid_size, ask_ticks, ask_size = book_rebuild.rebuild(side, ticks, size, offsets, LEVELS)
+    bid_ticks, bid_size, ask_ticks, ask_size = rebuild.rebuild(side, ticks, size, offsets, LEVELS)
     bid, ask = bid_ticks[0] * tick, ask_ticks[0] * tick
     whole = (bid_size[0] > 0) & (ask_size[0] > 0)
     mid = np.where(whole, (bid + ask) / 2, np.nan)
@@ -58,7 +59,7 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64], tick: float) ->
 
     def flow(minutes: int) -> Callable[[], Array]:
         def formula() -> Array:
-            events = book.order_flow_imbalance(bid, bid_size[0], ask, ask_size[0], offsets)
+            events = best.order_flow_imbalance(bid, bid_size[0], ask, ask_size[0], offsets)
             depth = (bid_size[0] + ask_size[0]) / 2
             window = minutes * MINUTE
             count = rolling.time_sum(time, np.ones(len(time)), offsets, window)
@@ -75,10 +76,10 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64], tick: float) ->
 
     return {
         "book_spread": lambda: (ask - bid) / mid * BPS,
-        "book_imbalance_1": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=1)),
-        "book_imbalance_5": lambda: where_whole(book.imbalance(bid_size, ask_size, levels=LEVELS)),
+        "book_imbalance_1": lambda: where_whole(best.imbalance(bid_size, ask_size, levels=1)),
+        "book_imbalance_5": lambda: where_whole(best.imbalance(bid_size, ask_size, levels=LEVELS)),
         "book_microprice_gap": lambda: (
-            (where_whole(book.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1) * BPS
+            (where_whole(best.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1) * BPS
         ),
         "book_depth_5": lambda: where_whole(np.log1p(bid_size.sum(axis=0) + ask_size.sum(axis=0))),
         "book_ofi_1min": flow(1),

@@ -13,15 +13,18 @@ from sources.readers.records import find_columns, records
 from sources.schema import TABLES, ColumnSpec
 
 UNPARSABLE_SIDE = "unparsable_side"
+UNPARSABLE_FLAG = "unparsable_flag"
 MISSING_TEXT = "missing_text"
 _CLOCKS_AND_KEYS = {"entity", "session", "event_time", "known_time"}
+_TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 _BUY, _SELL = ("1", "+1", "1.0", "b", "bid", "buy"), ("-1", "-1.0", "a", "s", "ask", "sell")
 
 
 def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
     """Rows of one file. Raises DataError for a missing column, ConfigError where nothing tells known_time."""
     table = TABLES[source.table]
-    optional = ("entity", "known_time", *(("side",) if table.name == "trade" else ()))
+    defaults = [column.name for column in table.columns if column.default is not None]
+    optional = ("entity", "known_time", *defaults)
     needed = tuple(column.name for column in table.columns if column.name not in {"session", *optional})
     for frame in records(file.path, source):
         columns = find_columns(frame, file.path, source, needed, optional)
@@ -66,15 +69,27 @@ def _known(
 
 def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec) -> pl.DataFrame:
     """One column of values, as value and problem."""
+    if column is None:
+        value = pl.Series([spec.default], dtype=spec.dtype).new_from_index(0, frame.height)
+        return pl.DataFrame({"value": value}).with_columns(problem=pl.lit(None, dtype=pl.String))
     if spec.name == "side":
-        return _side(frame[column] if column else pl.Series(["0"]).new_from_index(0, frame.height))
-    assert column is not None
+        return _side(frame[column])
+    if spec.dtype == pl.Boolean:
+        return _flag(frame[column])
     if spec.dtype == pl.String:
         text = frame[column].cast(pl.String).str.strip_chars()
         missing = pl.select(pl.when(text.fill_null("") == "").then(pl.lit(MISSING_TEXT))).to_series()
         return pl.DataFrame({"value": text, "problem": missing})
     found = number(frame[column]) if spec.nullable else required(frame[column])
     return found.with_columns(pl.col("value").cast(spec.dtype, strict=False))
+
+
+def _flag(column: pl.Series) -> pl.DataFrame:
+    text = pl.col("text")
+    return pl.DataFrame({"text": column.cast(pl.String).str.strip_chars().str.to_lowercase()}).select(
+        value=pl.when(text.is_in(_TRUE)).then(True).when(text.is_in(_FALSE)).then(False),
+        problem=pl.when(~text.is_in([*_TRUE, *_FALSE]) | text.is_null()).then(pl.lit(UNPARSABLE_FLAG)),
+    )
 
 
 def _side(column: pl.Series) -> pl.DataFrame:

@@ -1,9 +1,11 @@
 """The calls of scripts/gpu_check.py, which every test of the twins runs, and what the naive references say of them."""
 
 import ast
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import naive
 
@@ -16,12 +18,15 @@ _spec.loader.exec_module(gpu_check)
 
 works, largest_difference = gpu_check.works, gpu_check.largest_difference
 
+# they serve the kernels: checks of arguments, where a row lies, a moving mean that is then scaled
+_SERVING = {"gpu_kernels.dispatch", "gpu_kernels.segments", "gpu_kernels.doubling", "gpu_kernels.rolling.scaled_mean"}
+
 TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
 """Relative, or absolute below 1: summation order for float64, the rounding of the output for float32."""
 
 
 def expected(work):
-    result = getattr(naive, work.function.__name__)(*work.arrays, **work.parameters)
+    result = naive.reference(work.function)(*work.arrays, **work.parameters)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -33,3 +38,15 @@ def cuda_kernels() -> set[tuple[str, str]]:
             if isinstance(node, ast.FunctionDef) and any("cuda.jit" in ast.unparse(d) for d in node.decorator_list):
                 found.add((".".join(path.relative_to(ROOT).with_suffix("").parts), node.name))
     return found
+
+
+def public_functions() -> set:
+    """Every public function of a module that has a CUDA kernel."""
+    modules = {importlib.import_module(name) for name, _ in cuda_kernels() if name not in _SERVING}
+    return {
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__ and not name.startswith("_")
+        if f"{module.__name__}.{name}" not in _SERVING
+    }

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import align_cases  # noqa: E402
 import calls  # noqa: E402
-import naive  # noqa: E402
+from naive import align as naive_align  # noqa: E402
 from numba import cuda  # noqa: E402
 from numba.cuda.simulator.kernel import FakeCUDAKernel  # noqa: E402
 
@@ -63,7 +63,7 @@ def align_by_definition(examples):
         nonlocal count
         *arrays, max_age = table
         got = align.gather_map(*(cuda.to_device(array) for array in arrays), max_age)
-        np.testing.assert_array_equal(dispatch.to_host(got), naive.gather_map(*arrays, max_age))
+        np.testing.assert_array_equal(dispatch.to_host(got), naive_align.gather_map(*arrays, max_age))
         count += 1
 
     check()

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gpu_kernels import align, book, book_rebuild, decay, dispatch, hmm, price, rolling
+from gpu_kernels import align, decay, dispatch, hmm, price, rolling
+from gpu_kernels.book import best, rebuild
 from gpu_kernels.errors import ArgumentError, DeviceError
 
 VALUES = np.arange(6.0)
@@ -48,10 +49,10 @@ class OnDevice:
         (lambda: rolling.time_sum(TIMES[:5], VALUES, OFFSETS, 1), "arrays of unequal length: values 6, time 5"),
         (lambda: price.log_return(VALUES, OFFSETS, -1), "lag is -1"),
         (lambda: price.atr(VALUES, VALUES, VALUES[:3], OFFSETS, 2), "high 6, low 6, close 3"),
-        (lambda: book.imbalance(VALUES, VALUES, 2), "levels is 2; allowed: a whole number, 1 to 1"),
-        (lambda: book.imbalance(np.ones((2, 6)), np.ones((3, 6))), r"books of unequal shape .*bid_size \(2, 6\)"),
-        (lambda: book.imbalance(np.ones((6, 2)).T, np.ones((2, 6))), "bid_size is not C-contiguous.*ascontiguousarray"),
-        (lambda: book.imbalance(np.ones((0, 6)), np.ones((0, 6))), "books of 0 levels"),
+        (lambda: best.imbalance(VALUES, VALUES, 2), "levels is 2; allowed: a whole number, 1 to 1"),
+        (lambda: best.imbalance(np.ones((2, 6)), np.ones((3, 6))), r"books of unequal shape .*bid_size \(2, 6\)"),
+        (lambda: best.imbalance(np.ones((6, 2)).T, np.ones((2, 6))), "bid_size is not C-contiguous.*ascontiguousarray"),
+        (lambda: best.imbalance(np.ones((0, 6)), np.ones((0, 6))), "books of 0 levels"),
         (lambda: align.gather_map(TIMES, TIMES, OFFSETS, TIMES, np.array([0, 6]), 1), "2 segments of rows for 1"),
         (lambda: align.gather_map(TIMES, TIMES, OFFSETS, TIMES, OFFSETS, -1), "max_age_ns is -1"),
         (lambda: align.gather_map(TIMES[::-1], TIMES, OFFSETS, TIMES, OFFSETS, 1), "known_time falls"),
@@ -89,7 +90,7 @@ def test_updates_that_are_none(column: str, row: int, value: float, message: str
     updates = {"side": np.ones(6, np.int8), "ticks": np.arange(6), "size": np.ones(6)}
     updates[column][row] = value
     with pytest.raises(ArgumentError, match=message):
-        book_rebuild.rebuild(*updates.values(), OFFSETS, 2)
+        rebuild.rebuild(*updates.values(), OFFSETS, 2)
 
 
 def test_arrays_on_two_sides_raise() -> None:

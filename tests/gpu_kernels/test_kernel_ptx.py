@@ -11,18 +11,9 @@ from cuda.bindings import nvjitlink
 from numba import cuda, from_dtype, types
 from numba.cuda import dispatcher
 
-ARCHITECTURES = [(8, 0), (9, 0)]
+from benchmarks.works import narrow as narrow_kernels
 
-# Prices and positions pass through these as they came; the others hold sums or logs in float64 by design.
-NARROW = {
-    "_microprice_cuda",
-    "_take_cuda",
-    "_best_cuda",
-    "_gather_map_cuda",
-    "_last_cuda",
-    "_count_cuda",
-    "_falls_cuda",
-}
+ARCHITECTURES = [(8, 0), (9, 0)]
 
 
 def numba_type(name: str) -> types.Type:
@@ -54,7 +45,7 @@ def capability(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def test_kernels_compile_without_spills(capability: tuple[int, int], simulated: dict) -> None:
     architecture = "sm_{}{}".format(*capability)
-    compiled = set()
+    compiled, narrow = set(), narrow_kernels()
     for module, name, arguments in simulated["launches"]:
         kernel = getattr(importlib.import_module(module), name)
         signature = tuple(numba_type(argument) for argument in arguments)
@@ -63,7 +54,7 @@ def test_kernels_compile_without_spills(capability: tuple[int, int], simulated: 
         log = assemble(ptx, architecture)
         assert int(re.search(r"Used (\d+) registers", log)[1]) <= 96, f"{name}: {log}"
         assert re.search(r"\b0 bytes spill stores, 0 bytes spill loads", log), f"{name}: {log}"
-        if name in NARROW and not any(argument.startswith("float64") for argument in arguments):
+        if name in narrow and not any(argument.startswith("float64") for argument in arguments):
             assert ".f64" not in ptx, f"{name} of float32 widens to float64"
         compiled.add((module, name))
     assert compiled == calls.cuda_kernels()

@@ -7,7 +7,9 @@ import pytest
 import talib
 from hmmlearn.hmm import GaussianHMM
 
-from gpu_kernels import align, book, book_rebuild, decay, hmm, price, rolling
+from benchmarks.works import Work
+from gpu_kernels import align, decay, hmm, price, rolling
+from gpu_kernels.book import best, rebuild
 
 
 def offsets_of(*rows: int) -> np.ndarray:
@@ -121,17 +123,17 @@ class TestNumbers:
         bid, ask = np.array([100, 101, 101, 100]), np.array([102, 102, 103, 103])
         bid_size, ask_size = np.array([5.0, 7.0, 4.0, 6.0]), np.array([3.0, 2.0, 9.0, 1.0])
         # bid up: +7, ask same: -2 + 3; bid same: 4 - 7, ask up: +2; bid down: -4, ask same: -1 + 9
-        got = book.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets_of(0, 4))
+        got = best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets_of(0, 4))
         np.testing.assert_array_equal(got, [0.0, 8.0, -1.0, 4.0])
 
     def test_one_pass_gives_the_bits_of_three(self) -> None:
         for dtype in ("float32", "float64"):
-            (work,) = (w for w in calls.works(500, 6, dtype) if w.function is book.best_level)
+            (work,) = (w for w in calls.works(500, 6, dtype) if w.function is best.best_level)
             bid, bid_size, ask, ask_size, offsets = work.arrays
             apart = (
-                book.imbalance(bid_size, ask_size),
-                book.microprice(bid, bid_size, ask, ask_size),
-                book.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets),
+                best.imbalance(bid_size, ask_size),
+                best.microprice(bid, bid_size, ask, ask_size),
+                best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets),
             )
             for one, other in zip(work.run(work.arrays), apart, strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -139,10 +141,10 @@ class TestNumbers:
     def test_a_one_sided_book_has_no_microprice_and_no_flow(self) -> None:
         side, ticks = np.array([1, -1, -1, -1], np.int8), np.array([10, 12, 12, 12])
         size, offsets = np.array([5.0, 3.0, 0.0, 2.0]), offsets_of(0, 4)
-        bid, bid_size, ask, ask_size = book_rebuild.rebuild(side, ticks, size, offsets, 1)
-        np.testing.assert_array_equal(ask[0], [book_rebuild.MISSING_TICK, 12, book_rebuild.MISSING_TICK, 12])
-        micro = book.microprice(bid, bid_size, ask, ask_size)
-        flow = book.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets)
+        bid, bid_size, ask, ask_size = rebuild.rebuild(side, ticks, size, offsets, 1)
+        np.testing.assert_array_equal(ask[0], [rebuild.MISSING_TICK, 12, rebuild.MISSING_TICK, 12])
+        micro = best.microprice(bid, bid_size, ask, ask_size)
+        flow = best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets)
         np.testing.assert_array_equal(np.isnan(micro), [True, False, True, False])
         np.testing.assert_array_equal(np.isnan(flow), [True, True, True, True])
 
@@ -150,7 +152,7 @@ class TestNumbers:
         ticks = np.array([0, 100_000, 50_000, 50_064, 100_000, 99_999])
         side = np.array([1, -1, 1, 1, -1, -1], np.int8)
         size = np.array([1.0, 2.0, 3.0, 4.0, 0.0, 6.0])
-        bid, _, ask, ask_size = book_rebuild.rebuild(side, ticks, size, offsets_of(0, 6), 3)
+        bid, _, ask, ask_size = rebuild.rebuild(side, ticks, size, offsets_of(0, 6), 3)
         np.testing.assert_array_equal(bid[:, -1], [50_064, 50_000, 0])
         np.testing.assert_array_equal(ask[:, -1], [99_999, -1, -1])
         np.testing.assert_array_equal(ask_size[:, -1], [6.0, 0.0, 0.0])
@@ -181,7 +183,7 @@ class TestNumbers:
         np.testing.assert_allclose(got, [0.0, 8.0, 5.0, 2.5])
 
 
-def cut_rows(work: calls.gpu_check.Work, keep: np.ndarray) -> tuple[np.ndarray, ...] | None:
+def cut_rows(work: Work, keep: np.ndarray) -> tuple[np.ndarray, ...] | None:
     """The call's arrays with the last segment cut to `keep` rows; None for a call whose rows are not one table."""
     if (
         work.function in (align.gather_map, align.take, hmm.forward_filter)

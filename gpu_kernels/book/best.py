@@ -2,7 +2,7 @@
 
 Memory order is a contract: books are level-major, (levels, rows) and C-contiguous, level 0 the best, so a best-level
 feature reads only its own column. A 1-D array is a book of one level. Prices may be floats or int64 ticks.
-A side is missing at a row where its size is not above 0 or NaN (`book_rebuild` gives size 0 there).
+A side is missing at a row where its size is not above 0 or NaN (`book.rebuild` gives size 0 there).
 """
 
 import math

@@ -1,0 +1,1 @@
+"""Kernels of the order book: rebuilding it, its state, its flow, and what happens to it."""
