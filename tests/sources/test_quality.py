@@ -12,6 +12,7 @@ from gpu_kernels.errors import DataError
 from sources.config import Source, parse_source
 from sources.quality import Checked, Window, check
 from sources.readers.batch import canonical
+from sources.schema import TABLES
 
 OPEN = datetime(2015, 1, 2, 14, 30, tzinfo=UTC)
 WINDOW = Window("XNYS")
@@ -32,6 +33,7 @@ def batch(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
             "entity": row.get("entity", "A"),
             "event_time": OPEN + timedelta(minutes=row.get("at", 1)),
             "known_time": OPEN + timedelta(minutes=row.get("at", 1), seconds=row.get("known", 1)),
+            **{column.name: column.default for column in TABLES[table].columns if column.default is not None},
             **{name: value for name, value in row.items() if name not in {"at", "known", "file", "entity", "problem"}},
             "_line": line,
             "_problem": row.get("problem"),
