@@ -6,18 +6,18 @@ Each step's section is defined beside its algorithm; this module puts them toget
 
 import hashlib
 import json
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusion.evaluation import EvaluationConfig
 from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
 from fusion.selection import SelectionConfig
-from fusion.target import TargetConfig
+from fusion.target import PRICES, TargetConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
 from sources.config import Source
@@ -31,6 +31,21 @@ _NO_FEATURES = ("trade", "quote")
 
 
 _FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
+
+
+def day_of(edge: date | datetime | None) -> date | None:
+    """The UTC day of a window's edge."""
+    return edge.astimezone(UTC).date() if isinstance(edge, datetime) else edge
+
+
+def first_moment(start: date | datetime) -> datetime:
+    """The first moment of a window that starts so."""
+    return start if isinstance(start, datetime) else datetime.combine(start, time.min, UTC)
+
+
+def last_moment(end: date | datetime) -> datetime:
+    """The last moment of a window that ends so."""
+    return end if isinstance(end, datetime) else datetime.combine(end, time.max, UTC)
 
 
 class Section(BaseModel):
@@ -55,13 +70,14 @@ class SentimentConfig(Section):
 
 
 class RunConfig(Section):
-    """A whole run. `entities: simulated` takes those of the embedded market."""
+    """A whole run. `entities: simulated` takes those of the embedded market. `start` and `end` are days, or moments
+    (2024-08-08T23:55:00Z), which cut the first and last session short."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     calendar: str = "XNYS"
     entities: Annotated[list[str], Field(min_length=1)] | Literal["simulated"]
-    start: date | None = None
-    end: date | None = None
+    start: date | AwareDatetime | None = None
+    end: date | AwareDatetime | None = None
     seed: int = 7
     simulate: SimulationConfig | None = None
     sources: dict[str, Source]
@@ -99,9 +115,9 @@ class RunConfig(Section):
             raise ValueError("start and end are needed where nothing is simulated; write both as YYYY-MM-DD")
         if self.entities == "simulated" and self.simulate is None:
             raise ValueError("entities: simulated needs a simulate: section; or list the tickers")
-        if self.start and self.end and self.start > self.end:
+        if self.start and self.end and first_moment(self.start) > last_moment(self.end):
             raise ValueError(f"start {self.start} is after end {self.end}")
-        for day in (self.start, self.end):
+        for day in (day_of(self.start), day_of(self.end)):
             if day is not None and not _FIRST_DAY <= day <= _LAST_DAY:
                 raise ValueError(f"{day} is outside of {_FIRST_DAY} .. {_LAST_DAY}")
         if not isinstance(self.entities, str) and len(set(self.entities)) < len(self.entities):
@@ -110,9 +126,17 @@ class RunConfig(Section):
             found = [name for name, source in self.sources.items() if source.table == table]
             if len(found) > 1:
                 raise ValueError(f"{len(found)} sources of table {table} ({', '.join(found)}); one is allowed")
-        if not any(source.table == "bar" for source in self.sources.values()):
-            raise ValueError("no source of table bar; the targets are returns of bars, so one is needed")
+        price = self.targets.price
+        if price is None and self.source_of("bar") is None:
+            raise ValueError("no source of table bar; name the source of the prices: targets.price")
+        if price is not None and (price not in self.sources or self.sources[price].table not in PRICES):
+            raise ValueError(f"targets.price is {price!r}; allowed: a source of table {', '.join(PRICES)}")
         return self
+
+    @property
+    def price_source(self) -> str:
+        """The name of the source whose prices the targets are returns of."""
+        return self.targets.price or self.source_of("bar") or ""
 
     def source_of(self, table: str) -> str | None:
         """The name of the (first) source that fills a table."""

@@ -145,7 +145,7 @@ def session_ic(
         "session", "entity", "decision_time"
     )
     days, offsets = _sessions(rows)
-    frames = [pl.DataFrame(schema=SESSION_IC)]
+    frames = [pl.DataFrame(schema=SESSION_IC | {"session": days.dtype})]
     for score in _scores(predictions):
         for horizon in horizons:
             x, y = _values(rows, score), _values(rows, return_column(horizon))

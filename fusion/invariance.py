@@ -58,13 +58,14 @@ def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> lis
     if count < 1:
         raise ConfigError(f"{count} cuts", allowed="1 or more")
     first = plan.config.walk_forward.train_sessions
-    later = plan.sessions.slice(first)
+    later = plan.periods.slice(first)
     if later.height < 2:
         raise ConfigError(
-            f"{later.height} of {plan.sessions.height} sessions come after the first refit, so there is nothing to cut",
+            f"{later.height} of {plan.periods.height} sessions come after the first refit, so there is nothing to cut",
             hint="lengthen the window or lower walk_forward.train_sessions",
         )
-    grid = decision_grid(list(plan.entities[:1]), later, plan.config.decisions)["decision_time"].sort()
+    grid = decision_grid(list(plan.entities[:1]), plan.sessions, plan.config.decisions)["decision_time"].sort()
+    grid = grid.filter(grid >= later["open"][0])
     chosen = {grid[round((k + 0.5) / count * (len(grid) - 1))] for k in range(count)}
     times = grid.dt.epoch("ns").to_numpy()
     for name, rows in tables.items():
@@ -104,7 +105,7 @@ def check(
     for number, cut in enumerate(cuts):
         progress(f"cut {cut:%Y-%m-%d %H:%M}", (number + 1) / (len(cuts) + 1))
         left = {name: truncate(rows, plan.config.sources[name].table, cut) for name, rows in tables.items()}
-        part = run(plan.until(pl.col("open") <= pl.lit(cut, dtype=TIME)), left)
+        part = run(plan.until(cut), left)
         for name in PARTS:
             before, after = (_known_part(result, name, plan, cut) for result in (full, part))
             compared.append({"cut": cut, "part": name, "rows": before.height, "columns": before.width})
@@ -124,7 +125,7 @@ def _known_part(result: Study, name: str, plan: Plan, cut: datetime) -> pl.DataF
     moment = pl.lit(cut, dtype=TIME)
     if name == "selection":
         # a refit is made at the open of its session
-        opened = plan.sessions.filter(pl.col("open") <= moment)["session"]
+        opened = plan.periods.filter(pl.col("open") <= moment)["session"]
         return result.ledger.filter(pl.col("refit_session").is_in(opened.implode()))
     if name == "regime":
         return result.regimes.probabilities.filter(pl.col("time") <= moment)

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fusion.regime import RegimePath, at
 from fusion.selection import candidates, labelled
 from fusion.target import KEYS, end_column, return_column
-from fusion.walk_forward import Refit, assign, training_rows
+from fusion.walk_forward import Refit, assign, session_of, training_rows
 from gpu_kernels.errors import DataError, ModelError
 
 Floats = NDArray[np.float64]
@@ -215,7 +215,7 @@ def save(models: Sequence[RefitModel], folder: Path) -> None:
             if learner is None:
                 learners.append(None)
                 continue
-            name = f"{model.refit_session.isoformat()}_{k}.txt"
+            name = f"{model.refit_session.isoformat().replace(':', '')}_{k}.txt"
             _write(folder / name, learner.trees)
             learners.append(
                 {
@@ -250,7 +250,7 @@ def load(folder: Path) -> list[RefitModel]:
             raise ModelError(f"models in {folder} have format {stored['format']}", allowed=str(_FORMAT), hint=hint)
         return [
             RefitModel(
-                refit_session=date.fromisoformat(entry["refit_session"]),
+                refit_session=session_of(entry["refit_session"]),
                 horizon=int(entry["horizon"]),
                 min_mass=float(entry["min_mass"]),
                 learners=tuple(None if learner is None else _read(folder, learner) for learner in entry["learners"]),

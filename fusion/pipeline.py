@@ -203,7 +203,7 @@ def describe_run(
         "packages": record.package_versions(),
         "device": record.device(),
         "seeds": {"run": config.seed} | ({"simulate": config.simulate.seed} if config.simulate else {}),
-        "window": {"start": plan.start, "end": plan.end, "sessions": plan.sessions.height},
+        "window": {"start": plan.start, "end": plan.end, "sessions": plan.periods.height},
         "entities": list(plan.entities),
         "inputs": [{"source": name, **item} for name, result in ingested.items() for item in result.inputs],
         "sources": {
@@ -224,7 +224,7 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     first = plan.config.walk_forward.train_sessions
     if not found.refits:
         said.append(
-            f"no refit was possible: {plan.sessions.height} sessions, and the first refit comes after "
+            f"no refit was possible: {plan.periods.height} sessions, and the first refit comes after "
             f"walk_forward.train_sessions {first}; lower it, or lengthen the window"
         )
     weak = kept.filter(~pl.col("significant")).height
@@ -238,9 +238,9 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     for fitted in found.regimes.models:
         if fitted.problem is not None:
             said.append(f"the regime model of {fitted.refit_session} could not be fitted: {fitted.problem}")
-    stale = found.signals.filter(pl.col("status") == "stale_bars").height
+    stale = found.signals.filter(pl.col("status") == "stale_price").height
     if stale:
-        said.append(f"{stale} of {found.signals.height} decisions have no score: no bar within max_age was known")
+        said.append(f"{stale} of {found.signals.height} decisions have no score: no price within max_age was known")
     news = plan.config.source_of("news")
     if news in plan.config.features:
         model_name = plan.config.sentiment.model

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 
-from fusion.config import RunConfig
+from fusion.config import RunConfig, day_of
+from fusion.grid import blocks
 from gpu_kernels.errors import ConfigError
+from sources.schema import TIME
 from sources.sessions import sessions as exchange_sessions
 
 Progress = Callable[[str, float | None], None]
@@ -21,13 +23,15 @@ def silent(_stage: str, _share: float | None) -> None:
 @dataclass(frozen=True)
 class Plan:
     """What a run covers. `sessions` (session, open, close) are the trading window; `history` those that the regime
-    model may learn from, which starts earlier and ends with them; `variables` fill `${NAME}` in the sources' paths."""
+    model may learn from, which starts earlier and ends with them; `variables` fill `${NAME}` in the sources' paths;
+    only what opens by `last_open` is left of a plan that was cut."""
 
     config: RunConfig
     entities: tuple[str, ...]
     sessions: pl.DataFrame
     history: pl.DataFrame
     variables: dict[str, str]
+    last_open: datetime | None = None
 
     @property
     def start(self) -> date:
@@ -39,9 +43,25 @@ class Plan:
         last: date = self.sessions["session"][-1]
         return last
 
-    def until(self, cut: pl.Expr) -> "Plan":
-        """The same plan with only the sessions for which `cut` (an expression over session, open, close) holds."""
-        return replace(self, sessions=self.sessions.filter(cut), history=self.history.filter(cut))
+    @property
+    def periods(self) -> pl.DataFrame:
+        """What refits, selection and evaluation count by: the sessions, or their blocks (session, open, close)."""
+        return self._cut(blocks(self.sessions, self.config.walk_forward.block))
+
+    @property
+    def history_periods(self) -> pl.DataFrame:
+        """The same of `history`."""
+        return self._cut(blocks(self.history, self.config.walk_forward.block))
+
+    def until(self, moment: datetime) -> "Plan":
+        """The same plan with only what opens by `moment`."""
+        opened = pl.col("open") <= pl.lit(moment, dtype=TIME)
+        return replace(
+            self, sessions=self.sessions.filter(opened), history=self.history.filter(opened), last_open=moment
+        )
+
+    def _cut(self, periods: pl.DataFrame) -> pl.DataFrame:
+        return periods if self.last_open is None else periods.filter(pl.col("open") <= pl.lit(self.last_open, TIME))
 
 
 def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan:
@@ -50,7 +70,7 @@ def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan
     `end` replaces the config's last day. Raises ConfigError when no session lies in the window.
     """
     variables: dict[str, str] = {}
-    entities, start, last = config.entities, config.start, end or config.end
+    entities, start, last = config.entities, day_of(config.start), end or day_of(config.end)
     if config.simulate is not None:
         from sources.simulate import ensure  # numba compiles its loop; only simulated runs pay for that
 
@@ -63,7 +83,17 @@ def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan
     assert not isinstance(entities, str)
     first = min(start, config.regime.history_start or start)
     history = exchange_sessions(config.calendar, first, last)
-    sessions = history.filter(pl.col("session") >= start)
+    sessions = _clipped(history.filter(pl.col("session") >= start), config, clip_end=end is None)
     if sessions.is_empty():
         raise ConfigError(f"no session of {config.calendar} lies in {start} .. {last}", hint="widen start and end")
+    history = pl.concat([history.filter(pl.col("session") < start), sessions])
     return Plan(config, tuple(sorted(set(entities))), sessions, history, variables)
+
+
+def _clipped(sessions: pl.DataFrame, config: RunConfig, *, clip_end: bool) -> pl.DataFrame:
+    """The sessions inside the config's window, where that names moments and not days."""
+    if isinstance(config.start, datetime):
+        sessions = sessions.with_columns(pl.max_horizontal("open", pl.lit(config.start).cast(sessions.schema["open"])))
+    if isinstance(config.end, datetime) and clip_end:
+        sessions = sessions.with_columns(pl.min_horizontal("close", pl.lit(config.end).cast(sessions.schema["close"])))
+    return sessions.filter(pl.col("open") < pl.col("close"))

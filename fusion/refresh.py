@@ -9,13 +9,12 @@ import polars as pl
 from fusion import config as configs
 from fusion import features, model
 from fusion import manifest as record
-from fusion.grid import decision_grid
+from fusion.grid import decision_grid, in_periods
 from fusion.pipeline import REGIME_MODELS, ingest, load
 from fusion.plan import Progress, make_plan, silent
 from fusion.regime import RegimeModel, RegimePath
 from fusion.study import make_signals, regime_observations
 from gpu_kernels.errors import DataError, ModelError
-from sources.schema import TIME
 
 
 class NoNewDataError(DataError):
@@ -47,19 +46,21 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     plan = make_plan(config, lake, end=end)
     ingested = ingest(config, lake=lake, progress=progress, plan=plan)
     tables = load(plan, ingested, lake=lake, progress=progress)
-    # a decision of an entity is due once its own bars reach the grid point (another's file may have come earlier); the
-    # delay is what the newest bar may need to arrive
-    reach = tables[config.source_of("bar") or ""].group_by("entity").agg(pl.col("known_time").max().alias("reach"))
+    # a decision of an entity is due once its own prices reach the grid point (another's file may have come earlier);
+    # the delay is what the newest price may need to arrive
+    reach = tables[config.price_source].group_by("entity").agg(pl.col("known_time").max().alias("reach"))
     due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay) <= pl.col("reach")
     progress("features", None)
-    plan = plan.until(pl.col("open") <= pl.lit(reach["reach"].max(), dtype=TIME))
+    last: datetime = reach["reach"].max()  # type: ignore[assignment]
+    plan = plan.until(last)
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
     probabilities = RegimePath(
         regime_observations(plan, tables), tuple(regime_models), config.regime.regimes
     ).probabilities
     progress("signals", None)
-    predictions = model.predict(models, matrix.frame, probabilities, threads=config.model.threads)
+    decisions = in_periods(matrix.frame, plan.periods)
+    predictions = model.predict(models, decisions, probabilities, threads=config.model.threads)
     made = make_signals(plan, matrix, probabilities, predictions, models)
     said = before.group_by("entity").agg(pl.col("decision_time").max().alias("said"))
     joined = made.join(reach, on="entity", how="left").join(said, on="entity", how="left")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fusion.threads import single_thread
-from fusion.walk_forward import Refit
+from fusion.walk_forward import Refit, session_of
 from gpu_kernels import hmm
 from gpu_kernels.errors import DataError, ModelError
 from sources.schema import TIME
@@ -126,7 +126,7 @@ class RegimeModel:
                 raise ValueError("arrays of different sizes")
             likelihood = stored["log_likelihood"]
             return cls(
-                refit_session=date.fromisoformat(stored["refit_session"]),
+                refit_session=session_of(stored["refit_session"]),
                 refit_time=datetime.fromisoformat(stored["refit_time"]),
                 inputs=tuple(stored["inputs"]),
                 observations=int(stored["observations"]),
@@ -163,8 +163,9 @@ class RegimePath:
         if self.states == 1:
             return self._frame(self.observations, np.ones((self.observations.height, 1)))
         x, found = _inputs(self.observations), np.full((self.observations.height, self.states), np.nan)
-        starts = np.array([model.refit_session for model in self.models], dtype="datetime64[D]")
-        first = np.searchsorted(self.observations["session"].to_numpy().astype("datetime64[D]"), starts)
+        sessions = self.observations["session"]
+        starts = pl.Series([model.refit_session for model in self.models], dtype=sessions.dtype)
+        first = sessions.search_sorted(starts, "left").to_numpy()
         for model, begin, end in zip(self.models, first, np.append(first, len(x))[1:], strict=True):
             if model.problem is None and begin < end:
                 found[begin:end] = model.filter(x[:end])[begin:]

@@ -121,7 +121,9 @@ def select(
                 scores_of = (ic.ic[k, f], ic.t[k, f], ic.p[k, f], q, ic.sessions[k, f], scores.coverage[f])
                 verdict = (position is not None, bool(q <= config.false_discovery_rate), position, reasons[f])
                 rows.append((refit.session, k, name, *scores_of, *verdict))
-    return pl.DataFrame(rows, schema=LEDGER, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    return pl.DataFrame(rows, schema=LEDGER | {"refit_session": table.days.dtype}, orient="row").with_columns(
+        pl.col(pl.Float64).fill_nan(None)
+    )
 
 
 def candidates(features: pl.DataFrame) -> list[str]:

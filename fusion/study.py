@@ -5,13 +5,13 @@ A pure function of (plan, tables), so that the leak test can run it on truncated
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, target, walk_forward
 from fusion.features.metric import market_wide
-from fusion.grid import decision_grid
+from fusion.grid import decision_grid, in_periods
 from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
@@ -19,7 +19,6 @@ from fusion.walk_forward import Refit
 from gpu_kernels.errors import ConfigError, DataError
 from sources.durations import format_duration
 from sources.sessions import exchange_timezone
-from sources.stream import in_order
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,14 @@ class Study:
 def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = silent) -> Study:
     """Features, labels, regimes, selection, models, signals and their evaluation.
 
-    `tables` maps each source's name to its rows; news rows carry scores. Raises DataError when no bar is there at all.
+    `tables` maps each source's name to its rows; news rows carry scores. Raises DataError when no price is there.
     """
     config = plan.config
-    bars_name = config.source_of("bar")
-    assert bars_name is not None
-    if tables[bars_name].is_empty():
+    source = config.sources[config.price_source]
+    if tables[config.price_source].is_empty():
         raise DataError(
-            f"source {bars_name!r} has no bar of {', '.join(plan.entities)} in {plan.start} .. {plan.end}",
+            f"source {config.price_source!r} has no {source.table} of {', '.join(plan.entities)} "
+            f"in {plan.start} .. {plan.end}",
             hint="check entities, start, end and the source's files",
         )
     progress("features", None)
@@ -58,15 +57,18 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     if not matrix.candidates:
         raise ConfigError("features names no feature", hint="write e.g. features: {bars: all}")
     progress("labels", None)
-    bars, _ = in_order(tables[bars_name], "bar")
-    labels = target.forward_returns(grid, bars, plan.sessions, config.targets, config.sources[bars_name].max_age)
+    prices = target.price_stream(tables[config.price_source], source.table)
+    labels = target.forward_returns(grid, prices, plan.sessions, config.targets, source.max_age)
     if labels[target.return_column(config.targets.primary)].null_count() == labels.height:
         raise DataError(
             f"no decision has a {format_duration(config.targets.primary)} return inside its session",
-            hint="shorten targets.horizons, or check that the bars are those of the config's sessions",
+            hint="shorten targets.horizons, or check that the prices are those of the config's sessions",
         )
     progress("regimes", None)
-    refits = walk_forward.schedule(plan.sessions, config.walk_forward)
+    # from here on `session` is what results are counted by: a session, or a block of one
+    periods = plan.periods
+    matrix, labels = replace(matrix, frame=in_periods(matrix.frame, periods)), in_periods(labels, periods)
+    refits = walk_forward.schedule(periods, config.walk_forward)
     regimes = regime.filter_regimes(regime_observations(plan, tables), refits, config.regime)
     progress("selection", None)
     horizons, primary = config.targets.horizons, config.targets.primary
@@ -93,7 +95,7 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
 
 def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """session, time, one column per regime input: the metric as known at the session's open."""
-    grid = plan.history.select("session", pl.col("open").alias("decision_time"))
+    grid = plan.history_periods.select("session", pl.col("open").alias("decision_time"))
     columns = []
     for wanted in plan.config.regime.inputs:
         series = {}
@@ -124,17 +126,18 @@ def make_signals(
 ) -> pl.DataFrame:
     """One row per (entity, decision) of the out-of-sample sessions.
 
-    status   ok; stale_bars: no bar within max_age was known, so there is no score; no_model: no feature was selected
+    status   ok; stale_price: no price within max_age was known, so there is no score; no_model: no feature was selected
     rank     average rank of the score among the entities of the decision, scaled to 0..1 (0.5 where there is one)
     """
     config, key = plan.config, ["entity", "decision_time"]
     versions = pl.DataFrame(
         {"refit_session": [m.refit_session for m in models], "model_version": [version_of(m) for m in models]},
-        schema={"refit_session": pl.Date, "model_version": pl.String},
+        schema={"refit_session": predictions.schema["refit_session"], "model_version": pl.String},
     )
     ages = [name for name in matrix.families if name.endswith("_age")]
     state = [name for name in probabilities.columns if name.startswith("probability_")]
-    stale = pl.col("bar_age").is_nan() if "bar_age" in ages else pl.lit(False)
+    age = f"{config.sources[config.price_source].table}_age"
+    stale = pl.col(age).is_nan() if age in ages else pl.lit(False)
     horizon = config.targets.primary
     frame = (
         predictions.filter(pl.col("refit_session").is_not_null())
@@ -143,7 +146,7 @@ def make_signals(
         .join(versions, on="refit_session", how="left", maintain_order="left")
         .with_columns(
             pl.when(stale)
-            .then(pl.lit("stale_bars"))
+            .then(pl.lit("stale_price"))
             .when(pl.col("score").is_null())
             .then(pl.lit("no_model"))
             .otherwise(pl.lit("ok"))

@@ -10,17 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fusion.target import end_column, return_column
 from gpu_kernels.errors import DataError
+from sources.durations import Duration
 
 
 class WalkForwardConfig(BaseModel):
     """Refits every `refit_sessions`, the first after `train_sessions` sessions of data.
 
+    block              none: a session is a trading day. Else a length of time: days are cut into blocks of it, and
+                       wherever this module, the regimes, selection, learning or evaluation say session, a block is
+                       meant; for research inside a day. Features and labels cross from one block to the next.
     embargo_sessions   whole sessions before a refit whose labels it does not see
     expanding          True: train on everything since the first session; False: on the last `train_sessions` only
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    block: Annotated[Duration, Field(ge=10**6)] | None = None
     train_sessions: Annotated[int, Field(ge=1)] = 40
     refit_sessions: Annotated[int, Field(ge=1)] = 10
     embargo_sessions: Annotated[int, Field(ge=0)] = 1
@@ -39,6 +44,7 @@ class WalkForwardConfig(BaseModel):
 class Refit:
     """One refit: made at the open of `session`, and used until the session before the next refit.
 
+    session      a date, or the start of a block
     refit_time   open of `session`: nothing known later may enter the fit
     cutoff       open of the session that is `embargo_sessions` before `session`: labels must have ended before it
     train        first and last session of the training window, both inclusive
@@ -100,11 +106,16 @@ def training_rows(labels: pl.DataFrame, refit: Refit, horizon: int) -> pl.DataFr
 
 def assign(sessions: pl.Series, refit_sessions: Sequence[date]) -> pl.Series:
     """`refit_session` of each session: the last refit at or before it; null before the first."""
-    starts = pl.DataFrame({"refit_session": refit_sessions}, schema={"refit_session": pl.Date})
+    starts = pl.DataFrame({"refit_session": refit_sessions}, schema={"refit_session": sessions.dtype})
     joined = (
-        pl.DataFrame({"session": sessions}, schema={"session": pl.Date})
+        pl.DataFrame({"session": sessions})
         .with_row_index("_row")
         .sort("session", maintain_order=True)
         .join_asof(starts, left_on="session", right_on="refit_session", coalesce=False)
     )
     return joined.sort("_row")["refit_session"]
+
+
+def session_of(text: str) -> date:
+    """A session as `isoformat` wrote it: a date, or the start of a block. Raises ValueError on anything else."""
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)

@@ -94,5 +94,5 @@ def test_a_run_without_bars_is_refused() -> None:
     del tree["sources"]["bars"], tree["features"]["bars"]
     from fusion.config import parse  # the mapping form, which the command line does not use
 
-    with pytest.raises(ConfigError, match="one is needed"):
+    with pytest.raises(ConfigError, match="name the source of the prices"):
         parse(tree)

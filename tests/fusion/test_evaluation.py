@@ -323,7 +323,7 @@ class TestAlphalens:
         level = grid["session"].replace_strict(gap, return_dtype=pl.Float64).to_numpy()
         close = 100 * np.exp(level + 1e-4 * rng.standard_normal(grid.height))
         bars = grid.rename({"decision_time": "event_time"}).with_columns(
-            pl.col("event_time").alias("known_time"), pl.Series("close", close)
+            pl.col("event_time").alias("known_time"), pl.Series("price", close)
         )
         ours = forward_returns(grid, bars, sessions, TargetConfig(horizons=("5min",), primary="5min"), H5)
         prices = pd.DataFrame(

@@ -18,7 +18,6 @@ from fusion.config import load
 from fusion.invariance import InvarianceReport, check, cut_times, truncate, verify
 from fusion.plan import Plan
 from fusion.study import Study, study
-from sources.stream import in_order
 
 PARTS = {"features", "regime", "selection", "signals"}
 
@@ -55,7 +54,7 @@ class TestPlantedLeaks:
 
         def leaking(config: object, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> features.Matrix:
             matrix = honest(market.config, tables, grid)
-            bars, _ = in_order(tables["bars"], "bar")
+            bars = target.price_stream(tables["bars"], "bar")
             sessions = market.plan.sessions.filter(pl.col("session") <= grid["session"].max())
             labels = target.forward_returns(grid, bars, sessions, market.config.targets, 10**12)
             column = labels["return_5min"].fill_null(np.nan).alias("bar_tomorrow")

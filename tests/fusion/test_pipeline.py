@@ -70,7 +70,7 @@ class TestRunFolder:
     def test_signals_hold_one_row_per_decision_and_say_why_one_has_no_score(self, finished: RunResult) -> None:
         signals = pl.read_parquet(finished.folder / "signals.parquet")
         assert not signals.select("entity", "decision_time").is_duplicated().any()
-        assert set(signals["status"].unique()) <= {"ok", "stale_bars", "no_model"}
+        assert set(signals["status"].unique()) <= {"ok", "stale_price", "no_model"}
         ok = signals.filter(pl.col("status") == "ok")
         assert ok.height > 0
         assert ok["score"].null_count() == 0

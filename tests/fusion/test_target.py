@@ -9,7 +9,7 @@ import pytest
 from planted import MINUTE, decisions, session_table
 from pydantic import ValidationError
 
-from fusion.target import TargetConfig, end_column, forward_returns, return_column
+from fusion.target import TargetConfig, end_column, forward_returns, price_stream, return_column
 from gpu_kernels.errors import DataError
 from sources.schema import TIME
 
@@ -20,7 +20,7 @@ BARS = {
     "event_time": TIME,
     "known_time": TIME,
     "open": pl.Float64,
-    "close": pl.Float64,
+    "price": pl.Float64,
 }
 
 
@@ -52,7 +52,7 @@ def naive(grid, bars, sessions, horizons, max_age):
             if row["entity"] == entity and row["session"] == session and time - max_age <= row["event_time"] <= time
         ]
         best = max(seen, key=lambda row: row["event_time"], default=None)
-        return best if best and best["close"] is not None and best["close"] > 0 else None
+        return best if best and best["price"] is not None and best["price"] > 0 else None
 
     out = []
     for entity, session, at in grid.iter_rows():
@@ -63,7 +63,7 @@ def naive(grid, bars, sessions, horizons, max_age):
             if end > closes[session] or first is None or last is None:
                 row += [None, None]
             else:
-                row += [math.log(last["close"] / first["close"]), max(end, last["known_time"])]
+                row += [math.log(last["price"] / first["price"]), max(end, last["known_time"])]
         out.append(row)
     return out
 
@@ -93,9 +93,9 @@ def test_no_return_crosses_a_session_or_an_early_close():
     # bars of the whole clock, beyond every close, each on its own session
     bars = random_bars(0, sessions, ["A"], gaps=0.0)
     after = bars.with_columns(
-        pl.col("event_time", "known_time") + pl.duration(nanoseconds=120 * MINUTE), pl.col("close") * 2
+        pl.col("event_time", "known_time") + pl.duration(nanoseconds=120 * MINUTE), pl.col("price") * 2
     )
-    after = after.join(sessions, on="session").filter(pl.col("event_time") > pl.col("close_right")).select(bars.columns)
+    after = after.join(sessions, on="session").filter(pl.col("event_time") > pl.col("close")).select(bars.columns)
     assert after.height > 100
     labels = forward_returns(grid, pl.concat([bars, after]), sessions, CONFIG, 5 * MINUTE)
     joined = labels.join(sessions, on="session")
@@ -153,7 +153,7 @@ def test_a_price_that_is_no_price_gives_no_label(close):
     sessions = session_table(1)
     bars = random_bars(0, sessions, ["A"], gaps=0.0)
     bad = sessions["open"][0] + timedelta(minutes=20)
-    bars = bars.with_columns(pl.when(pl.col("event_time") == bad).then(pl.lit(close)).otherwise("close").alias("close"))
+    bars = bars.with_columns(pl.when(pl.col("event_time") == bad).then(pl.lit(close)).otherwise("price").alias("price"))
     labels = forward_returns(decisions(sessions, ["A"]), bars, sessions, CONFIG, 5 * MINUTE)
     missing = labels.filter(pl.col("return_5min").is_null())["decision_time"].to_list()
     assert bad in missing
@@ -175,8 +175,8 @@ def test_nothing_in_nothing_out():
 def test_wrong_tables_are_named():
     sessions = session_table(1)
     grid, bars = decisions(sessions, ["A"]), random_bars(0, sessions, ["A"])
-    with pytest.raises(DataError, match="bars lacks close"):
-        forward_returns(grid, bars.drop("close"), sessions, CONFIG, MINUTE)
+    with pytest.raises(DataError, match="prices lacks price"):
+        forward_returns(grid, bars.drop("price"), sessions, CONFIG, MINUTE)
     with pytest.raises(DataError, match="decision twice"):
         forward_returns(pl.concat([grid, grid]), bars, sessions, CONFIG, MINUTE)
     other = sessions.with_columns(pl.lit(date(1999, 1, 4)).alias("session"))
@@ -205,3 +205,28 @@ def test_nanoseconds_are_kept():
     bars = random_bars(0, sessions, ["A"], gaps=0.0).with_columns(pl.col("event_time").alias("known_time"))
     labels = forward_returns(grid, bars, sessions, CONFIG, 5 * MINUTE)
     assert labels["label_end_5min"].dt.epoch("ns")[0] % 1000 == 1
+
+
+def test_the_price_of_a_quote_is_its_mid_and_of_equal_times_the_last_counts():
+    sessions = session_table(1)
+    opened = sessions["open"][0]
+    moments = [opened, opened + timedelta(minutes=5), opened + timedelta(minutes=5)]
+    quotes = pl.DataFrame(
+        {
+            "entity": ["A"] * 3,
+            "session": [sessions["session"][0]] * 3,
+            "event_time": pl.Series(moments, dtype=TIME),
+            "known_time": pl.Series(moments, dtype=TIME),
+            "bid_price": [99.0, 90.0, 100.0],
+            "bid_size": [1.0] * 3,
+            "ask_price": [101.0, 91.0, 104.0],
+            "ask_size": [1.0] * 3,
+        }
+    )
+    prices = price_stream(quotes, "quote")
+    assert prices["price"].to_list() == [100.0, 90.5, 102.0]
+    grid = pl.DataFrame(
+        {"entity": ["A"], "session": [sessions["session"][0]], "decision_time": pl.Series([opened], dtype=TIME)}
+    )
+    labels = forward_returns(grid, prices, sessions, CONFIG, 15 * MINUTE)
+    assert labels["return_5min"].to_list() == [pytest.approx(math.log(102 / 100))]
