@@ -24,11 +24,8 @@ from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 
-# what each kind of source can be used for once; metric and event sources may be many
-_ONE_OF = ("bar", "book_update", "news")
-# tables that no feature family reads yet
-_NO_FEATURES = ("trade", "quote")
-
+# what each kind of source can be used for once; others may be many
+_ONE_OF = ("bar", "news")
 
 _FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
 
@@ -96,8 +93,6 @@ class RunConfig(Section):
         for name in self.features:
             if name not in self.sources:
                 raise ValueError(f"features names {name!r}, which is no source; sources: {', '.join(self.sources)}")
-            if self.sources[name].table in _NO_FEATURES:
-                raise ValueError(f"source {name!r} is a {self.sources[name].table} table, which no feature reads yet")
             source = self.sources[name]
             if source.table == "book_update" and getattr(source, "tick", None) is None:
                 raise ValueError(

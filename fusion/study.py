@@ -136,8 +136,8 @@ def make_signals(
     )
     ages = [name for name in matrix.families if name.endswith("_age")]
     state = [name for name in probabilities.columns if name.startswith("probability_")]
-    age = f"{config.sources[config.price_source].table}_age"
-    stale = pl.col(age).is_nan() if age in ages else pl.lit(False)
+    age = next((name for name in ages if matrix.families[name] == config.price_source), None)
+    stale = pl.lit(False) if age is None else pl.col(age).is_nan()
     horizon = config.targets.primary
     frame = (
         predictions.filter(pl.col("refit_session").is_not_null())

@@ -16,6 +16,7 @@ Patterns = str | list[str]
 TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news", "event", "metric"]
 STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
+TICKS = ("trade", "quote", *BOOKS)
 
 
 class BaseSource(BaseModel):

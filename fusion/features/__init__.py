@@ -1,20 +1,23 @@
 """All features: the registry that `trifuse schema` prints, and the one function that builds the matrix."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, event, metric
+from fusion.features import bar, book, event, metric, quote
+from fusion.features.ticks import allowed, defaults
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import TableFile
+from sources.config import TICKS, TableFile
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (
     *bar.FEATURES,
+    *quote.FEATURES,
     *book.FEATURES,
     *news.FEATURES,
     *metric.FEATURES,
@@ -50,12 +53,15 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
     """Compute what `config.features` asks for.
 
     `tables` maps each source's name to its canonical rows; news tables carry the scores of their texts
-    (sentiment.score). Raises ConfigError on an unknown feature name.
+    (sentiment.score). Where several sources of one tick table give features, as two markets' order books of one
+    entity do, each one's columns are named after it: perp_quote_imbalance.
+    Raises ConfigError on an unknown feature name.
     """
     frame = grid
     families: dict[str, str] = {}
     late: dict[str, int] = {}
     entities = set(grid["entity"].unique())
+    given = Counter(config.sources[name].table for name in config.features)
     for name, wanted in config.features.items():
         source, rows = config.sources[name], tables[name]
         names = None if wanted == "all" else list(wanted)
@@ -63,6 +69,10 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             stream, late[name] = in_order(rows, source.table)
             chosen = _known(name, names, [spec.name for spec in bar.FEATURES])
             columns = bar.compute(stream, grid, chosen, source.max_age)
+        elif source.table == "quote":
+            stream, late[name] = in_order(rows, source.table)
+            chosen = _windowed(name, names, quote.FEATURES)
+            columns = quote.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book)
         elif source.table == "book_update":
             stream, late[name] = in_order(rows, source.table)
             chosen = _known(name, names, [spec.name for spec in book.FEATURES])
@@ -80,6 +90,8 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         else:
             kinds = _known(name, names, sorted(getattr(source, "kinds", names or [])))
             columns = event.compute(rows, grid, kinds)
+        if source.table in TICKS and given[source.table] > 1:
+            columns = {f"{name}_{column}": values for column, values in columns.items()}
         if clash := set(columns) & set(families):
             raise ConfigError(
                 f"source {name!r} gives {sorted(clash)[0]!r}, which another source gives too",
@@ -88,6 +100,15 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _windowed(source: str, names: list[str] | None, specs: Sequence[FeatureSpec]) -> list[str]:
+    """The features that a config names, of a family whose names may carry any half-life."""
+    if names is None:
+        return defaults(specs)
+    return [
+        name if allowed(specs, name) else _known(source, [name], [spec.name for spec in specs])[0] for name in names
+    ]
 
 
 def _known(source: str, names: list[str] | None, allowed: list[str]) -> list[str]:

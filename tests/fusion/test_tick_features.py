@@ -1,0 +1,136 @@
+"""Features of quotes and trades against their definitions, decision by decision."""
+
+import math
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fusion.features import quote
+from fusion.features.ticks import allowed, defaults, half_life_of
+from sources.durations import parse_duration
+from sources.schema import TIME
+
+MIDNIGHT = datetime(2024, 8, 9, tzinfo=UTC)
+MAX_AGE = 5 * 10**9
+NAMES = ["quote_spread", "quote_imbalance", "quote_microprice_gap"] + [
+    f"quote_{stem}_{time}" for stem in ("return", "volatility", "flow", "rate") for time in ("1s", "2500ms", "1min")
+]
+
+
+def moments(rng: np.random.Generator, count: int, start: datetime, spread_ms: int) -> list[datetime]:
+    return [start + timedelta(milliseconds=int(step)) for step in np.cumsum(rng.integers(0, spread_ms, count))]
+
+
+def make_quotes() -> pl.DataFrame:
+    """Two entities around midnight, with ties, a pause longer than max_age, and a feed that lags; C has no quote."""
+    rng, parts = np.random.default_rng(4), []
+    for entity in ("A", "B"):
+        times = moments(rng, 300, MIDNIGHT - timedelta(seconds=30), 350)
+        times = [time + timedelta(seconds=12 if i > 90 else 0) for i, time in enumerate(times)]
+        bid = 100 + np.cumsum(rng.integers(-1, 2, 300)) * 0.5
+        parts.append(
+            pl.DataFrame(
+                {
+                    "entity": [entity] * 300,
+                    "session": [time.date() for time in times],
+                    "event_time": pl.Series(times, dtype=TIME),
+                    "known_time": pl.Series([time + timedelta(milliseconds=40) for time in times], dtype=TIME),
+                    "bid_price": bid,
+                    "bid_size": rng.integers(1, 9, 300).astype(float),
+                    "ask_price": bid + 0.5 * rng.integers(1, 3, 300),
+                    "ask_size": rng.integers(1, 9, 300).astype(float),
+                }
+            )
+        )
+    return pl.concat(parts)
+
+
+def make_grid() -> pl.DataFrame:
+    times = [MIDNIGHT + timedelta(seconds=second) for second in range(-31, 45)]
+    rows = [(entity, time.date(), time) for entity in "ABC" for time in times]
+    return pl.DataFrame(rows, schema={"entity": pl.String, "session": pl.Date, "decision_time": TIME}, orient="row")
+
+
+def naive(quotes: pl.DataFrame, entity: str, day: date, at: datetime, *, continuous: bool) -> dict[str, float]:
+    rows = [
+        row
+        for row in quotes.to_dicts()
+        if row["entity"] == entity and row["known_time"] <= at and (continuous or row["session"] == day)
+    ]
+    if not rows or at - rows[-1]["event_time"] > timedelta(microseconds=MAX_AGE // 1000):
+        return dict.fromkeys([*NAMES, "quote_age"], math.nan)
+    bids, bid_sizes, asks, ask_sizes = (
+        [row[name] for row in rows] for name in ("bid_price", "bid_size", "ask_price", "ask_size")
+    )
+    mids = [(bid + ask) / 2 for bid, ask in zip(bids, asks, strict=True)]
+    events = [0.0]
+    for i in range(1, len(rows)):
+        event = bid_sizes[i] * (bids[i] >= bids[i - 1]) - bid_sizes[i - 1] * (bids[i] <= bids[i - 1])
+        event += ask_sizes[i - 1] * (asks[i] >= asks[i - 1]) - ask_sizes[i] * (asks[i] <= asks[i - 1])
+        events.append(event)
+    micro = (bids[-1] * ask_sizes[-1] + asks[-1] * bid_sizes[-1]) / (bid_sizes[-1] + ask_sizes[-1])
+    found = {
+        "quote_age": (at - rows[-1]["event_time"]).total_seconds() / 60,
+        "quote_spread": 1e4 * (asks[-1] - bids[-1]) / mids[-1],
+        "quote_imbalance": (bid_sizes[-1] - ask_sizes[-1]) / (bid_sizes[-1] + ask_sizes[-1]),
+        "quote_microprice_gap": 1e4 * (micro / mids[-1] - 1),
+    }
+    for name in NAMES:
+        windowed = half_life_of(name, ["quote_return", "quote_volatility", "quote_flow", "quote_rate"])
+        if windowed is None:
+            continue
+        stem, time = windowed
+        age = [(at - row["known_time"]).total_seconds() for row in rows]
+        weights = [2 ** -(each / (time / 1e9)) for each in age]
+        if stem == "quote_return":
+            old = [mid for mid, each in zip(mids, age, strict=True) if each >= time / 1e9]
+            found[name] = 1e4 * math.log(mids[-1] / old[-1]) if old else math.nan
+        elif stem == "quote_volatility":
+            squares = [math.log(b / a) ** 2 for a, b in pairwise(mids)]
+            found[name] = 1e4 * math.sqrt(sum(w * s for w, s in zip(weights[1:], squares, strict=True)))
+        elif stem == "quote_flow":
+            sizes = [(b + a) / 2 for b, a in zip(bid_sizes, ask_sizes, strict=True)]
+            mean = sum(w * s for w, s in zip(weights, sizes, strict=True)) / sum(weights)
+            found[name] = sum(w * e for w, e in zip(weights, events, strict=True)) / mean
+        else:
+            found[name] = math.log1p(sum(weights) / (time / 1e9 / math.log(2)))
+    return found
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_quote_features_equal_their_definitions(continuous: bool) -> None:
+    quotes, grid = make_quotes(), make_grid()
+    columns = quote.compute(quotes, grid, NAMES, MAX_AGE, continuous=continuous)
+    assert set(columns) == {*NAMES, "quote_age"}
+    missing = 0
+    for i, (entity, day, at) in enumerate(grid.iter_rows()):
+        for name, wanted in naive(quotes, entity, day, at, continuous=continuous).items():
+            got = columns[name][i]
+            missing += math.isnan(wanted)
+            assert got == pytest.approx(wanted, rel=1e-9, abs=1e-9, nan_ok=True), (name, entity, at)
+    assert 0 < missing < len(NAMES) * grid.height * 0.6
+
+
+def test_what_is_not_known_yet_changes_nothing() -> None:
+    quotes, grid = make_quotes(), make_grid()
+    full = quote.compute(quotes, grid, NAMES, MAX_AGE, continuous=True)
+    for second in (-10, 0, 20):
+        cut = MIDNIGHT + timedelta(seconds=second)
+        part = quote.compute(quotes.filter(pl.col("known_time") <= cut), grid, NAMES, MAX_AGE, continuous=True)
+        before = (grid["decision_time"] <= cut).to_numpy()
+        for name in NAMES:
+            np.testing.assert_array_equal(full[name][before], part[name][before])
+
+
+def test_names_with_any_time_are_allowed_and_all_has_three() -> None:
+    assert "quote_flow_10s" in defaults(quote.FEATURES)
+    assert "quote_spread" in defaults(quote.FEATURES)
+    assert len(defaults(quote.FEATURES)) == 3 + 4 * 3
+    for name in ("quote_flow_30s", "quote_return_250ms", "quote_spread"):
+        assert allowed(quote.FEATURES, name)
+    for name in ("quote_flow", "quote_flow_", "quote_flow_0s", "quote_flow_tens", "quote_spread_1s", "trade_flow_1s"):
+        assert not allowed(quote.FEATURES, name), name
+    assert half_life_of("quote_flow_250ms", ["quote_flow"]) == ("quote_flow", parse_duration("250ms"))
