@@ -4,6 +4,7 @@ Every source names the time zone of its clocks and says how `known_time` comes a
 or, where only the file can tell, when its header is read. `${NAME}` in a path is expanded by `sources.files`.
 """
 
+import datetime as dt
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news
 STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
 TICKS = ("trade", "quote", *BOOKS)
+_TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "book": "book_update"}
 
 
 class BaseSource(BaseModel):
@@ -142,6 +144,61 @@ class LeanZip(StreamSource):
         return {"tick": 0, "second": 10**9, "minute": 60 * 10**9}[self.resolution]
 
 
+class BookFeed(StreamSource):
+    """A venue's own feed, whose files hold the times of receipt.
+
+    delay       from the receipt in the file to one's own; known_time is the receipt plus this
+    tick        price step of the order book
+    continuous  the book goes on from session to session, as on a market that never closes
+    """
+
+    # what a book is rebuilt with, not what ingest writes
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick", "continuous"}
+
+    timezone: str = "UTC"
+    delay: Duration = 0
+    tick: float | None = Field(default=None, gt=0)
+    continuous: bool = False
+
+    @property
+    def ticks(self) -> bool:
+        return True
+
+
+class BitstampOrders(BookFeed):
+    """Bitstamp's order feed: `orders.csv` of ob-analytics, or the raw log of lines `<ms> <message> <JSON>`.
+
+    data: order are the messages about orders, of both kinds of file; trade and book (the snapshots of the best levels)
+    are in the log only. Both clocks are the local receipt.
+    """
+
+    kind: Literal["bitstamp_orders"]
+    data: Literal["order", "trade", "book"] = "order"
+    continuous: bool = True
+
+    @property
+    def table(self) -> str:
+        return _TABLE_OF_DATA[self.data]
+
+
+class Lobster(BookFeed):
+    """LOBSTER message files `<entity>_<yyyy-mm-dd>_<start>_<end>_message_<levels>.csv`: the orders of one NASDAQ day.
+
+    data: order are types 1 to 4, trade are types 4 to 6. Clocks are the exchange's, so `delay` must be told.
+    date    of files whose name does not tell it
+    """
+
+    kind: Literal["lobster"]
+    data: Literal["order", "trade"] = "order"
+    timezone: str = "America/New_York"
+    delay: Duration
+    date: dt.date | None = None
+
+    @property
+    def table(self) -> str:
+        return _TABLE_OF_DATA[self.data]
+
+
 class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
@@ -258,7 +315,8 @@ class SeriesFile(BaseSource):
 
 # one entry of `sources:`; `.table` is the canonical table that it fills
 Source = Annotated[
-    ThinkorswimCsv | LeanZip | TableFile | NewsFile | CalendarFile | SeriesFile, Field(discriminator="kind")
+    ThinkorswimCsv | LeanZip | BitstampOrders | Lobster | TableFile | NewsFile | CalendarFile | SeriesFile,
+    Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Source] = TypeAdapter(Source)
 

@@ -12,6 +12,7 @@ from sources.clocks import read_clock
 from sources.config import TableFile
 from sources.files import members, open_member, reading
 from sources.guess import ENTITY_NAMES, guess_source
+from sources.guess_feeds import describe_feed
 from sources.readers.records import file_format, records
 
 ROWS_AT_MOST = 2_000_000
@@ -26,7 +27,8 @@ _MANY = 50
 def describe(path: Path | str) -> dict[str, Any]:
     """Facts about a data file, a lake folder or a run folder, as a tree that JSON can hold.
 
-    path, kind (csv, jsonl, parquet, lean_zip, lake, run), bytes, rows, and for files and lake folders:
+    path, kind (csv, jsonl, parquet, lean_zip, lake, run; a venue's own feed has that of its source), bytes, rows, and
+    for files and lake folders:
     columns      name, type (clock, number, text, list), nulls, distinct, first and last in order of size; of clocks the
                  time_format, whether they name days only, and the time zone if the values tell it
     problems     rows that could not be split into columns, by reason
@@ -51,6 +53,8 @@ def describe(path: Path | str) -> dict[str, Any]:
     if _is_zip(path) and (lean := guess_source(path, pl.DataFrame(), [])) is not None:
         names = members(path)
         return {"path": str(path), "kind": "lean_zip", "bytes": path.stat().st_size, "members": names, "source": lean}
+    if not _is_zip(path) and (feed := describe_feed(path)) is not None:
+        return {"path": str(path), "bytes": path.stat().st_size, **feed}
     frame = _read(path)
     facts = _facts(frame)
     return {

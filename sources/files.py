@@ -1,8 +1,9 @@
-"""Input files: expanding `${NAME}` and globs, hashing, and opening gz and zip transparently."""
+"""Input files: expanding `${NAME}` and globs, hashing, and opening gz, xz, zst and zip transparently."""
 
 import glob
 import gzip
 import hashlib
+import lzma
 import os
 import re
 import zipfile
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from gpu_kernels.errors import ConfigError, DataError
 from sources.config import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _BLOCK = 32 * 2**20
-_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
+_XZ, _ZSTD = b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,13 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise DataError(
-            f"{path} is truncated or damaged: {error}", allowed="a whole gz or zip file", hint="fetch the file again"
+            f"{path} is truncated or damaged: {error}",
+            allowed="a whole gz, xz, zst or zip file",
+            hint="fetch the file again",
         ) from error
     except OSError as error:
+        if error.errno is None:  # not the system's but a decompressor's own, as that of zst
+            raise DataError(f"{path} is truncated or damaged: {error}", hint="fetch the file again") from error
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
@@ -84,11 +92,17 @@ def open_member(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     member  the file inside a zip; without it the zip must hold exactly one
     """
     with open(path, "rb") as raw:
-        magic = raw.read(4)
+        magic = raw.read(len(_XZ))
         raw.seek(0)
         if magic.startswith(b"\x1f\x8b"):
             with gzip.open(raw) as stream:
                 yield stream  # type: ignore[misc]
+        elif magic.startswith(_XZ):
+            with lzma.open(raw) as stream:
+                yield stream
+        elif magic.startswith(_ZSTD):
+            with pa.CompressedInputStream(raw, "zstd") as stream:
+                yield stream
         elif magic.startswith(b"PK"):
             with zipfile.ZipFile(raw) as archive:
                 names = [member] if member else archive.namelist()

@@ -85,11 +85,11 @@ def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) 
         entry["time_format"] = time_format
     doubtful = ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"]
     if entry.get("table") != "bar":
-        return _answer(path, entry, doubtful)
+        return answer(path, entry, doubtful)
     times = read_clock(rows[event], timezone="UTC", time_format=clocks[event]["time_format"])["time"].drop_nulls()
     entry["timezone"], starts = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
     named = all(name in lower for name in _TABLES["bar"])
-    return _answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_line(times, starts))
+    return answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_line(times, starts))
 
 
 def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:
@@ -240,7 +240,7 @@ def _lean(path: Path, data: str) -> dict[str, Any]:
     zone = "America/New_York" if security == "equity" else "America/Chicago" if security == "index" else "UTC"
     entry = {"kind": "lean_zip", "files": str(path.parent / f"*_{data}.zip"), "security": security}
     entry |= {"resolution": resolution, "data": data, "timezone": zone, "delay": "1s", "max_age": "10min"}
-    return _answer(path, entry, ["timezone", "delay", "max_age"])
+    return answer(path, entry, ["timezone", "delay", "max_age"])
 
 
 def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
@@ -255,10 +255,11 @@ def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
         shares = outside_by_zone(wall, trading, "tick")
         zone = min(shares, key=lambda name: shares[name])
     entry = {"kind": "thinkorswim_csv", "files": {"NAME": str(path)}, "timezone": zone, "bar": "1min", "delay": "1s"}
-    return _answer(path, entry | {"max_age": "10min"}, ["files", "timezone", "delay", "max_age"])
+    return answer(path, entry | {"max_age": "10min"}, ["files", "timezone", "delay", "max_age"])
 
 
-def _answer(path: Path, entry: dict[str, Any], doubtful: list[str], bar: str | None = None) -> dict[str, Any]:
+def answer(path: Path, entry: dict[str, Any], doubtful: list[str], bar: str | None = None) -> dict[str, Any]:
+    """{kind, yaml, check} of an entry, in whose YAML the `doubtful` options are marked; `bar` is a line of its own."""
     check = [name for name in doubtful if name in entry]
     text = yaml.safe_dump({_source_name(path): entry}, sort_keys=False, allow_unicode=True, width=1000)
     marked = re.sub(rf"^(  (?:{'|'.join(check)}):.*)$", r"\1  # check", text, flags=re.MULTILINE)

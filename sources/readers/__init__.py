@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sources.files import InputFile
-from sources.readers import calendar_file, lean_zip, news_file, series_file, table_file, thinkorswim_csv
+from sources.readers import (
+    bitstamp_orders,
+    calendar_file,
+    lean_zip,
+    lobster,
+    news_file,
+    series_file,
+    table_file,
+    thinkorswim_csv,
+)
 from sources.readers.batch import RawBatch
 
 __all__ = ["READERS", "RawBatch"]
@@ -13,6 +22,8 @@ __all__ = ["READERS", "RawBatch"]
 READERS: dict[str, Callable[[Any, InputFile, int, str], Iterator[RawBatch]]] = {
     "thinkorswim_csv": thinkorswim_csv.read,
     "lean_zip": lean_zip.read,
+    "bitstamp_orders": bitstamp_orders.read,
+    "lobster": lobster.read,
     "table_file": table_file.read,
     "news_file": news_file.read,
     "calendar_file": calendar_file.read,

@@ -1,0 +1,34 @@
+"""Venues' and vendors' own feed files, told by their names and first bytes, and the YAML to paste into a config."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sources.files import open_member, reading
+from sources.guess import answer
+from sources.readers import lobster
+
+_HEAD = 4096
+_BITSTAMP_LINE = re.compile(rb"\d{13} (order_(created|changed|deleted|book)|trade) \{")
+_BITSTAMP_TABLE = b"id,timestamp,exchange.timestamp,price,volume,action,direction"
+
+
+def describe_feed(path: Path) -> dict[str, Any] | None:
+    """kind, source and what the file tells of itself, as in `describe`; None for a file of another kind.
+
+    Raises DataError for a damaged file.
+    """
+    with reading(path), open_member(path) as stream:
+        head = stream.read(_HEAD)
+    if _BITSTAMP_LINE.match(head) or head.startswith(_BITSTAMP_TABLE):
+        return _answer(path, "bitstamp_orders", {"entity": "BTCUSD", "data": "order"}, ["entity", "data"])
+    if name := lobster.NAME.match(path.name):
+        facts = {"entity": name["entity"], "date": name["date"], "levels": int(name["levels"])}
+        own = {"data": "order", "delay": "1ms", "tick": 0.01}
+        return {"file": facts} | _answer(path, "lobster", own, ["data", "delay", "tick"])
+    return None
+
+
+def _answer(path: Path, kind: str, own: dict[str, Any], doubtful: list[str]) -> dict[str, Any]:
+    entry = {"kind": kind, "files": str(path)} | own | {"max_age": "1min"}
+    return {"kind": kind, "source": answer(path, entry, [*doubtful, "max_age"])}
