@@ -199,6 +199,21 @@ class Lobster(BookFeed):
         return _TABLE_OF_DATA[self.data]
 
 
+class DatabentoDbn(BookFeed):
+    """Databento's binary files (.dbn, .dbn.zst): known_time is ts_recv, event_time is ts_event.
+
+    data: order needs schema mbo; quote mbp-1; book mbp-10 or mbp-1; trade any of these, trades or tbbo. Entities
+    are the symbols of the file's own mapping unless `entity` or `files` names the one.
+    """
+
+    kind: Literal["databento_dbn"]
+    data: Literal["order", "trade", "quote", "book"]
+
+    @property
+    def table(self) -> str:
+        return _TABLE_OF_DATA[self.data]
+
+
 class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
@@ -315,7 +330,15 @@ class SeriesFile(BaseSource):
 
 # one entry of `sources:`; `.table` is the canonical table that it fills
 Source = Annotated[
-    ThinkorswimCsv | LeanZip | BitstampOrders | Lobster | TableFile | NewsFile | CalendarFile | SeriesFile,
+    ThinkorswimCsv
+    | LeanZip
+    | BitstampOrders
+    | Lobster
+    | DatabentoDbn
+    | TableFile
+    | NewsFile
+    | CalendarFile
+    | SeriesFile,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Source] = TypeAdapter(Source)

@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from sources.files import open_member, reading
 from sources.guess import answer
 from sources.readers import lobster
+from sources.readers.databento_file import MAGIC, header
+from sources.schema import TIME
 
 _HEAD = 4096
 _BITSTAMP_LINE = re.compile(rb"\d{13} (order_(created|changed|deleted|book)|trade) \{")
@@ -20,6 +24,8 @@ def describe_feed(path: Path) -> dict[str, Any] | None:
     """
     with reading(path), open_member(path) as stream:
         head = stream.read(_HEAD)
+    if head.startswith(MAGIC):
+        return _databento(path)
     if _BITSTAMP_LINE.match(head) or head.startswith(_BITSTAMP_TABLE):
         return _answer(path, "bitstamp_orders", {"entity": "BTCUSD", "data": "order"}, ["entity", "data"])
     if name := lobster.NAME.match(path.name):
@@ -27,6 +33,19 @@ def describe_feed(path: Path) -> dict[str, Any] | None:
         own = {"data": "order", "delay": "1ms", "tick": 0.01}
         return {"file": facts} | _answer(path, "lobster", own, ["data", "delay", "tick"])
     return None
+
+
+def _databento(path: Path) -> dict[str, Any]:
+    found = header(path)
+    data = {"mbo": "order", "mbp-1": "quote", "mbp-10": "book"}.get(found.schema, "trade")
+    facts = {
+        "dataset": found.dataset,
+        "schema": found.schema,
+        "version": found.version,
+        "symbols": found.symbols["name"].unique(maintain_order=True).to_list(),
+        "start": str(pl.Series([found.start]).cast(TIME)[0]),
+    }
+    return {"file": facts} | _answer(path, "databento_dbn", {"data": data}, ["data"])
 
 
 def _answer(path: Path, kind: str, own: dict[str, Any], doubtful: list[str]) -> dict[str, Any]:

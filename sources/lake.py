@@ -29,7 +29,7 @@ from gpu_kernels.errors import DataError, QuarantineError
 from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files, raw_lines
 from sources.quality import Window, check
-from sources.readers import READERS
+from sources.readers import RAW_ROWS, READERS
 from sources.readers.records import file_format
 from sources.schema import TABLES
 
@@ -252,7 +252,10 @@ def _quarantine(bad: pl.DataFrame, name: str, source: Source, files: list[InputF
     parts = []
     for (index, member), rows in bad.partition_by("file", "member", as_dict=True, maintain_order=True).items():
         path, lines = files[index].path, rows["line"].to_list()
-        text = _parquet_rows(path, lines) if file_format(path) == "parquet" else raw_lines(path, member, lines)
+        if source.kind in RAW_ROWS:
+            text = RAW_ROWS[source.kind](path, lines)
+        else:
+            text = _parquet_rows(path, lines) if file_format(path) == "parquet" else raw_lines(path, member, lines)
         parts.append(
             rows.select(
                 source=pl.lit(name),
