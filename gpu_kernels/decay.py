@@ -68,24 +68,25 @@ def _last_of(start, known):
 
 
 @cpu_loop
-def _last_cpu(time, offsets, at, at_offsets, tiles, tile, out):
+def _last_cpu(time, offsets, at, at_offsets, tiles, tile, lag_ns, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, at_offsets, tile)
         start, stop = offsets[segment], offsets[segment + 1]
         # one search, then a merge
-        known = upper_bound(time, start, stop, at[first])
+        known = upper_bound(time, start, stop, at[first] - lag_ns)
         for i in range(first, last):
-            while known < stop and time[known] <= at[i]:
+            while known < stop and time[known] <= at[i] - lag_ns:
                 known += 1
             out[i] = _last_of(start, known)
 
 
 @cuda.jit
-def _last_cuda(time, offsets, at, at_offsets, out):
+def _last_cuda(time, offsets, at, at_offsets, lag_ns, out):
     i = cuda.grid(1)
     if i < out.shape[0]:
         segment = segment_of(at_offsets, i)
-        out[i] = _last_of(offsets[segment], upper_bound(time, offsets[segment], offsets[segment + 1], at[i]))
+        start, stop = offsets[segment], offsets[segment + 1]
+        out[i] = _last_of(start, upper_bound(time, start, stop, at[i] - lag_ns))
 
 
 @cpu_loop
@@ -122,8 +123,9 @@ def _sorted_tables(time: Array, offsets: Array, at: Array, at_offsets: Array) ->
     return items, decisions
 
 
-def last_index(time: Array, offsets: Array, at: Array, at_offsets: Array) -> Array:
-    """Position of the last item with time <= t, for each t of `at`; segment s of `at` looks at segment s of the items.
+def last_index(time: Array, offsets: Array, at: Array, at_offsets: Array, *, lag_ns: int = 0) -> Array:
+    """Position of the last item with time <= t - lag_ns, for each t of `at`; segment s of `at` looks at segment s of
+    the items. A lag of 1 asks for items strictly before t; a negative one looks ahead, for what is known later than t.
 
     time   (n,) int64 ns, never falling in a segment; offsets (S + 1,)
     at     (m,) int64 ns, never falling in a segment; at_offsets (S + 1,)
@@ -132,13 +134,14 @@ def last_index(time: Array, offsets: Array, at: Array, at_offsets: Array) -> Arr
     Missing values: -1 where no item has come yet.
     Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
     """
+    lag_ns = positive("lag_ns", lag_ns, minimum=-(2**62), maximum=2**62)
     items, decisions = _sorted_tables(time, offsets, at, at_offsets)
     out = decisions.empty(decisions.count, np.int64)
     shared = (items.columns[0], items.offsets, decisions.columns[0], decisions.offsets)
     if decisions.count and items.device:
-        _last_cuda[grid_of(decisions.count)](*shared, out)
+        _last_cuda[grid_of(decisions.count)](*shared, lag_ns, out)
     elif decisions.count:
-        on_cpu(_last_cpu, decisions.count)(*shared, decisions.tiles(), TILE_ROWS, out)
+        on_cpu(_last_cpu, decisions.count)(*shared, decisions.tiles(), TILE_ROWS, lag_ns, out)
     return out
 
 

@@ -19,6 +19,7 @@ def works(data: Data) -> list[Work]:
         Work(align.gather_map, (data.time_ns, late, data.offsets, *at), {"max_age_ns": 6 * MINUTE}),
         Work(align.take, (data.values, rng.integers(-1, data.rows, data.rows)), {}),
         Work(decay.last_index, (data.time_ns, data.offsets, *at), {}),
+        Work(decay.last_index, (data.time_ns, data.offsets, *at), {"lag_ns": -3 * MINUTE}),
         Work(decay.count_within, (data.time_ns, data.offsets, *at), {"window_ns": 7 * MINUTE}),
         Work(decay.decayed_sum, (data.time_ns, data.values, data.offsets, *at), {"half_life_ns": 9 * MINUTE}),
         Work(hmm.forward_filter, (emission, np.array([0.2, 0.3, 0.5]), transition, data.offsets), {}),

@@ -9,10 +9,10 @@ def _at(offsets, at_offsets):
             yield i, range(first, last)
 
 
-def last_index(time, offsets, at, at_offsets):
+def last_index(time, offsets, at, at_offsets, lag_ns=0):
     out = np.full(len(at), -1, np.int64)
     for i, items in _at(offsets, at_offsets):
-        out[i] = max((item for item in items if time[item] <= at[i]), default=-1)
+        out[i] = max((item for item in items if time[item] <= at[i] - lag_ns), default=-1)
     return out
 
 
