@@ -121,7 +121,12 @@ class LeanZip(StreamSource):
 
     Clocks are milliseconds of the day in `timezone`; a bar's stamp is its START. The entity is the folder's name in
     capitals unless `files` maps it; a future's is `<entity>-<yyyymm>` of each contract in the zip. Equity prices are
-    stored times 10,000. Tick quotes are the consolidated best bid and offer, as pairs of rows of one stamp.
+    stored times 10,000. An equity's tick quotes are the consolidated best bid and offer, as pairs of rows of one stamp.
+
+    suspicious          what becomes of ticks that the vendor flags
+    exchanges           only trade ticks of these venues (LEAN's letters); none: all
+    exclude_conditions  trade ticks that have any of these bits in their sale condition are left out (LEAN's hexadecimal
+                        numbers, e.g. "2000")
     """
 
     kind: Literal["lean_zip"]
@@ -129,6 +134,23 @@ class LeanZip(StreamSource):
     resolution: Literal["tick", "second", "minute"]
     data: Literal["trade", "quote"]
     delay: Duration
+    suspicious: Literal["set_aside", "keep"] = "set_aside"
+    exchanges: list[str] | None = None
+    exclude_conditions: list[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{1,8}$")]] = []
+
+    @model_validator(mode="after")
+    def _filters_fit_data(self) -> "LeanZip":
+        filters = self.exchanges is not None or self.exclude_conditions
+        if filters and (not self.ticks or self.data == "quote" or self.security == "crypto"):
+            raise ValueError("`exchanges` and `exclude_conditions` are for trade ticks, and not of crypto")
+        return self
+
+    @property
+    def excluded_bits(self) -> int:
+        bits = 0
+        for text in self.exclude_conditions:
+            bits |= int(text, 16)
+        return bits
 
     @property
     def table(self) -> str:

@@ -16,23 +16,19 @@ from sources.readers.records import split_csv
 FLAGGED = "flagged_by_vendor"
 UNPAIRED = "unpaired_quote"
 ONE_SIDED = "one_sided_quote"
+OTHER_EXCHANGE = "other_exchange"
+EXCLUDED_CONDITION = "excluded_condition"
 _NAME = re.compile(r"^(\d{8})_(trade|quote)$")
 _CONTRACT = re.compile(r"_(\d{6})(?:_\d{8})?\.csv$")
 # equity prices are stored as ten-thousandths of a dollar
 _EQUITY_UNITS = 10_000
 _OHLCS = ("open", "high", "low", "price", "size")
+# what follows the values of a tick; that of a coin names neither venue nor condition
+_TICK_MARKS = {"crypto": ["suspicious"]}
+_ALL_MARKS = ["exchange", "condition", "suspicious"]
 _LAYOUTS = {
-    ("tick", "trade"): ["time", "price", "size", "exchange", "condition", "suspicious"],
-    ("tick", "quote"): [
-        "time",
-        "bid_price",
-        "bid_size",
-        "ask_price",
-        "ask_size",
-        "exchange",
-        "condition",
-        "suspicious",
-    ],
+    ("tick", "trade"): ["time", "price", "size"],
+    ("tick", "quote"): ["time", "bid_price", "bid_size", "ask_price", "ask_size"],
     ("bar", "trade"): ["time", "open", "high", "low", "close", "volume"],
     ("bar", "quote"): ["time", *(f"{side}_{name}" for side in ("bid", "ask") for name in _OHLCS)],
 }
@@ -41,6 +37,9 @@ _VALUES = {
     "trade": ("price", "size"),
     "quote": ("bid_price", "bid_size", "ask_price", "ask_size"),
 }
+# which sides a tick quote has: an absent one is written as 0
+_HAS_BID, _HAS_ASK = (pl.col(name).cast(pl.Float64, strict=False) != 0 for name in ("bid_price", "ask_price"))
+_BID, _ASK, _NEITHER = _HAS_BID & ~_HAS_ASK, ~_HAS_BID & _HAS_ASK, ~_HAS_BID & ~_HAS_ASK
 
 
 def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
@@ -61,23 +60,41 @@ def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterato
             raise DataError(
                 f"{file.path} holds {member!r}, which names no contract", allowed="names ending in _yyyymm.csv"
             )
-        yield _member(source, file, index, member, day, f"{entity}-{contract[1]}" if contract else entity)
+        named = f"{entity}-{contract[1]}" if contract else entity
+        for frame in _frames(source, file, member):
+            yield _batch(source, frame, index, member, day, named)
 
 
-def _member(source: LeanZip, file: InputFile, index: int, member: str, day: datetime, entity: str) -> RawBatch:
+def _frames(source: LeanZip, file: InputFile, member: str) -> Iterator[pl.DataFrame]:
+    """The rows of a member in blocks, none of which ends with the bid of a pair of quotes."""
     layout = _LAYOUTS["tick" if source.ticks else "bar", source.data]
-    text = b"".join(blocks(file.path, member)).decode("ascii", "replace")
-    head = text.partition("\n")[0]
-    if (fields := head.count(",") + 1) != len(layout):
-        raise DataError(
-            f"{file.path}: {member} has {fields} fields in its first line: {head[:80]!r}",
-            allowed=f"{len(layout)} fields: {', '.join(layout)}",
-            hint="check the source's resolution and data",
-        )
-    frame = split_csv(text, layout, file.path, 1, ",", quoted=False)
-    ignored: dict[str, int] = {}
+    if source.ticks:
+        layout = layout + _TICK_MARKS.get(source.security, _ALL_MARKS)
+    line, held = 1, pl.DataFrame()
+    for block in blocks(file.path, member):
+        text = block.decode("ascii", "replace")
+        head = text.partition("\n")[0]
+        if line == 1 and (fields := head.count(",") + 1) != len(layout):
+            raise DataError(
+                f"{file.path}: {member} has {fields} fields in its first line: {head[:80]!r}",
+                allowed=f"{len(layout)} fields: {', '.join(layout)}",
+                hint="check the source's security, resolution and data",
+            )
+        frame = split_csv(text, layout, file.path, line, ",", quoted=False)
+        frame = frame if held.is_empty() else pl.concat([held, frame])
+        line, held = line + block.count(b"\n"), frame.clear()
+        if source.ticks and source.data == "quote" and frame.tail(1).select(_BID).to_series().any():
+            frame, held = frame.head(-1), frame.tail(1)
+        yield frame
+    if not held.is_empty():
+        yield held
+
+
+def _batch(source: LeanZip, frame: pl.DataFrame, index: int, member: str, day: datetime, entity: str) -> RawBatch:
+    frame, ignored = _asked_for(source, frame)
     if source.data == "quote":
-        frame, ignored = _pairs(frame) if source.ticks else _two_sided(frame)
+        frame, counts = _pairs(frame) if source.ticks else _two_sided(frame)
+        ignored |= counts
     milliseconds = required(frame["time"])
     local = pl.Series([day], dtype=pl.Datetime("ns")).new_from_index(0, frame.height)
     stamp = local + milliseconds["value"].cast(pl.Int64).cast(pl.Duration("ms"))
@@ -98,7 +115,7 @@ def _member(source: LeanZip, file: InputFile, index: int, member: str, day: date
             milliseconds["problem"],
             start["problem"],
             *(column["problem"] for column in numbers.values()),
-            _flagged(frame),
+            _flagged(frame, keep=source.suspicious == "keep"),
         ).alias("_problem"),
     )
     return RawBatch(canonical(rows, source.table, index, member), ignored)
@@ -110,8 +127,26 @@ def _dollars(price: pl.Series) -> pl.Series:
     return pl.Series("value", price.to_numpy() / _EQUITY_UNITS)
 
 
-def _flagged(frame: pl.DataFrame) -> pl.Series:
-    if "suspicious" not in frame.columns:
+def _asked_for(source: LeanZip, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Ticks of the exchanges and conditions that the config asks for; rows that cannot be read stay."""
+    if source.exchanges is None and not source.exclude_conditions:
+        return frame, {}
+    bits = pl.col("condition").str.strip_chars().str.to_integer(base=16, dtype=pl.Int64, strict=False)
+    left_out = pl.lit(False)
+    if source.exchanges is not None:
+        left_out = ~pl.col("exchange").str.strip_chars().is_in(source.exchanges)
+    excluded = (bits & source.excluded_bits) != 0
+    marked = frame.select(
+        other=(left_out & pl.col("_problem").is_null()).fill_null(False),
+        excluded=(excluded & pl.col("_problem").is_null()).fill_null(False),
+    )
+    kept = frame.filter(~(marked["other"] | marked["excluded"]))
+    others = int(marked["other"].sum())
+    return kept, {OTHER_EXCHANGE: others, EXCLUDED_CONDITION: frame.height - kept.height - others}
+
+
+def _flagged(frame: pl.DataFrame, *, keep: bool) -> pl.Series:
+    if keep or "suspicious" not in frame.columns:
         return pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
     return pl.select(pl.when(frame["suspicious"].str.strip_chars() != "0").then(pl.lit(FLAGGED))).to_series()
 
@@ -124,15 +159,15 @@ def _two_sided(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
 
 
 def _pairs(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Tick quotes: a bid row and the ask row after it, of one stamp, as one row at the ask row's line."""
-    bid = (pl.col("ask_price") == "0") & (pl.col("bid_price") != "0")
-    ask = (pl.col("bid_price") == "0") & (pl.col("ask_price") != "0")
-    second = ask & bid.shift(1, fill_value=False) & (pl.col("time") == pl.col("time").shift(1))
+    """Tick quotes: a bid row and the ask row after it, of one stamp, as one row at the ask row's line; a row that has
+    both sides is a quote by itself."""
+    second = _ASK & _BID.shift(1, fill_value=False) & (pl.col("time") == pl.col("time").shift(1))
     marked = frame.with_columns(
         _second=second.fill_null(False),
         **{f"_{name}": pl.col(name).shift(1) for name in ("bid_price", "bid_size", "suspicious")},
     ).with_columns(_first=pl.col("_second").shift(-1, fill_value=False))
-    unpaired = ~pl.col("_first") & ~pl.col("_second") & pl.col("_problem").is_null()
+    alone = (_BID | _ASK | _NEITHER).fill_null(False) & ~pl.col("_first") & ~pl.col("_second")
+    unpaired = alone & pl.col("_problem").is_null()
     paired = marked.with_columns(
         bid_price=pl.when("_second").then("_bid_price").otherwise("bid_price"),
         bid_size=pl.when("_second").then("_bid_size").otherwise("bid_size"),

@@ -13,6 +13,10 @@ class LiveOrders:
         self._key = list(key)
         self._live: pl.DataFrame | None = None
 
+    def __len__(self) -> int:
+        """How many orders rest: that is all that is kept."""
+        return 0 if self._live is None else self._live.height
+
     def before(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`rows` with `size_before` and `price_before`: what rested of the row's order when the row came.
 

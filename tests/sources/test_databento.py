@@ -19,6 +19,7 @@ from sources.files import input_files, open_member
 from sources.lake import ingest
 from sources.lake import read as read_lake
 from sources.readers import READERS, databento_file
+from sources.readers.live_orders import LiveOrders
 from sources.readers.snapshots import BookDifferences
 from sources.schema import CANCELLED, CHANGED, EXECUTED, PLACED, SET, SNAPSHOT
 
@@ -405,6 +406,14 @@ def test_books_by_difference_rebuild_the_books() -> None:
                 del now[entity][side, price]
         assert now[entity] == {(side, float(price)): size for (side, price), size in book.items()}
     assert begun == ["A", "B"]
+
+
+def test_orders_that_are_gone_are_forgotten() -> None:
+    live = LiveOrders(("order",))
+    number = pl.int_range(1000, eager=True)
+    rows = pl.DataFrame({"order": number // 2, "price": 1.0, "sets": (number + 1) % 2, "takes": None})
+    assert live.before(rows)["size_before"].to_list() == [None, 1] * 500
+    assert len(live) == 0
 
 
 class TestBadFiles:
