@@ -20,7 +20,7 @@ from gpu_kernels.errors import ConfigError, DataError
 from sources.config import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_BLOCK = 32 * 2**20
+_BLOCK = 8 * 2**20
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 _XZ, _ZSTD = b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 

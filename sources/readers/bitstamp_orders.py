@@ -38,7 +38,6 @@ OTHER_MESSAGE = "other_message"
 _SATOSHI = 1e8
 # beyond this a float no longer holds every satoshi
 _LARGEST = 2**53
-_LINE = r"^(?P<clock>\d+) (?P<message>\w+) (?P<body>\{.*\})\r?$"
 _LEVELS = r'\[(?:\["[0-9.eE+-]+", ?"[0-9.eE+-]+"\](?:, ?)?)*\]'
 _BOOK = rf'^\{{"bids": ?{_LEVELS}, ?"asks": ?{_LEVELS}\}}$'
 _BOOK_TYPE = pl.Struct({"bids": pl.List(pl.List(pl.String)), "asks": pl.List(pl.List(pl.String))})
@@ -109,16 +108,19 @@ def _log(file: InputFile) -> Iterator[pl.DataFrame]:
         text = pl.DataFrame({"text": pl.Series(lines, dtype=pl.String)})
         text = text.with_columns(_line=pl.int_range(line, line + pl.len(), dtype=pl.Int64))
         line += block.count(b"\n")
-        text = text.filter(pl.col("text").str.strip_chars() != "").with_columns(
-            pl.col("text").str.extract_groups(_LINE).struct.unnest()
+        parts = pl.col("text").str.strip_chars_end("\r").str.splitn(" ", 3).struct
+        text = text.filter(pl.col("text").str.strip_chars() != "").select(
+            "_line",
+            *(parts.field(f"field_{place}").alias(name) for place, name in enumerate(("clock", "message", "body"))),
         )
+        whole = pl.col("body").str.starts_with("{") & pl.col("body").str.ends_with("}")
+        text = text.with_columns(pl.when(whole).then(pl.col("message", "body")))
+        # the bodies of books are long and have none of these
+        fields = pl.when(pl.col("message") != "order_book").then("body")
         text = text.with_columns(
             pl.col("message").str.strip_prefix("order_").replace("book", "order_book"),
-            *(
-                pl.col("body").str.extract(rf'"{name}": ?"?([^",}}]+)').alias(name)
-                for name in ("price", "amount", "id")
-            ),
-            direction=pl.col("body").str.extract(r'"order_type": ?(\d)'),
+            *(fields.str.extract(rf'"{name}": ?"?([^",}}]+)').alias(name) for name in ("price", "amount", "id")),
+            direction=fields.str.extract(r'"order_type": ?([01])'),
             _problem=pl.when(pl.col("message").is_null()).then(pl.lit(UNPARSABLE_MESSAGE)),
         )
         yield _messages(

@@ -20,7 +20,6 @@ UNPARSABLE_SIDE = "unparsable_side"
 UNDEFINED_PRICE = "undefined_price"
 _ADD, _CANCEL, _MODIFY, _TRADE, _FILL, _CLEAR, _NONE = (ord(letter) for letter in "ACMTFRN")
 _COUNTED = {_TRADE: "trade_record", _FILL: "fill_record", _CLEAR: "clear_record", _NONE: "record_of_no_action"}
-_ORDER = ["instrument", "order"]
 
 
 class OrderMessages:
@@ -84,26 +83,33 @@ class OrderMessages:
 
     def _with_fills(self, records: pl.DataFrame) -> pl.DataFrame:
         """Adds `_filled` to C and M: what the message's F records before it filled of the order."""
-        turns = pl.col("action").is_in([_CANCEL, _MODIFY])
-        place = ["instrument", "_message", "order", "_turn"]
+        if records.is_empty():
+            return records.with_columns(_filled=pl.lit(0, dtype=pl.Int64))
+        turns, fills = pl.col("action").is_in([_CANCEL, _MODIFY]), pl.col("action") == _FILL
         ended = pl.col("last").shift(1).over("instrument").fill_null(False)
         records = records.with_columns(_message=ended.cast(pl.UInt32).cum_sum().over("instrument"))
-        turned = turns.cast(pl.UInt32).cum_sum().over("instrument", "_message", "order")
-        records = records.with_columns(_turn=turned - turns.cast(pl.UInt32))
-        begun = self._fills.with_columns(_message=pl.lit(0, dtype=pl.UInt32), _turn=pl.lit(0, dtype=pl.UInt32))
-        fills = records.filter(pl.col("action") == _FILL).select(*place, "size")
-        fills = pl.concat([begun.select(*place, "size"), fills]).group_by(place).agg(_filled=pl.col("size").sum())
-        if records.height:
-            still = records.group_by("instrument").agg(pl.col("_message").last(), _ended=pl.col("last").last())
-            used = records.filter(turns).select(place)
-            open_fills = fills.join(used, on=place, how="anti").join(still, on="instrument", how="left", suffix="_now")
-            # an instrument without a record in this call is still in its message
-            unfinished = pl.col("_ended").is_null() | (
-                ~pl.col("_ended") & (pl.col("_message") == pl.col("_message_now"))
-            )
-            self._fills = open_fills.filter(unfinished).select("instrument", "order", size="_filled")
-        joined = records.join(fills, on=place, how="left", maintain_order="left")
-        return joined.with_columns(_filled=pl.when(turns).then("_filled").fill_null(0)).drop("_message", "_turn")
+        order = ["instrument", "_message", "order"]
+        rows = records.filter(turns | fills).select(*order, "_line", "size", _turns=turns)
+        begun = self._fills.with_columns(_message=pl.lit(0, dtype=pl.UInt32), _line=None, _turns=False)
+        rows = pl.concat([begun.select(rows.columns), rows], how="vertical_relaxed")
+        # few orders are filled, and only what is said of them in the same message matters
+        rows = rows.join(rows.filter(~pl.col("_turns")).select(order).unique(), on=order, how="semi")
+        # an order's C or M takes the fills that came since its last one
+        turn = pl.col("_turns").cast(pl.UInt32).cum_sum().over(order) - pl.col("_turns").cast(pl.UInt32)
+        taken = rows.group_by(*order, turn.alias("_turn"), maintain_order=True).agg(
+            _filled=pl.col("size").filter(~pl.col("_turns")).sum(), _line=pl.col("_line").filter("_turns").last()
+        )
+        now = records.group_by("instrument").agg(_now=pl.col("_message").last(), _ended=pl.col("last").last())
+        waiting = taken.filter(pl.col("_line").is_null()).join(now, on="instrument", how="left")
+        # an instrument without a record in this call is still in its message
+        unfinished = pl.col("_now").is_null() | (~pl.col("_ended") & (pl.col("_message") == pl.col("_now")))
+        self._fills = waiting.filter(unfinished).select("instrument", "order", size="_filled")
+        filled = taken.drop_nulls("_line").select("_line", "_filled")
+        return (
+            records.drop("_message")
+            .join(filled, on="_line", how="left", maintain_order="left")
+            .with_columns(pl.col("_filled").fill_null(0))
+        )
 
 
 def _rows(orders: pl.DataFrame) -> pl.DataFrame:

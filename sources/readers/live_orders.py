@@ -26,26 +26,28 @@ class LiveOrders:
 
         Missing values: both are null where no past row tells the order, or nothing of it was left.
         """
-        new = rows.select(*self._key, "price", "sets", "takes").with_columns(_new=True)
+        new = rows.select(*self._key, "price", "sets", "takes")
+        held = len(self)
         every = new if self._live is None else pl.concat([self._live, new], how="vertical_relaxed")
-        taken = pl.col("takes").fill_null(0).cum_sum()
+        # one sort brings the rows of an order together, so that nothing below needs a window over orders
+        every = every.with_row_index("_row").sort(*self._key, "_row")
+        place = pl.int_range(pl.len())
+        begins = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in self._key).fill_null(True)
+        every = every.with_columns(_begins=begins, _taken=pl.col("takes").fill_null(0).cum_sum())
+        told = pl.when(pl.col("_begins") | pl.col("sets").is_not_null()).then(place).forward_fill()
+        priced = pl.when(pl.col("_begins") | pl.col("price").is_not_null()).then(place).forward_fill()
         every = every.with_columns(
-            taken.over(self._key).alias("_taken"),
-            pl.col("sets").forward_fill().over(self._key).alias("_set"),
-            pl.col("price").forward_fill().over(self._key).alias("_price"),
-        ).with_columns(
-            pl.when(pl.col("sets").is_not_null()).then("_taken").forward_fill().over(self._key).alias("_taken_at_set")
+            _left=pl.col("sets").gather(told) - (pl.col("_taken") - pl.col("_taken").gather(told)),
+            _price=pl.col("price").gather(priced),
         )
-        every = every.with_columns(_left=pl.col("_set") - (pl.col("_taken") - pl.col("_taken_at_set")))
-        rests = pl.col("_left") > 0
-        every = every.with_columns(
-            size_before=pl.when(rests).then("_left").shift(1).over(self._key),
-            price_before=pl.when(rests).then("_price").shift(1).over(self._key),
+        every = every.with_columns(pl.when(pl.col("_left") > 0).then(pl.col("_left", "_price")))
+        before = every.select(
+            "_row",
+            pl.when(~pl.col("_begins")).then(pl.col("_left").shift(1)).alias("size_before"),
+            pl.when(~pl.col("_begins")).then(pl.col("_price").shift(1)).alias("price_before"),
+        ).sort("_row")
+        ends = pl.col("_begins").shift(-1, fill_value=True)
+        self._live = every.filter(ends & pl.col("_left").is_not_null()).select(
+            *self._key, price="_price", sets="_left", takes=pl.lit(None, new.schema["takes"])
         )
-        self._live = (
-            every.group_by(self._key, maintain_order=True)
-            .last()
-            .filter(rests)
-            .select(*self._key, price="_price", sets="_left", takes=pl.lit(None, new.schema["takes"]), _new=False)
-        )
-        return pl.concat([rows, every.filter("_new").select("size_before", "price_before")], how="horizontal")
+        return pl.concat([rows, before.slice(held).drop("_row")], how="horizontal")
