@@ -272,6 +272,6 @@ def answer(path: Path, entry: dict[str, Any], doubtful: list[str], bar: str | No
 
 def _source_name(path: Path) -> str:
     """The file's stem as a name: My-Bars.2015.csv.gz -> my_bars_2015."""
-    stem = re.sub(r"\.(csv|txt|jsonl|ndjson|json|parquet|zip)?(\.(gz|zip|zst|bz2|xz))?$", "", path.name.lower())
+    stem = re.sub(r"\.(csv|txt|log|dbn|jsonl|ndjson|json|parquet|zip)?(\.(gz|zip|zst|bz2|xz))?$", "", path.name.lower())
     name = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")
     return name if name[:1].isalpha() else f"source_{name}".rstrip("_")
