@@ -33,6 +33,7 @@ class Stream(IntEnum):
     BOOK = 11
     DELIVERY = 12
     DIRT = 13
+    ORDERS = 14
 
 
 def key_of(text: str) -> int:

@@ -1,0 +1,376 @@
+"""The loop of a session: order flow from outside, expiries, and the actions of episodes, in the order of time.
+
+An arrival's draws are words of a counter-based stream, indexed by the arrival, so that arrival k is the same whatever
+the book looks like when it comes: what the state changes is only what becomes of it.
+"""
+
+import numpy as np
+from numba import njit
+
+from sources.simulate.orders.episodes import CANCEL, FINISH, HIT, MEET, PLACE, REFILL, SWEEP, WITHDRAW, WORK
+from sources.simulate.orders.flow import GRID, QUANTILES, WARM_UP, chance, word
+from sources.simulate.orders.matching import (
+    CLOCK,
+    EMITTING,
+    GENUINE,
+    HEAP,
+    LARGE,
+    LAST_SIGN,
+    NOBODY,
+    ORDERS,
+    RETURNS,
+    ROWS,
+    add,
+    begin,
+    cancel,
+    pop,
+    push,
+    take,
+    write_opening,
+)
+
+DONE, FULL = 0, 1
+REQUOTES = 0.12  # share of the arrivals that cancel quotes which the value has overtaken
+PULL = 1.5  # ticks by which a spoof of ten typical levels moves the value its way, with effects
+OVERSHOOT = 0.7  # share of it by which the value ends up on the other side once the spoof is gone
+PULL_TIME = 1.5  # seconds in which the value follows
+_MASK = np.uint64(QUANTILES - 1)
+_SAME_SIGN = 0.7  # of a market order as of the one before: large orders are split
+_AT_BEST = 0.85  # market orders that take no more than the best level
+_DEEPEST = 5  # ticks that the others may walk
+_PARTIAL = 20  # one in so many expiries cancels half first
+REACTION = 500_000  # ns in which a spoofer leaves when the price reaches its orders
+_STEP = 20_000  # least ns between messages of one burst
+_MANY = np.int64(1) << 40
+
+
+@njit(cache=True)
+def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # type: ignore[no-untyped-def]
+    """An arriving limit order: it joins, improves or lies behind its side's best price, never on the wrong side of the
+    value, never across the spread."""
+    mid = 0.5 * (b.best[0] + b.best[1])
+    side = 0 if chance(word(key, 8 * k + 1)) < 0.5 + min(0.3, max(-0.3, 0.1 * (value - mid))) else 1
+    other = word(key, 8 * k + 6)
+    threshold = np.int64((other >> np.uint64(20)) % np.uint64(1000))
+    if threshold < b.gone[side]:
+        return
+    away = 2 * side - 1
+    life_at = word(key, 8 * k + 3) & _MASK
+    distance = distances[word(key, 8 * k + 2) & _MASK]
+    if life_at < QUANTILES // 5:  # what flickers does so at the touch
+        distance %= 2
+    inside = word(key, 8 * k + 4)
+    spread = b.best[1] - b.best[0]
+    if distance == 0 and spread > 1 and chance(inside) * 1000.0 < 0.6 * (1000 - b.gone[side]):
+        distance = -1 - np.int64((inside & np.uint64(0xFFFF)) % np.uint64(spread - 1))
+    tick = b.best[side] + away * distance
+    if side == 0:
+        tick = min(tick, np.int64(np.floor(value)), b.best[1] - 1)
+    else:
+        tick = max(tick, np.int64(np.ceil(value)), b.best[0] + 1)
+    if not 0 < tick < b.lots.shape[1] - 1:
+        return
+    lots = sizes[word(key, 8 * k + 5) & _MASK]
+    if (other & np.uint64(0xFF)) % np.uint64(10) < np.uint64(3):  # people like round numbers
+        lots = max(unit, (lots + unit // 2) // unit * unit)
+    reserve = 0
+    if chance(word(key, 8 * k + 7)) < icebergs:
+        reserve = lots * (2 + np.int64((other >> np.uint64(8)) % np.uint64(5)))
+    add(b, side, tick, lots, lives[life_at], reserve, -1, NOBODY, threshold)
+
+
+@njit(cache=True)
+def _market_order(b, key, k, value, sizes):  # type: ignore[no-untyped-def]
+    """An arriving market order: mostly of the last one's sign, else leaning to the value and the larger best size."""
+    if chance(word(key, 8 * k + 4)) * 2000.0 < max(b.gone[0], b.gone[1]):
+        return
+    sign = b.counters[LAST_SIGN]
+    if chance(word(key, 8 * k + 1)) >= _SAME_SIGN:
+        bid, ask = b.lots[0, b.best[0]], b.lots[1, b.best[1]]
+        lean = 0.25 * (value - 0.5 * (b.best[0] + b.best[1])) + 0.15 * (bid - ask) / np.float64(bid + ask)
+        sign = 1 if chance(word(key, 8 * k + 2)) < 0.5 + min(0.45, max(-0.45, lean)) else -1
+    b.counters[LAST_SIGN] = sign
+    side = 1 if sign > 0 else 0
+    lots = sizes[word(key, 8 * k + 5) & _MASK]
+    if chance(word(key, 8 * k + 3)) < _AT_BEST:
+        lots = min(lots, b.lots[side, b.best[side]])
+    take(b, side, lots, b.best[side] + (2 * side - 1) * _DEEPEST, -1)
+
+
+@njit(cache=True)
+def _requote(b, value):  # type: ignore[no-untyped-def]
+    """Cancel the newest orders of a best price that the value has overtaken."""
+    if value > b.best[1]:
+        side = 1
+    elif value < b.best[0]:
+        side = 0
+    else:
+        return
+    for _ in range(3):
+        tick = b.best[side]
+        order = b.tail[side, tick]
+        if b.owner[order] >= 0 or (value > tick) != (side == 1):
+            return
+        if not cancel(b, order, b.left[order]):
+            return
+        begin(b, b.counters[CLOCK] + _STEP)
+
+
+@njit(cache=True)
+def _expire(b, key, lives):  # type: ignore[no-untyped-def]
+    """The order whose time has come leaves the book, now and then in two halves."""
+    time, order = b.heap_time[0], pop(b)
+    if b.left[order] == 0 or b.expiry[order] != time:
+        return
+    begin(b, time)
+    drawn = word(key, order)
+    half = b.left[order] // 2
+    again = b.counters[CLOCK] + lives[(drawn >> np.uint64(30)) & _MASK]
+    if half > 0 and drawn % np.uint64(_PARTIAL) == 0:
+        cancel(b, order, half)
+    elif cancel(b, order, b.left[order]):
+        return
+    b.expiry[order] = again
+    push(b, again, order)
+
+
+@njit(cache=True)
+def _withdraw(b, key, side, value):  # type: ignore[no-untyped-def]
+    """Cancel the orders whose threshold lies below the side's share that is gone, from the touch outwards."""
+    away = 2 * side - 1
+    tick = b.best[side]
+    while 0 <= tick < b.lots.shape[1]:
+        order = b.head[side, tick]
+        while order >= 0:
+            after = b.following[order]
+            left = b.left[order]
+            if b.owner[order] < 0 and b.threshold[order] < b.gone[side]:
+                begin(b, b.counters[CLOCK] + _STEP + np.int64(word(key, order) % np.uint64(4 * _STEP)))
+                life = b.expiry[order] - b.counters[CLOCK]
+                if cancel(b, order, left):
+                    off = np.int64(abs(value - tick))
+                    row = b.returns[b.counters[RETURNS]]
+                    row[0], row[1], row[2], row[3], row[4] = side, off, left, life, b.threshold[order]
+                    b.counters[RETURNS] += 1
+            order = after
+        tick += away
+
+
+@njit(cache=True)
+def _beside(b, side, value, off):  # type: ignore[no-untyped-def]
+    """The tick `off` ticks from the value on a side, not across the spread."""
+    if side == 0:
+        return max(min(np.int64(np.floor(value)) - off, b.best[1] - 1), 1)
+    return min(max(np.int64(np.ceil(value)) + off, b.best[0] + 1), b.lots.shape[1] - 2)
+
+
+@njit(cache=True)
+def _return(b, value):  # type: ignore[no-untyped-def]
+    """Place again what was withdrawn and is wanted back, as far from the value as it was."""
+    for at in range(b.counters[RETURNS]):
+        side, off, lots, life, threshold = b.returns[at]
+        if lots > 0 and threshold >= b.gone[side]:
+            begin(b, b.counters[CLOCK] + _STEP)
+            add(b, side, _beside(b, side, value, off), lots, max(life, 2_000_000_000), 0, -1, NOBODY, threshold)
+            b.returns[at, 2] = 0
+    if b.gone[0] == 0 and b.gone[1] == 0:
+        b.counters[RETURNS] = 0
+
+
+@njit(cache=True)
+def _owned(b, since, episode, role):  # type: ignore[no-untyped-def]
+    """The first resting order of an episode and role, or -1."""
+    for order in range(max(since, 0), b.counters[ORDERS]):
+        if b.owner[order] == episode and b.role[order] == role and b.left[order] > 0:
+            return order
+    return -1
+
+
+@njit(cache=True)
+def _leave(b, since, episode, role):  # type: ignore[no-untyped-def]
+    """Cancel what rests of an episode's orders of a role; returns the lots."""
+    total = np.int64(0)
+    order = _owned(b, since, episode, role)
+    while order >= 0:
+        begin(b, b.counters[CLOCK] + _STEP)
+        left = b.left[order]
+        if not cancel(b, order, left):
+            break
+        total += left
+        order = _owned(b, order, episode, role)
+    return total
+
+
+@njit(cache=True)
+def _hit(b, sign, lots, episode):  # type: ignore[no-untyped-def]
+    """The actor's own market order: the best level, and a second one if it must."""
+    side = 1 if sign > 0 else 0
+    take(b, side, lots, b.best[side] + 2 * (2 * side - 1), episode)
+
+
+@njit(cache=True)
+def _meet(b, order, last):  # type: ignore[no-untyped-def]
+    """Execute everything up to the end of an order, if it lies within two ticks of the touch (`last`: wherever)."""
+    side, tick = b.side[order], b.tick[order]
+    away = 2 * side - 1
+    if not last and (tick - b.best[side]) * away > 2:
+        return
+    while b.left[order] > 0:
+        ahead = b.lots[side, b.best[side]]
+        if b.best[side] == tick:
+            before = b.previous[order]
+            ahead = b.left[order]
+            while before >= 0:
+                ahead += b.left[before]
+                before = b.previous[before]
+        if take(b, side, ahead, tick, -1) == 0:
+            return
+
+
+@njit(cache=True)
+def _refill(b, key, side, value, levels, lots, lives):  # type: ignore[no-untyped-def]
+    """One order on each of the first levels beside the value."""
+    for level in range(levels):
+        begin(b, b.counters[CLOCK] + _STEP)
+        drawn = word(key, b.counters[ORDERS])
+        size = max(1, lots * (500 + np.int64(drawn % np.uint64(1000))) // 1000)
+        life = lives[(drawn >> np.uint64(30)) & _MASK]
+        threshold = np.int64((drawn >> np.uint64(48)) % np.uint64(1000))
+        add(b, side, _beside(b, side, value, level), size, life, 0, -1, NOBODY, threshold)
+
+
+@njit(cache=True)
+def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
+    b, key, times, values, base, duration, tables, shares, unit, actions, since, spoofing, strengths, effects, typical
+):
+    """Play one session into `b`. Returns DONE, or FULL where its arrays were too short: give it longer ones.
+
+    times      arrivals, ns after the open; values: the latent value every GRID ns, `base`: tick of the window's start
+    tables     lives, distances, lots of limit and of market orders; shares: of market orders and of icebergs
+    since      int64 (episodes,): the number of its first order; spoofing: whether it is a spoof; strengths as planned
+    typical    float64 (1 + episodes,): running mean size of a level, and its value at the start of each episode
+    """
+    lives, distances, limit_sizes, market_sizes = tables
+    market_share, icebergs = shares
+    steady = word(key, -1)
+    flow, order_key = word(key, -2), word(key, -3)
+    b.counters[CLOCK], b.counters[LAST_SIGN] = -WARM_UP, 1
+    middle = np.int64(np.floor(values[0])) - base
+    for level in range(60):
+        for side in range(2):
+            life = 1_000_000_000 * (20 + 10 * level)
+            threshold = np.int64(word(steady, 2 * level + side) % np.uint64(1000))
+            add(b, side, middle + side + (2 * side - 1) * level, unit * 4, life, 0, -1, NOBODY, threshold)
+    shift, target, shifted = 0.0, 0.0, np.int64(0)
+    active, urgent = -1, _MANY * 4096
+    pull, nearest = 0.0, np.int64(0)
+    k, a = 0, 0
+    while True:
+        arrival = times[k] if k < len(times) else duration
+        action = actions[a, 0] if a < len(actions) else duration
+        expiry = b.heap_time[0] if b.counters[HEAP] > 0 else duration
+        now = min(arrival, action, expiry, urgent)
+        if b.counters[EMITTING] == 0 and now >= 0:
+            write_opening(b)
+        if now >= duration:
+            return DONE
+        live = b.live[0] + b.live[1]
+        if b.counters[ORDERS] + 2 * live + 1000 > len(b.tick) or b.counters[ROWS] + 4 * live + 4000 > len(b.rows):
+            return FULL
+        value = values[max(now, 0) // GRID] - base
+        if effects and now > shifted:
+            shift = target + (shift - target) * np.exp(-(now - shifted) * (1e-9 / PULL_TIME))
+            shifted = now
+        value += shift
+
+        if now == urgent:  # the price has come to the spoof: out of it at once
+            begin(b, now)
+            sign = 2 * b.side[since[active]] - 1
+            if b.opposite[active] == 0:
+                _hit(b, sign, max(1, np.int64(0.3 * typical[0])), active)
+            _leave(b, since[active], active, GENUINE)
+            _leave(b, since[active], active, LARGE)
+            target -= pull * (1 + OVERSHOOT)
+            active, urgent = -1, _MANY * 4096
+        elif now == expiry:
+            _expire(b, order_key, lives)
+        elif now == action:
+            _, code, episode, sign, first, second = actions[a]
+            a += 1
+            side = 0 if sign > 0 else 1
+            lots = max(1, np.int64(second * typical[0]) // 1000)
+            if code != WITHDRAW and typical[1 + episode] == 0:
+                typical[1 + episode] = typical[0]
+            over = spoofing[episode] and since[episode] >= 0 and active != episode
+            if over:
+                continue
+            begin(b, now)
+            if code == PLACE:
+                tick = min(max(b.best[side] + (2 * side - 1) * first, 1), b.lots.shape[1] - 2)
+                order = add(b, side, tick, lots, 0, 0, episode, LARGE, 1000)
+                if since[episode] < 0:
+                    since[episode] = order
+                    nearest = tick
+                    if spoofing[episode]:
+                        active = episode
+                        pull = sign * PULL * min(2.0, strengths[episode] / 10.0) if effects else 0.0
+                        target += pull
+                nearest = max(nearest, tick) if side == 0 else min(nearest, tick)
+            elif code == HIT:
+                _hit(b, sign, lots, episode)
+            elif code == WORK:
+                add(b, side, b.best[side], lots, 0, 0, episode, GENUINE, 1000)
+            elif code == FINISH:
+                # what rests was placed by the sign's side; the rest is taken from the other one
+                rest = _leave(b, since[episode], episode, GENUINE)
+                if rest > 0 or b.opposite[episode] == 0:
+                    begin(b, b.counters[CLOCK] + _STEP)
+                    _hit(b, sign, max(rest, 1), episode)
+            elif code == CANCEL:
+                _leave(b, since[episode], episode, LARGE)
+                if spoofing[episode]:
+                    target -= pull * (1 + OVERSHOOT)
+                    active, urgent = -1, _MANY * 4096
+            elif code == MEET:
+                order = _owned(b, since[episode], episode, LARGE)
+                if order >= 0:
+                    _meet(b, order, first < 0)
+            elif code == SWEEP:
+                side = 1 if sign > 0 else 0
+                take(b, side, _MANY, b.best[side] + (2 * side - 1) * (first - 1), -1)
+            elif code == REFILL:
+                _refill(b, order_key, side, value, first, lots, lives)
+            elif code == WITHDRAW:
+                rises = False
+                for way in range(2):
+                    if sign == 0 or way == side:
+                        rises = first > b.gone[way]
+                        b.gone[way] = first
+                        if typical[1 + episode] == 0:
+                            typical[1 + episode] = typical[0]
+                        if rises:
+                            _withdraw(b, order_key, way, value)
+                if not rises:
+                    _return(b, value)
+        else:
+            begin(b, now)
+            kind = chance(word(flow, 8 * k))
+            if kind < market_share:
+                _market_order(b, flow, k, value, market_sizes)
+            elif kind < market_share + REQUOTES:
+                _requote(b, value)
+            else:
+                _limit_order(b, flow, k, value, lives, distances, limit_sizes, icebergs, unit)
+            k += 1
+            if b.gone[0] == 0 and b.gone[1] == 0:
+                total = np.int64(0)
+                for level in range(5):
+                    total += (
+                        b.lots[0, max(b.best[0] - level, 0)] + b.lots[1, min(b.best[1] + level, b.lots.shape[1] - 1)]
+                    )
+                weight = 1.0 / min(k, 2000)
+                typical[0] += weight * (0.1 * total - typical[0])
+        if active >= 0 and urgent > duration:
+            side = b.side[since[active]]
+            if (b.best[side] - nearest) * (2 * side - 1) >= 0:
+                urgent = b.counters[CLOCK] + REACTION
