@@ -14,6 +14,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusion.evaluation import EvaluationConfig
+from fusion.flags import FlagsConfig
 from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
 from fusion.selection import SelectionConfig
@@ -87,6 +88,7 @@ class RunConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    flags: FlagsConfig = FlagsConfig()
 
     @model_validator(mode="after")
     def _features_fit_sources(self) -> "RunConfig":

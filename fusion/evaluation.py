@@ -86,7 +86,7 @@ def evaluate(
 ) -> pl.DataFrame:
     """Every measure of every score, tidy: metric, score, horizon, group_kind, group, value, low, high, count.
 
-    predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them
+    predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them; `flags` may be there
     labels         the same decisions with return_<horizon> in return units
     probabilities  session, time, probability_0..: a decision's regime is the likeliest one
     volatility     entity, session, decision_time, volatility: splits the sessions at the median of their mean, in
@@ -95,7 +95,8 @@ def evaluate(
 
     metric           what it is                                                              grouped by
     rank_ic, ic      Spearman's, Pearson's correlation of score and return over all rows;    all, regime, entity, hour,
-                     `lag` k: return of the k-th later decision                              volatility, lag (rank_ic)
+                     `lag` k: return of the k-th later decision                              volatility, flags, lag
+                                                                                             (rank_ic)
     t_stat           rank_ic over its standard error, clustered by session                   all
     icir             mean / deviation of the sessions' contributions to rank_ic, see         all
                      `session_ic`
@@ -245,7 +246,7 @@ def _measures(sample: _Sample, *, primary: bool) -> Iterator[_Measure]:
     yield ("ic", "all", "all", *sample.correlation(sample.moments(both, ranked=False)))
     yield _information_ratio(sample, whole)
     yield _t_stat(sample, whole)
-    for kind in ("regime", "entity", "hour", "volatility"):
+    for kind in ("regime", "entity", "hour", "volatility", "flags"):
         for group in sample.rows[kind].drop_nulls().unique().sort():
             member = both & (sample.rows[kind] == group).fill_null(False).to_numpy()
             yield ("rank_ic", kind, group, *sample.correlation(sample.moments(member)))
@@ -359,7 +360,9 @@ def _shifted(sample: _Sample, values: Floats, steps: int) -> Floats:
 def _grouped(
     rows: pl.DataFrame, probabilities: pl.DataFrame, volatility: pl.DataFrame | None, timezone: str
 ) -> pl.DataFrame:
-    """rows with the names of their groups: regime, hour, volatility (`entity` is there)."""
+    """rows with the names of their groups: regime, hour, volatility, flags (`entity` is there)."""
+    flags = pl.col("flags").replace("", "none") if "flags" in rows.columns else pl.lit(None, dtype=pl.String)
+    rows = rows.with_columns(flags.alias("flags"))
     chance = at(probabilities, rows["decision_time"])
     known = np.isfinite(chance).all(axis=1)
     regime = pl.Series("regime", np.where(known, np.argmax(np.nan_to_num(chance), axis=1), -1)).replace(-1, None)

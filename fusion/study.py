@@ -11,6 +11,7 @@ import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, target, walk_forward
 from fusion.features.metric import market_wide
+from fusion.flags import flags_of
 from fusion.grid import decision_grid, in_periods
 from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
@@ -126,7 +127,9 @@ def make_signals(
 ) -> pl.DataFrame:
     """One row per (entity, decision) of the out-of-sample sessions.
 
-    status   ok; stale_price: no price within max_age was known, so there is no score; no_model: no feature was selected
+    status   ok; stale_price: no price within max_age was known, so there is no score; withheld: the config wants no
+             score under one of its flags; no_model: no feature was selected
+    flags    what `fusion.flags` says of the book: "", drought, spoofing, or both
     rank     average rank of the score among the entities of the decision, scaled to 0..1 (0.5 where there is one)
     """
     config, key = plan.config, ["entity", "decision_time"]
@@ -139,14 +142,19 @@ def make_signals(
     age = next((name for name in ages if matrix.families[name] == config.price_source), None)
     stale = pl.lit(False) if age is None else pl.col(age).is_nan()
     horizon = config.targets.primary
+    flagged = matrix.frame.select(*key, flags_of(matrix.frame, config.flags))
+    withheld = pl.any_horizontal(pl.lit(False), *(pl.col("flags").str.contains(flag) for flag in config.flags.withhold))
     frame = (
         predictions.filter(pl.col("refit_session").is_not_null())
         .join(matrix.frame.select(*key, *ages), on=key, how="left", maintain_order="left")
+        .join(flagged, on=key, how="left", maintain_order="left")
         .join(probabilities.select("session", "regime", *state), on="session", how="left", maintain_order="left")
         .join(versions, on="refit_session", how="left", maintain_order="left")
         .with_columns(
             pl.when(stale)
             .then(pl.lit("stale_price"))
+            .when(withheld.fill_null(False))
+            .then(pl.lit("withheld"))
             .when(pl.col("score").is_null())
             .then(pl.lit("no_model"))
             .otherwise(pl.lit("ok"))
@@ -163,8 +171,8 @@ def make_signals(
         )
     )
     return frame.select(
-        "entity", "session", "decision_time", "score", "score_ridge", "rank", "status", "regime", "regime_probability",
-        *state, "horizon", "valid_until", "refit_session", "model_version", *ages,
+        "entity", "session", "decision_time", "score", "score_ridge", "rank", "status", "flags",
+        "regime", "regime_probability", *state, "horizon", "valid_until", "refit_session", "model_version", *ages,
     ).sort("entity", "decision_time")  # fmt: skip
 
 

@@ -20,7 +20,7 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SCORE_NAMES = {"score": "model (LightGBM)", "score_ridge": "baseline (ridge)"}
-GROUP_KINDS = {"regime": "regime", "entity": "entity", "hour": "hour", "volatility": "volatility"}
+GROUP_KINDS = {"regime": "regime", "entity": "entity", "hour": "hour", "volatility": "volatility", "flags": "flags"}
 _MOST_GROUPS = 40
 
 # points of two scores at one category stand beside each other
@@ -171,7 +171,7 @@ def cumulative_ic(run: RunFolder) -> Figure | None:
 
 
 def by_group(run: RunFolder) -> Figure | None:
-    """Rank IC inside each regime, entity, hour and half of volatility."""
+    """Rank IC inside each regime, entity, hour, half of volatility, and under each flag."""
     labels: list[str] = []
     traces: list[Trace] = []
     left_out = 0
@@ -207,7 +207,7 @@ def by_group(run: RunFolder) -> Figure | None:
         note += f" {plural(left_out, 'more group')} not drawn."
     return Figure(
         "by-group",
-        "Rank IC by regime, entity, hour and volatility",
+        "Rank IC by regime, entity, hour, volatility and flags",
         note,
         "; ".join(f"{name} {words}" for trace in traces for name, words in _pairs(trace)),
         traces,
