@@ -100,6 +100,9 @@ class RunConfig(Section):
                 raise ValueError(
                     f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
                 )
+            quotes = getattr(source, "quotes", None)
+            if quotes is not None and (quotes not in self.sources or self.sources[quotes].table != "quote"):
+                raise ValueError(f"sources.{name}.quotes is {quotes!r}; allowed: a source of table quote")
             told = {"metric": "metrics", "event": "kinds"}.get(source.table)
             if told is not None and self.features[name] == "all" and not hasattr(source, told):
                 # what a table holds is known only when it has been read to its end, which a decision must not wait for

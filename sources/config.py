@@ -38,7 +38,7 @@ class BaseSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     # these do not change what ingest writes, so changing them must not make it write again
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "quotes"}
 
     files: Patterns | dict[str, Patterns]
     timezone: str
@@ -93,12 +93,14 @@ class StreamSource(BaseSource):
 
     delay           from the end of the event to its receipt; required unless the file has a known_time
     max_jump        a price this far (as a share) from the last good one of its session is set aside; none: no check
+    quotes          of trades: the source whose quotes tell the side of a trade where the feed does not
     extended_hours  the files hold pre- and post-market rows on purpose: count them and leave them out, but do not
                     hold them against quarantine_limit
     """
 
     delay: Duration | None = None
     max_jump: float | None = Field(default=None, gt=0)
+    quotes: str | None = None
     extended_hours: bool = False
 
 
@@ -245,7 +247,7 @@ class TableFile(StreamSource):
     """
 
     # what a book is rebuilt with, not what ingest writes
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick", "continuous"}
+    not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {"tick", "continuous"}
 
     kind: Literal["table_file"]
     table: TableName

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, event, metric, quote
+from fusion.features import bar, book, event, metric, quote, trade
 from fusion.features.ticks import allowed, defaults
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
@@ -18,6 +18,7 @@ from sources.stream import in_order
 REGISTRY: tuple[FeatureSpec, ...] = (
     *bar.FEATURES,
     *quote.FEATURES,
+    *trade.FEATURES,
     *book.FEATURES,
     *news.FEATURES,
     *metric.FEATURES,
@@ -73,6 +74,11 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             stream, late[name] = in_order(rows, source.table)
             chosen = _windowed(name, names, quote.FEATURES)
             columns = quote.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book)
+        elif source.table == "trade":
+            stream, late[name] = in_order(rows, source.table)
+            chosen = _windowed(name, names, trade.FEATURES)
+            quotes = None if source.quotes is None else in_order(tables[source.quotes], "quote")[0]
+            columns = trade.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes)
         elif source.table == "book_update":
             stream, late[name] = in_order(rows, source.table)
             chosen = _known(name, names, [spec.name for spec in book.FEATURES])

@@ -100,10 +100,15 @@ class Ticks:
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Of the rows, one segment for each of the grid's; a segment of the grid may have no row."""
-        segments = self.grid.select(self.keys).unique(maintain_order=True)
-        counts = self.rows.group_by(self.keys).len()
-        found = segments.join(counts, on=self.keys, how="left", maintain_order="left")["len"].fill_null(0)
-        return np.concatenate([[0], np.cumsum(found.to_numpy())]).astype(np.int64)
+        return self.in_segments(self.rows)[1]
+
+    def in_segments(self, stream: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """The rows of a stream that lie in the grid's segments, in their order, and the offsets."""
+        segments = self.grid.select(self.keys).unique(maintain_order=True).with_row_index("_segment")
+        rows = stream.join(segments, on=self.keys, how="inner", maintain_order="left")
+        rows = rows.sort("_segment", maintain_order=True)
+        counts = np.bincount(rows["_segment"].to_numpy(), minlength=segments.height)
+        return rows.drop("_segment"), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def column(self, name: str) -> Array:
         return self.rows[name].cast(pl.Float64).to_numpy()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fusion.features import quote
+from fusion.features import quote, trade
 from fusion.features.ticks import allowed, defaults, half_life_of
 from sources.durations import parse_duration
 from sources.schema import TIME
@@ -134,3 +134,73 @@ def test_names_with_any_time_are_allowed_and_all_has_three() -> None:
     for name in ("quote_flow", "quote_flow_", "quote_flow_0s", "quote_flow_tens", "quote_spread_1s", "trade_flow_1s"):
         assert not allowed(quote.FEATURES, name), name
     assert half_life_of("quote_flow_250ms", ["quote_flow"]) == ("quote_flow", parse_duration("250ms"))
+
+
+TRADE_NAMES = [
+    f"trade_{stem}_{time}"
+    for stem in ("imbalance", "count_imbalance", "rate", "vwap_gap", "told")
+    for time in ("1s", "2500ms")
+]
+
+
+def make_trades() -> pl.DataFrame:
+    """At, above, below and inside the quotes, some of them at a quote's own time; a third without a side."""
+    rng, quotes = np.random.default_rng(5), make_quotes()
+    picked = quotes[np.sort(rng.integers(0, quotes.height, 300)).tolist()]
+    later = pl.Series(rng.integers(0, 2, 300) * rng.integers(0, 400, 300)) * 1_000_000
+    offset = pl.Series(rng.choice([0.0, 0.25, 0.5, 1.0], 300))
+    return picked.select(
+        "entity",
+        "session",
+        (pl.col("event_time") + later.cast(pl.Duration("ns"))).alias("event_time"),
+        (pl.col("known_time") + later.cast(pl.Duration("ns"))).alias("known_time"),
+        (pl.col("bid_price") + offset).alias("price"),
+        pl.Series("size", rng.integers(1, 9, 300).astype(float)),
+        pl.Series("side", rng.integers(-1, 2, 300), dtype=pl.Int8),
+    ).sort("entity", "known_time", maintain_order=True)
+
+
+def naive_side(trades: list[dict], i: int, quotes: list[dict]) -> tuple[int, bool]:
+    """(side, whether the feed told it) by the feed, the quote strictly before, or the last change of price."""
+    if trades[i]["side"]:
+        return trades[i]["side"], True
+    price = trades[i]["price"]
+    seen = [quote for quote in quotes if quote["known_time"] < trades[i]["known_time"]]
+    if seen:
+        mid = (seen[-1]["bid_price"] + seen[-1]["ask_price"]) / 2
+        if price != mid:
+            return (1 if price > mid else -1), False
+    earlier = [trade["price"] for trade in trades[: i + 1]]
+    moves = [b - a for a, b in pairwise(earlier) if b != a]
+    return (0 if not moves else 1 if moves[-1] > 0 else -1), False
+
+
+@pytest.mark.parametrize("with_quotes", [True, False])
+def test_trade_features_equal_their_definitions(with_quotes: bool) -> None:
+    trades, quotes, grid = make_trades(), make_quotes(), make_grid()
+    columns = trade.compute(trades, grid, TRADE_NAMES, MAX_AGE, continuous=True, quotes=quotes if with_quotes else None)
+    scored = 0
+    for i, (entity, _, at) in enumerate(grid.iter_rows()):
+        own = trades.filter(pl.col("entity") == entity).to_dicts()
+        rows = [row for row in own if row["known_time"] <= at]
+        if not rows or at - rows[-1]["event_time"] > timedelta(microseconds=MAX_AGE // 1000):
+            assert all(math.isnan(columns[name][i]) for name in (*TRADE_NAMES, "trade_age"))
+            continue
+        scored += 1
+        book = quotes.filter(pl.col("entity") == entity).to_dicts() if with_quotes else []
+        sides = [naive_side(rows, k, book) for k in range(len(rows))]
+        for time in (10**9, 2_500_000_000):
+            weights = [2 ** -((at - row["known_time"]).total_seconds() / (time / 1e9)) for row in rows]
+            sizes = [weight * row["size"] for weight, row in zip(weights, rows, strict=True)]
+            value = sum(size * row["price"] for size, row in zip(sizes, rows, strict=True)) / sum(sizes)
+            wanted = {
+                "imbalance": sum(size * side for size, (side, _) in zip(sizes, sides, strict=True)) / sum(sizes),
+                "count_imbalance": sum(w * side for w, (side, _) in zip(weights, sides, strict=True)) / sum(weights),
+                "rate": math.log1p(sum(weights) / (time / 1e9 / math.log(2))),
+                "vwap_gap": 1e4 * (rows[-1]["price"] / value - 1),
+                "told": sum(size * told for size, (_, told) in zip(sizes, sides, strict=True)) / sum(sizes),
+            }
+            for stem, number in wanted.items():
+                name = f"trade_{stem}_{'1s' if time == 10**9 else '2500ms'}"
+                assert columns[name][i] == pytest.approx(number, rel=1e-9, abs=1e-9), (name, entity, at)
+    assert scored > 50
