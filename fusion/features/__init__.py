@@ -77,7 +77,8 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         elif source.table == "trade":
             stream, late[name] = in_order(rows, source.table)
             chosen = _windowed(name, names, trade.FEATURES)
-            quotes = None if source.quotes is None else in_order(tables[source.quotes], "quote")[0]
+            told_by = getattr(source, "quotes", None)
+            quotes = None if told_by is None else in_order(tables[told_by], "quote")[0]
             columns = trade.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes)
         elif source.table == "book_update":
             stream, late[name] = in_order(rows, source.table)
