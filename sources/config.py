@@ -205,6 +205,24 @@ class BitstampOrders(BookFeed):
         return _TABLE_OF_DATA[self.data]
 
 
+class BinanceRaw(BookFeed):
+    """Binance websocket logs, lines `<local ns> <JSON>`, of one market: its book (a snapshot and the depth changes),
+    its best quotes (bookTicker) or its trades, whichever `data` says.
+
+    minimum_latency   least time that a message takes: where the local clock shows less, it is behind and is corrected
+    """
+
+    kind: Literal["binance_raw"]
+    market: Literal["spot", "usdm", "coinm"]
+    data: Literal["book", "quote", "trade"]
+    continuous: bool = True
+    minimum_latency: Duration = 0
+
+    @property
+    def table(self) -> str:
+        return _TABLE_OF_DATA[self.data]
+
+
 class Lobster(BookFeed):
     """LOBSTER message files `<entity>_<yyyy-mm-dd>_<start>_<end>_message_<levels>.csv`: the orders of one NASDAQ day.
 
@@ -356,6 +374,7 @@ class SeriesFile(BaseSource):
 Source = Annotated[
     ThinkorswimCsv
     | LeanZip
+    | BinanceRaw
     | BitstampOrders
     | Lobster
     | DatabentoDbn

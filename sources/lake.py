@@ -29,7 +29,7 @@ from gpu_kernels.errors import DataError, QuarantineError
 from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files, raw_lines
 from sources.quality import Window, check
-from sources.readers import RAW_ROWS, READERS
+from sources.readers import CARRYING, RAW_ROWS, READERS
 from sources.readers.records import file_format
 from sources.schema import TABLES
 
@@ -186,9 +186,11 @@ def _build(
     done = 0
     for group in _groups(files, source):
         batches = []
+        carried: dict[str, Any] = {}
+        more = {"carried": carried} if source.kind in CARRYING else {}
         for index, file in group:
             progress(f"read {file.path.name}", done / len(files))
-            batches += list(READERS[source.kind](source, file, index, window.calendar))
+            batches += list(READERS[source.kind](source, file, index, window.calendar, **more))
             done += 1
         rows = pl.concat([batch.rows for batch in batches])
         checked = check(rows, source, window)

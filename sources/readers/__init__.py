@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from sources.files import InputFile
 from sources.readers import (
+    binance_raw,
     bitstamp_orders,
     calendar_file,
     databento_dbn,
@@ -19,12 +18,13 @@ from sources.readers import (
 )
 from sources.readers.batch import RawBatch
 
-__all__ = ["RAW_ROWS", "READERS", "RawBatch"]
+__all__ = ["CARRYING", "RAW_ROWS", "READERS", "RawBatch"]
 
 # kind -> read(source, file, index of the file in the source, calendar); each reader takes its own kind's model
-READERS: dict[str, Callable[[Any, InputFile, int, str], Iterator[RawBatch]]] = {
+READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
     "thinkorswim_csv": thinkorswim_csv.read,
     "lean_zip": lean_zip.read,
+    "binance_raw": binance_raw.read,
     "bitstamp_orders": bitstamp_orders.read,
     "lobster": lobster.read,
     "databento_dbn": databento_dbn.read,
@@ -33,6 +33,9 @@ READERS: dict[str, Callable[[Any, InputFile, int, str], Iterator[RawBatch]]] = {
     "calendar_file": calendar_file.read,
     "series_file": series_file.read,
 }
+
+# kinds whose readers take `carried`, a dict that lives through the files of one entity
+CARRYING = {"binance_raw"}
 
 # kind -> text of the given rows of a file that holds no lines
 RAW_ROWS: dict[str, Callable[[Path, list[int]], dict[int, str]]] = {"databento_dbn": databento_file.raw_records}
