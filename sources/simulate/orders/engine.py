@@ -10,16 +10,32 @@ from numba import njit
 from sources.simulate.orders.episodes import CANCEL, FINISH, HIT, MEET, PLACE, REFILL, SWEEP, WITHDRAW, WORK
 from sources.simulate.orders.flow import GRID, QUANTILES, WARM_UP, chance, word
 from sources.simulate.orders.matching import (
+    BEST,
     CLOCK,
+    DEPTH,
     EMITTING,
+    EXPIRY,
     GENUINE,
+    GONE,
+    HEAD,
     HEAP,
     LARGE,
     LAST_SIGN,
+    LEFT,
+    LIVE,
+    NEXT,
     NOBODY,
+    OPPOSITE,
     ORDERS,
+    OWNER,
+    PREVIOUS,
+    PRICE,
     RETURNS,
+    ROLE,
     ROWS,
+    TAIL,
+    THRESHOLD,
+    WAY,
     add,
     begin,
     cancel,
@@ -48,11 +64,11 @@ _MANY = np.int64(1) << 40
 def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # type: ignore[no-untyped-def]
     """An arriving limit order: it joins, improves or lies behind its side's best price, never on the wrong side of the
     value, never across the spread."""
-    mid = 0.5 * (b.best[0] + b.best[1])
+    mid = 0.5 * (b.sides[BEST, 0] + b.sides[BEST, 1])
     side = 0 if chance(word(key, 8 * k + 1)) < 0.5 + min(0.3, max(-0.3, 0.1 * (value - mid))) else 1
     other = word(key, 8 * k + 6)
     threshold = np.int64((other >> np.uint64(20)) % np.uint64(1000))
-    if threshold < b.gone[side]:
+    if threshold < b.sides[GONE, side]:
         return
     away = 2 * side - 1
     life_at = word(key, 8 * k + 3) & _MASK
@@ -60,15 +76,15 @@ def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # 
     if life_at < QUANTILES // 5:  # what flickers does so at the touch
         distance %= 2
     inside = word(key, 8 * k + 4)
-    spread = b.best[1] - b.best[0]
-    if distance == 0 and spread > 1 and chance(inside) * 1000.0 < 0.6 * (1000 - b.gone[side]):
+    spread = b.sides[BEST, 1] - b.sides[BEST, 0]
+    if distance == 0 and spread > 1 and chance(inside) * 1000.0 < 0.6 * (1000 - b.sides[GONE, side]):
         distance = -1 - np.int64((inside & np.uint64(0xFFFF)) % np.uint64(spread - 1))
-    tick = b.best[side] + away * distance
+    tick = b.sides[BEST, side] + away * distance
     if side == 0:
-        tick = min(tick, np.int64(np.floor(value)), b.best[1] - 1)
+        tick = min(tick, np.int64(np.floor(value)), b.sides[BEST, 1] - 1)
     else:
-        tick = max(tick, np.int64(np.ceil(value)), b.best[0] + 1)
-    if not 0 < tick < b.lots.shape[1] - 1:
+        tick = max(tick, np.int64(np.ceil(value)), b.sides[BEST, 0] + 1)
+    if not 0 < tick < b.levels.shape[2] - 1:
         return
     lots = sizes[word(key, 8 * k + 5) & _MASK]
     if (other & np.uint64(0xFF)) % np.uint64(10) < np.uint64(3):  # people like round numbers
@@ -82,36 +98,36 @@ def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # 
 @njit(cache=True)
 def _market_order(b, key, k, value, sizes):  # type: ignore[no-untyped-def]
     """An arriving market order: mostly of the last one's sign, else leaning to the value and the larger best size."""
-    if chance(word(key, 8 * k + 4)) * 2000.0 < max(b.gone[0], b.gone[1]):
+    if chance(word(key, 8 * k + 4)) * 2000.0 < max(b.sides[GONE, 0], b.sides[GONE, 1]):
         return
     sign = b.counters[LAST_SIGN]
     if chance(word(key, 8 * k + 1)) >= _SAME_SIGN:
-        bid, ask = b.lots[0, b.best[0]], b.lots[1, b.best[1]]
-        lean = 0.25 * (value - 0.5 * (b.best[0] + b.best[1])) + 0.15 * (bid - ask) / np.float64(bid + ask)
+        bid, ask = b.levels[DEPTH, 0, b.sides[BEST, 0]], b.levels[DEPTH, 1, b.sides[BEST, 1]]
+        lean = 0.25 * (value - 0.5 * (b.sides[BEST, 0] + b.sides[BEST, 1])) + 0.15 * (bid - ask) / np.float64(bid + ask)
         sign = 1 if chance(word(key, 8 * k + 2)) < 0.5 + min(0.45, max(-0.45, lean)) else -1
     b.counters[LAST_SIGN] = sign
     side = 1 if sign > 0 else 0
     lots = sizes[word(key, 8 * k + 5) & _MASK]
     if chance(word(key, 8 * k + 3)) < _AT_BEST:
-        lots = min(lots, b.lots[side, b.best[side]])
-    take(b, side, lots, b.best[side] + (2 * side - 1) * _DEEPEST, -1)
+        lots = min(lots, b.levels[DEPTH, side, b.sides[BEST, side]])
+    take(b, side, lots, b.sides[BEST, side] + (2 * side - 1) * _DEEPEST, -1)
 
 
 @njit(cache=True)
 def _requote(b, value):  # type: ignore[no-untyped-def]
     """Cancel the newest orders of a best price that the value has overtaken."""
-    if value > b.best[1]:
+    if value > b.sides[BEST, 1]:
         side = 1
-    elif value < b.best[0]:
+    elif value < b.sides[BEST, 0]:
         side = 0
     else:
         return
     for _ in range(3):
-        tick = b.best[side]
-        order = b.tail[side, tick]
-        if b.owner[order] >= 0 or (value > tick) != (side == 1):
+        tick = b.sides[BEST, side]
+        order = b.levels[TAIL, side, tick]
+        if b.orders[order, OWNER] >= 0 or (value > tick) != (side == 1):
             return
-        if not cancel(b, order, b.left[order]):
+        if not cancel(b, order, b.orders[order, LEFT]):
             return
         begin(b, b.counters[CLOCK] + _STEP)
 
@@ -119,18 +135,18 @@ def _requote(b, value):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _expire(b, key, lives):  # type: ignore[no-untyped-def]
     """The order whose time has come leaves the book, now and then in two halves."""
-    time, order = b.heap_time[0], pop(b)
-    if b.left[order] == 0 or b.expiry[order] != time:
+    time, order = b.heap[0, 0], pop(b)
+    if b.orders[order, LEFT] == 0 or b.orders[order, EXPIRY] != time:
         return
     begin(b, time)
     drawn = word(key, order)
-    half = b.left[order] // 2
+    half = b.orders[order, LEFT] // 2
     again = b.counters[CLOCK] + lives[(drawn >> np.uint64(30)) & _MASK]
     if half > 0 and drawn % np.uint64(_PARTIAL) == 0:
         cancel(b, order, half)
-    elif cancel(b, order, b.left[order]):
+    elif cancel(b, order, b.orders[order, LEFT]):
         return
-    b.expiry[order] = again
+    b.orders[order, EXPIRY] = again
     push(b, again, order)
 
 
@@ -138,19 +154,19 @@ def _expire(b, key, lives):  # type: ignore[no-untyped-def]
 def _withdraw(b, key, side, value):  # type: ignore[no-untyped-def]
     """Cancel the orders whose threshold lies below the side's share that is gone, from the touch outwards."""
     away = 2 * side - 1
-    tick = b.best[side]
-    while 0 <= tick < b.lots.shape[1]:
-        order = b.head[side, tick]
+    tick = b.sides[BEST, side]
+    while 0 <= tick < b.levels.shape[2]:
+        order = b.levels[HEAD, side, tick]
         while order >= 0:
-            after = b.following[order]
-            left = b.left[order]
-            if b.owner[order] < 0 and b.threshold[order] < b.gone[side]:
+            after = b.orders[order, NEXT]
+            left = b.orders[order, LEFT]
+            if b.orders[order, OWNER] < 0 and b.orders[order, THRESHOLD] < b.sides[GONE, side]:
                 begin(b, b.counters[CLOCK] + _STEP + np.int64(word(key, order) % np.uint64(4 * _STEP)))
-                life = b.expiry[order] - b.counters[CLOCK]
+                life = b.orders[order, EXPIRY] - b.counters[CLOCK]
                 if cancel(b, order, left):
                     off = np.int64(abs(value - tick))
                     row = b.returns[b.counters[RETURNS]]
-                    row[0], row[1], row[2], row[3], row[4] = side, off, left, life, b.threshold[order]
+                    row[0], row[1], row[2], row[3], row[4] = side, off, left, life, b.orders[order, THRESHOLD]
                     b.counters[RETURNS] += 1
             order = after
         tick += away
@@ -160,8 +176,8 @@ def _withdraw(b, key, side, value):  # type: ignore[no-untyped-def]
 def _beside(b, side, value, off):  # type: ignore[no-untyped-def]
     """The tick `off` ticks from the value on a side, not across the spread."""
     if side == 0:
-        return max(min(np.int64(np.floor(value)) - off, b.best[1] - 1), 1)
-    return min(max(np.int64(np.ceil(value)) + off, b.best[0] + 1), b.lots.shape[1] - 2)
+        return max(min(np.int64(np.floor(value)) - off, b.sides[BEST, 1] - 1), 1)
+    return min(max(np.int64(np.ceil(value)) + off, b.sides[BEST, 0] + 1), b.levels.shape[2] - 2)
 
 
 @njit(cache=True)
@@ -169,11 +185,11 @@ def _return(b, value):  # type: ignore[no-untyped-def]
     """Place again what was withdrawn and is wanted back, as far from the value as it was."""
     for at in range(b.counters[RETURNS]):
         side, off, lots, life, threshold = b.returns[at]
-        if lots > 0 and threshold >= b.gone[side]:
+        if lots > 0 and threshold >= b.sides[GONE, side]:
             begin(b, b.counters[CLOCK] + _STEP)
             add(b, side, _beside(b, side, value, off), lots, max(life, 2_000_000_000), 0, -1, NOBODY, threshold)
             b.returns[at, 2] = 0
-    if b.gone[0] == 0 and b.gone[1] == 0:
+    if b.sides[GONE, 0] == 0 and b.sides[GONE, 1] == 0:
         b.counters[RETURNS] = 0
 
 
@@ -181,7 +197,7 @@ def _return(b, value):  # type: ignore[no-untyped-def]
 def _owned(b, since, episode, role):  # type: ignore[no-untyped-def]
     """The first resting order of an episode and role, or -1."""
     for order in range(max(since, 0), b.counters[ORDERS]):
-        if b.owner[order] == episode and b.role[order] == role and b.left[order] > 0:
+        if b.orders[order, OWNER] == episode and b.orders[order, ROLE] == role and b.orders[order, LEFT] > 0:
             return order
     return -1
 
@@ -193,7 +209,7 @@ def _leave(b, since, episode, role):  # type: ignore[no-untyped-def]
     order = _owned(b, since, episode, role)
     while order >= 0:
         begin(b, b.counters[CLOCK] + _STEP)
-        left = b.left[order]
+        left = b.orders[order, LEFT]
         if not cancel(b, order, left):
             break
         total += left
@@ -205,24 +221,24 @@ def _leave(b, since, episode, role):  # type: ignore[no-untyped-def]
 def _hit(b, sign, lots, episode):  # type: ignore[no-untyped-def]
     """The actor's own market order: the best level, and a second one if it must."""
     side = 1 if sign > 0 else 0
-    take(b, side, lots, b.best[side] + 2 * (2 * side - 1), episode)
+    take(b, side, lots, b.sides[BEST, side] + 2 * (2 * side - 1), episode)
 
 
 @njit(cache=True)
 def _meet(b, order, last):  # type: ignore[no-untyped-def]
     """Execute everything up to the end of an order, if it lies within two ticks of the touch (`last`: wherever)."""
-    side, tick = b.side[order], b.tick[order]
+    side, tick = b.orders[order, WAY], b.orders[order, PRICE]
     away = 2 * side - 1
-    if not last and (tick - b.best[side]) * away > 2:
+    if not last and (tick - b.sides[BEST, side]) * away > 2:
         return
-    while b.left[order] > 0:
-        ahead = b.lots[side, b.best[side]]
-        if b.best[side] == tick:
-            before = b.previous[order]
-            ahead = b.left[order]
+    while b.orders[order, LEFT] > 0:
+        ahead = b.levels[DEPTH, side, b.sides[BEST, side]]
+        if b.sides[BEST, side] == tick:
+            before = b.orders[order, PREVIOUS]
+            ahead = b.orders[order, LEFT]
             while before >= 0:
-                ahead += b.left[before]
-                before = b.previous[before]
+                ahead += b.orders[before, LEFT]
+                before = b.orders[before, PREVIOUS]
         if take(b, side, ahead, tick, -1) == 0:
             return
 
@@ -268,14 +284,14 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
     while True:
         arrival = times[k] if k < len(times) else duration
         action = actions[a, 0] if a < len(actions) else duration
-        expiry = b.heap_time[0] if b.counters[HEAP] > 0 else duration
+        expiry = b.heap[0, 0] if b.counters[HEAP] > 0 else duration
         now = min(arrival, action, expiry, urgent)
         if b.counters[EMITTING] == 0 and now >= 0:
             write_opening(b)
         if now >= duration:
             return DONE
-        live = b.live[0] + b.live[1]
-        if b.counters[ORDERS] + 2 * live + 1000 > len(b.tick) or b.counters[ROWS] + 4 * live + 4000 > len(b.rows):
+        live = b.sides[LIVE, 0] + b.sides[LIVE, 1]
+        if b.counters[ORDERS] + 2 * live + 1000 > len(b.orders) or b.counters[ROWS] + 4 * live + 4000 > len(b.rows):
             return FULL
         value = values[max(now, 0) // GRID] - base
         if effects and now > shifted:
@@ -285,8 +301,8 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
 
         if now == urgent:  # the price has come to the spoof: out of it at once
             begin(b, now)
-            sign = 2 * b.side[since[active]] - 1
-            if b.opposite[active] == 0:
+            sign = 2 * b.orders[since[active], WAY] - 1
+            if b.episodes[active, OPPOSITE] == 0:
                 _hit(b, sign, max(1, np.int64(0.3 * typical[0])), active)
             _leave(b, since[active], active, GENUINE)
             _leave(b, since[active], active, LARGE)
@@ -306,7 +322,7 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
                 continue
             begin(b, now)
             if code == PLACE:
-                tick = min(max(b.best[side] + (2 * side - 1) * first, 1), b.lots.shape[1] - 2)
+                tick = min(max(b.sides[BEST, side] + (2 * side - 1) * first, 1), b.levels.shape[2] - 2)
                 order = add(b, side, tick, lots, 0, 0, episode, LARGE, 1000)
                 if since[episode] < 0:
                     since[episode] = order
@@ -319,11 +335,11 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
             elif code == HIT:
                 _hit(b, sign, lots, episode)
             elif code == WORK:
-                add(b, side, b.best[side], lots, 0, 0, episode, GENUINE, 1000)
+                add(b, side, b.sides[BEST, side], lots, 0, 0, episode, GENUINE, 1000)
             elif code == FINISH:
                 # what rests was placed by the sign's side; the rest is taken from the other one
                 rest = _leave(b, since[episode], episode, GENUINE)
-                if rest > 0 or b.opposite[episode] == 0:
+                if rest > 0 or b.episodes[episode, OPPOSITE] == 0:
                     begin(b, b.counters[CLOCK] + _STEP)
                     _hit(b, sign, max(rest, 1), episode)
             elif code == CANCEL:
@@ -337,15 +353,15 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
                     _meet(b, order, first < 0)
             elif code == SWEEP:
                 side = 1 if sign > 0 else 0
-                take(b, side, _MANY, b.best[side] + (2 * side - 1) * (first - 1), -1)
+                take(b, side, _MANY, b.sides[BEST, side] + (2 * side - 1) * (first - 1), -1)
             elif code == REFILL:
                 _refill(b, order_key, side, value, first, lots, lives)
             elif code == WITHDRAW:
                 rises = False
                 for way in range(2):
                     if sign == 0 or way == side:
-                        rises = first > b.gone[way]
-                        b.gone[way] = first
+                        rises = first > b.sides[GONE, way]
+                        b.sides[GONE, way] = first
                         if typical[1 + episode] == 0:
                             typical[1 + episode] = typical[0]
                         if rises:
@@ -362,15 +378,16 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
             else:
                 _limit_order(b, flow, k, value, lives, distances, limit_sizes, icebergs, unit)
             k += 1
-            if b.gone[0] == 0 and b.gone[1] == 0:
+            if b.sides[GONE, 0] == 0 and b.sides[GONE, 1] == 0:
                 total = np.int64(0)
                 for level in range(5):
                     total += (
-                        b.lots[0, max(b.best[0] - level, 0)] + b.lots[1, min(b.best[1] + level, b.lots.shape[1] - 1)]
+                        b.levels[DEPTH, 0, max(b.sides[BEST, 0] - level, 0)]
+                        + b.levels[DEPTH, 1, min(b.sides[BEST, 1] + level, b.levels.shape[2] - 1)]
                     )
                 weight = 1.0 / min(k, 2000)
                 typical[0] += weight * (0.1 * total - typical[0])
         if active >= 0 and urgent > duration:
-            side = b.side[since[active]]
-            if (b.best[side] - nearest) * (2 * side - 1) >= 0:
+            side = b.orders[since[active], WAY]
+            if (b.sides[BEST, side] - nearest) * (2 * side - 1) >= 0:
                 urgent = b.counters[CLOCK] + REACTION

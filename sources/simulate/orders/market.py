@@ -234,12 +234,18 @@ def _truth(
 ) -> pl.DataFrame:
     """What happened in each episode, by start."""
     used = book.counters[matching.ORDERS]
-    large = np.flatnonzero((book.owner[:used] >= 0) & (book.role[:used] == matching.LARGE))
+    large = np.flatnonzero(
+        (book.orders[:used, matching.OWNER] >= 0) & (book.orders[:used, matching.ROLE] == matching.LARGE)
+    )
     found = []
     for number, episode in enumerate(episodes):
-        orders = large[book.owner[large] == number]
-        start = int(book.first[number]) if since[number] >= 0 else episode.start
-        end = int(book.ended[number]) if since[number] >= 0 and episode.kind != "large_stays" else episode.end
+        orders = large[book.orders[large, matching.OWNER] == number]
+        start = int(book.episodes[number, matching.FIRST]) if since[number] >= 0 else episode.start
+        end = (
+            int(book.episodes[number, matching.ENDED])
+            if since[number] >= 0 and episode.kind != "large_stays"
+            else episode.end
+        )
         lots = float(market.lots_per_unit)
         found.append(
             {
@@ -251,9 +257,9 @@ def _truth(
                 "end": opened + max(end, start),
                 "side": episode.side,
                 "strength": episode.strength,
-                "size": book.placed[number] / lots,
-                "filled": book.filled[number] / lots,
-                "opposite": book.opposite[number] / lots,
+                "size": book.episodes[number, matching.LAID] / lots,
+                "filled": book.episodes[number, matching.FILLED] / lots,
+                "opposite": book.episodes[number, matching.OPPOSITE] / lots,
                 "level_size": typical[1 + number] / lots,
                 "orders": [ids + int(order) for order in orders],
             }

@@ -23,78 +23,51 @@ COLUMNS = 12
 # places of `Book.counters`
 ROWS, MESSAGES, ORDERS, CLOCK, HEAP, RETURNS, LAST_SIGN, EMITTING = range(8)
 
+# of `Book.levels`, `Book.sides`, and the columns of `Book.orders` and `Book.episodes`
+DEPTH, HEAD, TAIL = range(3)
+LIVE, BEST, GONE = range(3)
+PRICE, LEFT, WAY, NEXT, PREVIOUS, EXPIRY, RESERVE, SHOWN, OWNER, ROLE, THRESHOLD = range(11)
+FILLED, OPPOSITE, LAID, ENDED, FIRST = range(5)
+
 
 class Book(NamedTuple):
-    """lots, head, tail: (2, window) per level. tick to expiry: per order. live, best, gone: per side (gone: permille
-    of the orders that stay away). heap_*: the next expiries. returns: (n, 5) orders withdrawn for now, as (side, ticks
-    from the value, lots, life left, threshold). filled to first: per episode."""
+    """The state of a session. Few arrays with many columns: each array of a tuple costs Numba compile time.
 
-    lots: Integers
-    head: Integers
-    tail: Integers
-    tick: Integers
-    left: Integers
-    side: Integers
-    following: Integers
-    previous: Integers
-    expiry: Integers
-    reserve: Integers
-    shown: Integers
-    owner: Integers
-    role: Integers
-    threshold: Integers
-    live: Integers
-    best: Integers
-    gone: Integers
-    heap_time: Integers
-    heap_order: Integers
+    levels    (3, 2, window) by side and tick: lots, first and last order of the queue
+    orders    (n, 11) by order: tick, lots left, side, next and previous in the queue, expiry, reserve, lots shown at
+              first, episode that owns it, role, threshold
+    sides     (3, 2): resting orders, best tick, and how many permille of the orders stay away
+    heap      (2 n, 2): next expiries as (time, order)
+    returns   (n, 5): orders withdrawn for now, as (side, ticks from the value, lots, life left, threshold)
+    episodes  (episodes, 5): lots filled, traded on the other side, placed; time of the last end and the first placement
+    counters  see above; rows: what happened, by the columns above
+    """
+
+    levels: Integers
+    orders: Integers
+    sides: Integers
+    heap: Integers
     returns: Integers
-    filled: Integers
-    opposite: Integers
-    placed: Integers
-    ended: Integers
-    first: Integers
+    episodes: Integers
     counters: Integers
     rows: Integers
 
 
 def empty_book(window: int, orders: int, rows: int, episodes: int) -> Book:
     """A book without orders, with room for so many levels, orders, rows and episodes."""
-
-    def whole(*shape: int, value: int = 0) -> Integers:
-        return np.full(shape, value, dtype=np.int64)
-
-    def unset(*shape: int) -> Integers:
-        return np.empty(shape, dtype=np.int64)
-
+    levels = np.zeros((3, 2, window), dtype=np.int64)
+    levels[HEAD:] = -1
+    per_episode = np.zeros((episodes, 5), dtype=np.int64)
+    per_episode[:, ENDED:] = -1
     return Book(
-        lots=whole(2, window),
-        head=whole(2, window, value=-1),
-        tail=whole(2, window, value=-1),
-        tick=unset(orders),
-        left=unset(orders),
-        side=unset(orders),
-        following=unset(orders),
-        previous=unset(orders),
-        expiry=unset(orders),
-        reserve=unset(orders),
-        shown=unset(orders),
-        owner=unset(orders),
-        role=unset(orders),
-        threshold=unset(orders),
-        live=whole(2),
-        best=whole(2),
-        gone=whole(2),
-        heap_time=unset(2 * orders),
-        heap_order=unset(2 * orders),
-        returns=unset(orders, 5),
-        filled=whole(episodes),
-        opposite=whole(episodes),
-        placed=whole(episodes),
-        ended=whole(episodes, value=-1),
-        first=whole(episodes, value=-1),
-        counters=whole(8),
-        rows=unset(rows, COLUMNS),
+        levels=levels,
+        orders=np.empty((orders, 11), dtype=np.int64),
+        sides=np.zeros((3, 2), dtype=np.int64),
+        heap=np.empty((2 * orders, 2), dtype=np.int64),
+        returns=np.empty((orders, 5), dtype=np.int64),
+        episodes=per_episode,
+        counters=np.zeros(8, dtype=np.int64),
+        rows=np.empty((rows, COLUMNS), dtype=np.int64),
     )
 
 
@@ -110,11 +83,11 @@ def _write(b, order, action, lots):  # type: ignore[no-untyped-def]
     if b.counters[EMITTING] == 0:
         return
     row = b.rows[b.counters[ROWS]]
-    side, tick = b.side[order], b.tick[order]
+    side, tick = b.orders[order, WAY], b.orders[order, PRICE]
     row[TIME], row[MESSAGE], row[ORDER], row[ACTION] = b.counters[CLOCK], b.counters[MESSAGES], order, action
-    row[SIDE], row[TICK], row[LOTS], row[LEVEL] = side, tick, lots, b.lots[side, tick]
-    row[BID], row[BID_LOTS] = b.best[0], b.lots[0, b.best[0]]
-    row[ASK], row[ASK_LOTS] = b.best[1], b.lots[1, b.best[1]]
+    row[SIDE], row[TICK], row[LOTS], row[LEVEL] = side, tick, lots, b.levels[DEPTH, side, tick]
+    row[BID], row[BID_LOTS] = b.sides[BEST, 0], b.levels[DEPTH, 0, b.sides[BEST, 0]]
+    row[ASK], row[ASK_LOTS] = b.sides[BEST, 1], b.levels[DEPTH, 1, b.sides[BEST, 1]]
     b.counters[ROWS] += 1
 
 
@@ -125,15 +98,15 @@ def write_opening(b):  # type: ignore[no-untyped-def]
     b.counters[EMITTING] = 1
     for side in range(2):
         away = 2 * side - 1
-        tick = b.best[side]
-        while 0 <= tick < b.lots.shape[1]:
+        tick = b.sides[BEST, side]
+        while 0 <= tick < b.levels.shape[2]:
             total = np.int64(0)
-            order = b.head[side, tick]
+            order = b.levels[HEAD, side, tick]
             while order >= 0:
-                total += b.left[order]
-                _write(b, order, PLACED, b.left[order])
+                total += b.orders[order, LEFT]
+                _write(b, order, PLACED, b.orders[order, LEFT])
                 b.rows[b.counters[ROWS] - 1, LEVEL] = total
-                order = b.following[order]
+                order = b.orders[order, NEXT]
             tick += away
 
 
@@ -144,34 +117,34 @@ def push(b, time, order):  # type: ignore[no-untyped-def]
     b.counters[HEAP] += 1
     while at > 0:
         above = (at - 1) // 2
-        if b.heap_time[above] < time or (b.heap_time[above] == time and b.heap_order[above] <= order):
+        if b.heap[above, 0] < time or (b.heap[above, 0] == time and b.heap[above, 1] <= order):
             break
-        b.heap_time[at], b.heap_order[at] = b.heap_time[above], b.heap_order[above]
+        b.heap[at, 0], b.heap[at, 1] = b.heap[above, 0], b.heap[above, 1]
         at = above
-    b.heap_time[at], b.heap_order[at] = time, order
+    b.heap[at, 0], b.heap[at, 1] = time, order
 
 
 @njit(cache=True)
 def pop(b):  # type: ignore[no-untyped-def]
     """The order with the earliest expiry, taken from the heap."""
-    found = b.heap_order[0]
+    found = b.heap[0, 1]
     b.counters[HEAP] -= 1
     size = b.counters[HEAP]
-    time, order = b.heap_time[size], b.heap_order[size]
+    time, order = b.heap[size, 0], b.heap[size, 1]
     at = 0
     while 2 * at + 1 < size:
         below = 2 * at + 1
         right = below + 1
         if right < size and (
-            b.heap_time[right] < b.heap_time[below]
-            or (b.heap_time[right] == b.heap_time[below] and b.heap_order[right] < b.heap_order[below])
+            b.heap[right, 0] < b.heap[below, 0]
+            or (b.heap[right, 0] == b.heap[below, 0] and b.heap[right, 1] < b.heap[below, 1])
         ):
             below = right
-        if time < b.heap_time[below] or (time == b.heap_time[below] and order < b.heap_order[below]):
+        if time < b.heap[below, 0] or (time == b.heap[below, 0] and order < b.heap[below, 1]):
             break
-        b.heap_time[at], b.heap_order[at] = b.heap_time[below], b.heap_order[below]
+        b.heap[at, 0], b.heap[at, 1] = b.heap[below, 0], b.heap[below, 1]
         at = below
-    b.heap_time[at], b.heap_order[at] = time, order
+    b.heap[at, 0], b.heap[at, 1] = time, order
     return found
 
 
@@ -180,27 +153,27 @@ def add(b, side, tick, lots, life, reserve, owner, role, threshold):  # type: ig
     """Place an order at the end of its queue; a life of 0 never expires. Returns its number."""
     order = b.counters[ORDERS]
     b.counters[ORDERS] += 1
-    b.tick[order], b.left[order], b.side[order] = tick, lots, side
-    b.reserve[order], b.shown[order] = reserve, lots
-    b.owner[order], b.role[order], b.threshold[order] = owner, role, threshold
-    last = b.tail[side, tick]
-    b.previous[order], b.following[order] = last, -1
+    b.orders[order, PRICE], b.orders[order, LEFT], b.orders[order, WAY] = tick, lots, side
+    b.orders[order, RESERVE], b.orders[order, SHOWN] = reserve, lots
+    b.orders[order, OWNER], b.orders[order, ROLE], b.orders[order, THRESHOLD] = owner, role, threshold
+    last = b.levels[TAIL, side, tick]
+    b.orders[order, PREVIOUS], b.orders[order, NEXT] = last, -1
     if last >= 0:
-        b.following[last] = order
+        b.orders[last, NEXT] = order
     else:
-        b.head[side, tick] = order
-    b.tail[side, tick] = order
-    b.lots[side, tick] += lots
-    if b.live[side] == 0 or (b.best[side] - tick) * (2 * side - 1) > 0:
-        b.best[side] = tick
-    b.live[side] += 1
-    b.expiry[order] = b.counters[CLOCK] + life if life > 0 else -1
+        b.levels[HEAD, side, tick] = order
+    b.levels[TAIL, side, tick] = order
+    b.levels[DEPTH, side, tick] += lots
+    if b.sides[LIVE, side] == 0 or (b.sides[BEST, side] - tick) * (2 * side - 1) > 0:
+        b.sides[BEST, side] = tick
+    b.sides[LIVE, side] += 1
+    b.orders[order, EXPIRY] = b.counters[CLOCK] + life if life > 0 else -1
     if life > 0:
-        push(b, b.expiry[order], order)
+        push(b, b.orders[order, EXPIRY], order)
     if owner >= 0 and role == LARGE:
-        b.placed[owner] += lots
-        if b.first[owner] < 0:
-            b.first[owner] = b.counters[CLOCK]
+        b.episodes[owner, LAID] += lots
+        if b.episodes[owner, FIRST] < 0:
+            b.episodes[owner, FIRST] = b.counters[CLOCK]
     _write(b, order, PLACED, lots)
     return order
 
@@ -208,34 +181,34 @@ def add(b, side, tick, lots, life, reserve, owner, role, threshold):  # type: ig
 @njit(cache=True)
 def _reduce(b, order, lots):  # type: ignore[no-untyped-def]
     """Take lots from an order, and the order from the book if nothing is left."""
-    side, tick = b.side[order], b.tick[order]
-    b.left[order] -= lots
-    b.lots[side, tick] -= lots
-    if b.left[order] > 0:
+    side, tick = b.orders[order, WAY], b.orders[order, PRICE]
+    b.orders[order, LEFT] -= lots
+    b.levels[DEPTH, side, tick] -= lots
+    if b.orders[order, LEFT] > 0:
         return
-    before, after = b.previous[order], b.following[order]
+    before, after = b.orders[order, PREVIOUS], b.orders[order, NEXT]
     if before >= 0:
-        b.following[before] = after
+        b.orders[before, NEXT] = after
     else:
-        b.head[side, tick] = after
+        b.levels[HEAD, side, tick] = after
     if after >= 0:
-        b.previous[after] = before
+        b.orders[after, PREVIOUS] = before
     else:
-        b.tail[side, tick] = before
-    b.live[side] -= 1
-    if b.live[side] > 0:
-        while b.lots[side, b.best[side]] == 0:
-            b.best[side] += 2 * side - 1
+        b.levels[TAIL, side, tick] = before
+    b.sides[LIVE, side] -= 1
+    if b.sides[LIVE, side] > 0:
+        while b.levels[DEPTH, side, b.sides[BEST, side]] == 0:
+            b.sides[BEST, side] += 2 * side - 1
 
 
 @njit(cache=True)
 def cancel(b, order, lots):  # type: ignore[no-untyped-def]
     """Cancel lots of an order; False where it is the last of its side."""
-    if lots == b.left[order] and b.live[b.side[order]] == 1:
+    if lots == b.orders[order, LEFT] and b.sides[LIVE, b.orders[order, WAY]] == 1:
         return False
     _reduce(b, order, lots)
-    if b.owner[order] >= 0 and b.role[order] == LARGE:
-        b.ended[b.owner[order]] = b.counters[CLOCK]
+    if b.orders[order, OWNER] >= 0 and b.orders[order, ROLE] == LARGE:
+        b.episodes[b.orders[order, OWNER], ENDED] = b.counters[CLOCK]
     _write(b, order, CANCELLED, lots)
     return True
 
@@ -248,25 +221,35 @@ def take(b, side, lots, limit, episode):  # type: ignore[no-untyped-def]
     """
     wanted = lots
     away = 2 * side - 1
-    while lots > 0 and (b.best[side] - limit) * away <= 0:
-        order = b.head[side, b.best[side]]
-        part = min(lots, b.left[order])
-        if part == b.left[order] and b.live[side] == 1:
+    while lots > 0 and (b.sides[BEST, side] - limit) * away <= 0:
+        order = b.levels[HEAD, side, b.sides[BEST, side]]
+        part = min(lots, b.orders[order, LEFT])
+        if part == b.orders[order, LEFT] and b.sides[LIVE, side] == 1:
             break
         _reduce(b, order, part)
         lots -= part
-        owner = b.owner[order]
+        owner = b.orders[order, OWNER]
         if owner >= 0:
-            if b.role[order] == LARGE:
-                b.filled[owner] += part
-                b.ended[owner] = b.counters[CLOCK]
+            if b.orders[order, ROLE] == LARGE:
+                b.episodes[owner, FILLED] += part
+                b.episodes[owner, ENDED] = b.counters[CLOCK]
             else:
-                b.opposite[owner] += part
+                b.episodes[owner, OPPOSITE] += part
         _write(b, order, EXECUTED, part)
-        if b.left[order] == 0 and b.reserve[order] > 0:
-            shown = min(b.reserve[order], b.shown[order])
-            life = max(b.expiry[order] - b.counters[CLOCK], 1_000_000)
-            add(b, side, b.tick[order], shown, life, b.reserve[order] - shown, -1, NOBODY, b.threshold[order])
+        if b.orders[order, LEFT] == 0 and b.orders[order, RESERVE] > 0:
+            shown = min(b.orders[order, RESERVE], b.orders[order, SHOWN])
+            life = max(b.orders[order, EXPIRY] - b.counters[CLOCK], 1_000_000)
+            add(
+                b,
+                side,
+                b.orders[order, PRICE],
+                shown,
+                life,
+                b.orders[order, RESERVE] - shown,
+                -1,
+                NOBODY,
+                b.orders[order, THRESHOLD],
+            )
     if episode >= 0:
-        b.opposite[episode] += wanted - lots
+        b.episodes[episode, OPPOSITE] += wanted - lots
     return wanted - lots
