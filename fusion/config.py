@@ -21,7 +21,7 @@ from fusion.selection import SelectionConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
-from sources.config import Source
+from sources.config import BOOKS, Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 
@@ -99,6 +99,11 @@ class RunConfig(Section):
             if source.table == "book_update" and getattr(source, "tick", None) is None:
                 raise ValueError(
                     f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
+                )
+            if source.table == "order_event" or (source.table in BOOKS and source.carries_book):
+                unread = "orders" if source.table == "order_event" else "snapshots and gaps"
+                raise ValueError(
+                    f"source {name!r}: no feature reads {unread} of a book yet; quotes and trades of the same feed can be used"
                 )
             quotes = getattr(source, "quotes", None)
             if quotes is not None and (quotes not in self.sources or self.sources[quotes].table != "quote"):

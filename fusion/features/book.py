@@ -11,6 +11,7 @@ from gpu_kernels import rolling
 from gpu_kernels.book import best, rebuild
 from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
+from sources.schema import SET
 
 Array = NDArray[np.float64]
 LEVELS = 5
@@ -96,6 +97,11 @@ def compute(
     book after the last update known by then. `tick` is the price step. Missing values: see the specs.
     Raises DataError where a price is no multiple of the tick.
     """
+    if (updates["action"] != SET).any() or not updates["last"].all():
+        raise DataError(
+            "the order book has snapshots, gaps or messages of several rows, which book features do not read yet",
+            allowed="updates with action 0 and last true",
+        )
     keys = ["entity", "session"]
     aligned = as_of(updates, grid, keys, max_age_ns)
     formulas = _formulas(aligned.rows, segment_offsets(aligned.rows.select(keys)), tick)

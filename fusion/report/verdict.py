@@ -1,6 +1,7 @@
 """What the numbers say, in words, before any plot is shown."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -68,6 +69,11 @@ def _without_ic(run: RunFolder) -> tuple[str, str]:
     return "zero", f"Nothing found: {of} was significant {at}, so there is no signal to judge."
 
 
+def _moment(session: object) -> str:
+    """A day, or the start of a block to the second."""
+    return f"{session:%Y-%m-%d %H:%M:%S} UTC" if isinstance(session, datetime) else str(session)
+
+
 def _sample(run: RunFolder, ic: Estimate) -> list[str]:
     if run.session_ic is None:
         return []
@@ -80,12 +86,14 @@ def _sample(run: RunFolder, ic: Estimate) -> list[str]:
     ratio = run.estimate("icir")
     days = known["session"].sort()
     text = (
-        f"Measured out of sample on {plural(known.height, 'session')}, {days[0]} to {days[-1]}; "
+        f"Measured out of sample on {plural(known.height, 'session')}, {_moment(days[0])} to {_moment(days[-1])}; "
         f"the session's contribution to the rank IC was above zero in {percent(above, 0)} of them"
     )
     text += f" (mean over standard deviation {signed(ratio.value, 2)})." if ratio.known else "."
     if known.height < _FEW_SESSIONS:
         text += f" With fewer than {_FEW_SESSIONS} sessions the interval itself is rough, and likely too narrow."
+    if block := section(run.config, "walk_forward").get("block"):
+        text += f" Here a session is a block of {block} of the day."
     return [text]
 
 

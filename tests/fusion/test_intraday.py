@@ -9,10 +9,12 @@ import yaml
 from small_market import CONFIGS
 
 from fusion.config import RunConfig, parse
-from fusion.invariance import check, cut_times
+from fusion.config import load as load_config
+from fusion.invariance import check, cut_times, verify
 from fusion.pipeline import ingest, load, run
 from fusion.plan import make_plan
 from fusion.refresh import signals
+from gpu_kernels.errors import ConfigError
 
 START, END = datetime(2024, 9, 3, 14, 0, tzinfo=UTC), datetime(2024, 9, 5, 18, 10, tzinfo=UTC)
 
@@ -88,3 +90,17 @@ def test_a_run_counts_by_blocks_and_can_be_refreshed(lake: Path, tmp_path: Path)
 def test_prices_must_come_from_a_source_that_tells_them() -> None:
     with pytest.raises(Exception, match="allowed: a source of table bar, quote, trade"):
         config_of(targets={"horizons": ["1min"], "primary": "1min", "price": "book"})
+
+
+@pytest.mark.data
+def test_real_quotes_and_trades_are_invariant(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    report = verify(load_config(CONFIGS / "btc_orderbook.yaml"), lake=tmp_path, cuts=2)
+    assert report.ok, report.differences
+
+
+def test_a_book_with_snapshots_and_gaps_is_refused_and_not_misread() -> None:
+    book = {"kind": "binance_raw", "market": "spot", "data": "book", "files": {"A": "x"}, "max_age": "5s", "tick": 0.01}
+    sources = {name: source.model_dump(mode="json") for name, source in config_of().sources.items()}
+    with pytest.raises(ConfigError, match="no feature reads snapshots and gaps of a book yet"):
+        config_of(sources=sources | {"feed": book}, features={"feed": "all"})
