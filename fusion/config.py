@@ -103,7 +103,7 @@ class RunConfig(Section):
             if source.table == "order_event" or (source.table in BOOKS and source.carries_book):
                 unread = "orders" if source.table == "order_event" else "snapshots and gaps"
                 raise ValueError(
-                    f"source {name!r}: no feature reads {unread} of a book yet; the feed's quotes and trades can be used"
+                    f"source {name!r}: no feature reads {unread} of a book yet; its quotes and trades can be used"
                 )
             quotes = getattr(source, "quotes", None)
             if quotes is not None and (quotes not in self.sources or self.sources[quotes].table != "quote"):
