@@ -1,5 +1,7 @@
 """PIN: its likelihood where others overflow, its estimates on days whose parameters are known, and only past days."""
 
+from itertools import pairwise
+
 import numpy as np
 import point_process
 import pytest
@@ -53,6 +55,16 @@ def test_the_estimate_is_a_maximum() -> None:
         assert (value < fit.log_likelihood).all()
     value, _ = pin.log_likelihood(buys, sells, offsets, segment, np.tile(PLAIN, (SETS, 1)))
     assert (value < fit.log_likelihood).all()
+
+
+@pytest.mark.parametrize(("parameters", "count", "model"), [(BUSY, 60, "pin"), (ADJUSTED, 120, "adjusted")])
+def test_clusters_of_days_are_a_start_near_the_truth(parameters: np.ndarray, count: int, model: str) -> None:
+    buys, sells, offsets = tables(parameters, count, 6)
+    starts = [pin_fit._clustered(model, buys[a:b], sells[a:b]) for a, b in pairwise(offsets)]
+    np.testing.assert_allclose(np.median(starts, axis=0)[:2], parameters[:2], atol=0.15)
+    np.testing.assert_allclose(np.median(starts, axis=0)[4:8], parameters[4:8], rtol=0.15)
+    one, many = (pin_fit.fit(buys, sells, offsets, model=model, starts=starts) for starts in (1, 5))
+    assert (one.log_likelihood > many.log_likelihood - 1e-3).mean() >= 0.9
 
 
 def by_scipy(buys: np.ndarray, sells: np.ndarray, parameters: np.ndarray) -> float:
