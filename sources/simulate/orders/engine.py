@@ -5,8 +5,8 @@ the book looks like when it comes: what the state changes is only what becomes o
 """
 
 import numpy as np
-from numba import njit
 
+from sources.simulate.orders.compiled import loop, step
 from sources.simulate.orders.episodes import CANCEL, FINISH, HIT, MEET, PLACE, REFILL, SWEEP, WITHDRAW, WORK
 from sources.simulate.orders.flow import GRID, QUANTILES, WARM_UP, chance, word
 from sources.simulate.orders.matching import (
@@ -46,10 +46,11 @@ from sources.simulate.orders.matching import (
 )
 
 DONE, FULL = 0, 1
-REQUOTES = 0.12  # share of the arrivals that cancel quotes which the value has overtaken
+REQUOTES = 0.15  # share of the arrivals that cancel quotes which the value has nearly overtaken
 PULL = 1.5  # ticks by which a spoof of ten typical levels moves the value its way, with effects
 OVERSHOOT = 0.7  # share of it by which the value ends up on the other side once the spoof is gone
 PULL_TIME = 1.5  # seconds in which the value follows
+_NEARLY, _PULLED = 0.15, 5  # ticks before it has; orders cancelled at a time
 _MASK = np.uint64(QUANTILES - 1)
 _SAME_SIGN = 0.7  # of a market order as of the one before: large orders are split
 _AT_BEST = 0.85  # market orders that take no more than the best level
@@ -60,12 +61,12 @@ _STEP = 20_000  # least ns between messages of one burst
 _MANY = np.int64(1) << 40
 
 
-@njit(cache=True)
+@step
 def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # type: ignore[no-untyped-def]
     """An arriving limit order: it joins, improves or lies behind its side's best price, never on the wrong side of the
     value, never across the spread."""
     mid = 0.5 * (b.sides[BEST, 0] + b.sides[BEST, 1])
-    side = 0 if chance(word(key, 8 * k + 1)) < 0.5 + min(0.3, max(-0.3, 0.1 * (value - mid))) else 1
+    side = 0 if chance(word(key, 8 * k + 1)) < 0.5 + min(0.35, max(-0.35, 0.4 * (value - mid))) else 1
     other = word(key, 8 * k + 6)
     threshold = np.int64((other >> np.uint64(20)) % np.uint64(1000))
     if threshold < b.sides[GONE, side]:
@@ -77,7 +78,7 @@ def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # 
         distance %= 2
     inside = word(key, 8 * k + 4)
     spread = b.sides[BEST, 1] - b.sides[BEST, 0]
-    if distance == 0 and spread > 1 and chance(inside) * 1000.0 < 0.6 * (1000 - b.sides[GONE, side]):
+    if distance == 0 and spread > 1 and chance(inside) * 1000.0 < 0.6 * (1000 - b.sides[GONE, side] // 2):
         distance = -1 - np.int64((inside & np.uint64(0xFFFF)) % np.uint64(spread - 1))
     tick = b.sides[BEST, side] + away * distance
     if side == 0:
@@ -95,15 +96,15 @@ def _limit_order(b, key, k, value, lives, distances, sizes, icebergs, unit):  # 
     add(b, side, tick, lots, lives[life_at], reserve, -1, NOBODY, threshold)
 
 
-@njit(cache=True)
+@step
 def _market_order(b, key, k, value, sizes):  # type: ignore[no-untyped-def]
     """An arriving market order: mostly of the last one's sign, else leaning to the value and the larger best size."""
-    if chance(word(key, 8 * k + 4)) * 2000.0 < max(b.sides[GONE, 0], b.sides[GONE, 1]):
+    if chance(word(key, 8 * k + 4)) * 1000.0 < 0.8 * max(b.sides[GONE, 0], b.sides[GONE, 1]):
         return
     sign = b.counters[LAST_SIGN]
     if chance(word(key, 8 * k + 1)) >= _SAME_SIGN:
         bid, ask = b.levels[DEPTH, 0, b.sides[BEST, 0]], b.levels[DEPTH, 1, b.sides[BEST, 1]]
-        lean = 0.25 * (value - 0.5 * (b.sides[BEST, 0] + b.sides[BEST, 1])) + 0.15 * (bid - ask) / np.float64(bid + ask)
+        lean = 0.5 * (value - 0.5 * (b.sides[BEST, 0] + b.sides[BEST, 1])) + 0.15 * (bid - ask) / np.float64(bid + ask)
         sign = 1 if chance(word(key, 8 * k + 2)) < 0.5 + min(0.45, max(-0.45, lean)) else -1
     b.counters[LAST_SIGN] = sign
     side = 1 if sign > 0 else 0
@@ -113,26 +114,26 @@ def _market_order(b, key, k, value, sizes):  # type: ignore[no-untyped-def]
     take(b, side, lots, b.sides[BEST, side] + (2 * side - 1) * _DEEPEST, -1)
 
 
-@njit(cache=True)
+@step
 def _requote(b, value):  # type: ignore[no-untyped-def]
     """Cancel the newest orders of a best price that the value has overtaken."""
-    if value > b.sides[BEST, 1]:
+    if value > b.sides[BEST, 1] - _NEARLY:
         side = 1
-    elif value < b.sides[BEST, 0]:
+    elif value < b.sides[BEST, 0] + _NEARLY:
         side = 0
     else:
         return
-    for _ in range(3):
+    for _ in range(_PULLED):
         tick = b.sides[BEST, side]
         order = b.levels[TAIL, side, tick]
-        if b.orders[order, OWNER] >= 0 or (value > tick) != (side == 1):
+        if b.orders[order, OWNER] >= 0 or (value - tick) * (2 * side - 1) < -_NEARLY:
             return
         if not cancel(b, order, b.orders[order, LEFT]):
             return
         begin(b, b.counters[CLOCK] + _STEP)
 
 
-@njit(cache=True)
+@step
 def _expire(b, key, lives):  # type: ignore[no-untyped-def]
     """The order whose time has come leaves the book, now and then in two halves."""
     time, order = b.heap[0, 0], pop(b)
@@ -150,7 +151,7 @@ def _expire(b, key, lives):  # type: ignore[no-untyped-def]
     push(b, again, order)
 
 
-@njit(cache=True)
+@step
 def _withdraw(b, key, side, value):  # type: ignore[no-untyped-def]
     """Cancel the orders whose threshold lies below the side's share that is gone, from the touch outwards."""
     away = 2 * side - 1
@@ -172,7 +173,7 @@ def _withdraw(b, key, side, value):  # type: ignore[no-untyped-def]
         tick += away
 
 
-@njit(cache=True)
+@step
 def _beside(b, side, value, off):  # type: ignore[no-untyped-def]
     """The tick `off` ticks from the value on a side, not across the spread."""
     if side == 0:
@@ -180,7 +181,7 @@ def _beside(b, side, value, off):  # type: ignore[no-untyped-def]
     return min(max(np.int64(np.ceil(value)) + off, b.sides[BEST, 0] + 1), b.levels.shape[2] - 2)
 
 
-@njit(cache=True)
+@step
 def _return(b, value):  # type: ignore[no-untyped-def]
     """Place again what was withdrawn and is wanted back, as far from the value as it was."""
     for at in range(b.counters[RETURNS]):
@@ -193,7 +194,7 @@ def _return(b, value):  # type: ignore[no-untyped-def]
         b.counters[RETURNS] = 0
 
 
-@njit(cache=True)
+@step
 def _owned(b, since, episode, role):  # type: ignore[no-untyped-def]
     """The first resting order of an episode and role, or -1."""
     for order in range(max(since, 0), b.counters[ORDERS]):
@@ -202,7 +203,7 @@ def _owned(b, since, episode, role):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True)
+@step
 def _leave(b, since, episode, role):  # type: ignore[no-untyped-def]
     """Cancel what rests of an episode's orders of a role; returns the lots."""
     total = np.int64(0)
@@ -217,14 +218,14 @@ def _leave(b, since, episode, role):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@step
 def _hit(b, sign, lots, episode):  # type: ignore[no-untyped-def]
     """The actor's own market order: the best level, and a second one if it must."""
     side = 1 if sign > 0 else 0
     take(b, side, lots, b.sides[BEST, side] + 2 * (2 * side - 1), episode)
 
 
-@njit(cache=True)
+@step
 def _meet(b, order, last):  # type: ignore[no-untyped-def]
     """Execute everything up to the end of an order, if it lies within two ticks of the touch (`last`: wherever)."""
     side, tick = b.orders[order, WAY], b.orders[order, PRICE]
@@ -243,7 +244,7 @@ def _meet(b, order, last):  # type: ignore[no-untyped-def]
             return
 
 
-@njit(cache=True)
+@step
 def _refill(b, key, side, value, levels, lots, lives):  # type: ignore[no-untyped-def]
     """One order on each of the first levels beside the value."""
     for level in range(levels):
@@ -255,7 +256,7 @@ def _refill(b, key, side, value, levels, lots, lives):  # type: ignore[no-untype
         add(b, side, _beside(b, side, value, level), size, life, 0, -1, NOBODY, threshold)
 
 
-@njit(cache=True)
+@loop
 def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
     b, key, times, values, base, duration, tables, shares, unit, actions, since, spoofing, strengths, effects, typical
 ):
@@ -294,7 +295,7 @@ def run(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
         if b.counters[ORDERS] + 2 * live + 1000 > len(b.orders) or b.counters[ROWS] + 4 * live + 4000 > len(b.rows):
             return FULL
         value = values[max(now, 0) // GRID] - base
-        if effects and now > shifted:
+        if now > shifted:
             shift = target + (shift - target) * np.exp(-(now - shifted) * (1e-9 / PULL_TIME))
             shifted = now
         value += shift

@@ -159,7 +159,7 @@ def _spoof(kind: str, drawn: _Draws, plan: EpisodePlan) -> Episode:
 
 def _withdrawal(kind: str, drawn: _Draws, plan: EpisodePlan) -> Episode:
     if kind == "short_gap":
-        share, seconds, onset, recovery, side = 0.98, drawn(0.3, 0.8), 0.02, 0.1, 0
+        share, seconds, onset, recovery, side = 0.95, drawn(0.3, 0.8), 0.02, 0.1, 0
     else:
         share, seconds = drawn(*plan.drought_strength), drawn.log(*plan.drought_seconds)
         sudden = drawn() < 0.5

@@ -5,11 +5,11 @@ value's planted volatility in a drought, which scales the same draws).
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from sources.simulate.draws import Floats
+from sources.simulate.orders.compiled import loop, step
 from sources.simulate.orders.config import NS, OrderMarket
 from sources.simulate.orders.episodes import Episode
 
@@ -18,14 +18,14 @@ Integers = NDArray[np.int64]
 WARM_UP = 600 * NS  # of order flow before the open, which fills the book
 GRID = NS // 10  # of the latent value
 QUANTILES = 1 << 14
-DROUGHT_VOLATILITY = 2.0  # at full withdrawal volatility is 1 + this times the usual
+DROUGHT_VOLATILITY = 1.5  # at full withdrawal volatility is 1 + this times the usual
 _FAST, _SLOW = 50.0, 0.5  # decay of the arrivals' excitement, per second: bursts of 20 ms and of 2 s
 _BUSIEST = 3.0  # times the quietest
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(cache=True, inline="always")
+@step
 def word(key, counter):  # type: ignore[no-untyped-def]
     """The `counter`-th 64-bit word of a stream: SplitMix64 (Steele, Lea & Flood 2014), which needs no state."""
     z = key + np.uint64(counter) * _GOLDEN
@@ -34,7 +34,7 @@ def word(key, counter):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True, inline="always")
+@step
 def chance(drawn):  # type: ignore[no-untyped-def]
     """A word as a uniform number in [0, 1)."""
     return np.float64(drawn >> np.uint64(11)) * 2.0**-53
@@ -48,7 +48,7 @@ def activity(share: Floats, pattern: float) -> Floats:
     return np.asarray(raw / ((1 - pattern) + pattern * (low + (1 - low) / 3)), dtype=np.float64)
 
 
-@njit(cache=True)
+@loop
 def _arrivals(key, rates, step, warm, branching, times):  # type: ignore[no-untyped-def]
     """Hawkes arrivals by thinning (Ogata 1981), excitement on two time scales of equal weight; returns how many."""
     end, n, used = len(rates) * step - warm, 0, 0
@@ -118,7 +118,7 @@ def grid_length(duration: int) -> int:
 def quantile_tables(median_lots: int) -> tuple[Integers, Integers, Integers, Integers]:
     """(life in ns, distance in ticks, lots of a limit order, lots of a market order), each at QUANTILES even quantiles.
 
-    life      20 % of orders flicker (lognormal about 60 ms), 60 % rest (lognormal about 8 s), 20 % are patient (Pareto
+    life      20 % of orders flicker (lognormal about 0.1 s), 60 % rest (lognormal about 12 s), 20 % are patient (Pareto
               from 40 s, exponent 1.2, at most half an hour)
     distance  behind the own best price: 30 % join it, the rest Pareto with exponent 0.8, at most 200
     lots      lognormal, sigma 1.1; market orders at half the median, sigma 1.4, at most thirty medians
@@ -130,8 +130,8 @@ def quantile_tables(median_lots: int) -> tuple[Integers, Integers, Integers, Int
 
     flicker, rest = u < 0.2, (u >= 0.2) & (u < 0.8)
     life = np.empty(QUANTILES)
-    life[flicker] = lognormal(u[flicker] / 0.2, 0.06, 0.9)
-    life[rest] = lognormal((u[rest] - 0.2) / 0.6, 8.0, 1.3)
+    life[flicker] = lognormal(u[flicker] / 0.2, 0.1, 0.9)
+    life[rest] = lognormal((u[rest] - 0.2) / 0.6, 12.0, 1.3)
     life[u >= 0.8] = np.minimum(40.0 * ((1 - u[u >= 0.8]) / 0.2) ** (-1 / 1.2), 1800.0)
     distance = np.where(u < 0.3, 0.0, np.minimum(np.floor(((1 - u) / 0.7) ** (-1 / 0.8)), 200.0))
     limit = np.maximum(np.rint(lognormal(u, median_lots, 1.1)), 1)

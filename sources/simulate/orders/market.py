@@ -241,11 +241,10 @@ def _truth(
     for number, episode in enumerate(episodes):
         orders = large[book.orders[large, matching.OWNER] == number]
         start = int(book.episodes[number, matching.FIRST]) if since[number] >= 0 else episode.start
-        end = (
-            int(book.episodes[number, matching.ENDED])
-            if since[number] >= 0 and episode.kind != "large_stays"
-            else episode.end
+        ended, filled, laid = (
+            int(book.episodes[number, at]) for at in (matching.ENDED, matching.FILLED, matching.LAID)
         )
+        end = episode.end if ended < 0 or (episode.kind == "large_stays" and filled < laid) else ended
         lots = float(market.lots_per_unit)
         found.append(
             {

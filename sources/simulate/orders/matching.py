@@ -7,10 +7,10 @@ Neither side is ever emptied: its last order is neither cancelled nor executed.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sources.schema import CANCELLED, EXECUTED, PLACED
+from sources.simulate.orders.compiled import step
 
 Integers = NDArray[np.int64]
 
@@ -71,14 +71,14 @@ def empty_book(window: int, orders: int, rows: int, episodes: int) -> Book:
     )
 
 
-@njit(cache=True)
+@step
 def begin(b, time):  # type: ignore[no-untyped-def]
     """Start a message: no earlier than the one before."""
     b.counters[CLOCK] = max(b.counters[CLOCK], time)
     b.counters[MESSAGES] += 1
 
 
-@njit(cache=True)
+@step
 def _write(b, order, action, lots):  # type: ignore[no-untyped-def]
     if b.counters[EMITTING] == 0:
         return
@@ -91,7 +91,7 @@ def _write(b, order, action, lots):  # type: ignore[no-untyped-def]
     b.counters[ROWS] += 1
 
 
-@njit(cache=True)
+@step
 def write_opening(b):  # type: ignore[no-untyped-def]
     """Every resting order as placed, in the order of the queues: one message."""
     begin(b, 0)
@@ -110,7 +110,7 @@ def write_opening(b):  # type: ignore[no-untyped-def]
             tick += away
 
 
-@njit(cache=True)
+@step
 def push(b, time, order):  # type: ignore[no-untyped-def]
     """Remember an expiry: a binary heap by (time, order)."""
     at = b.counters[HEAP]
@@ -124,7 +124,7 @@ def push(b, time, order):  # type: ignore[no-untyped-def]
     b.heap[at, 0], b.heap[at, 1] = time, order
 
 
-@njit(cache=True)
+@step
 def pop(b):  # type: ignore[no-untyped-def]
     """The order with the earliest expiry, taken from the heap."""
     found = b.heap[0, 1]
@@ -148,7 +148,7 @@ def pop(b):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@step
 def add(b, side, tick, lots, life, reserve, owner, role, threshold):  # type: ignore[no-untyped-def]
     """Place an order at the end of its queue; a life of 0 never expires. Returns its number."""
     order = b.counters[ORDERS]
@@ -178,7 +178,7 @@ def add(b, side, tick, lots, life, reserve, owner, role, threshold):  # type: ig
     return order
 
 
-@njit(cache=True)
+@step
 def _reduce(b, order, lots):  # type: ignore[no-untyped-def]
     """Take lots from an order, and the order from the book if nothing is left."""
     side, tick = b.orders[order, WAY], b.orders[order, PRICE]
@@ -201,7 +201,7 @@ def _reduce(b, order, lots):  # type: ignore[no-untyped-def]
             b.sides[BEST, side] += 2 * side - 1
 
 
-@njit(cache=True)
+@step
 def cancel(b, order, lots):  # type: ignore[no-untyped-def]
     """Cancel lots of an order; False where it is the last of its side."""
     if lots == b.orders[order, LEFT] and b.sides[LIVE, b.orders[order, WAY]] == 1:
@@ -213,7 +213,7 @@ def cancel(b, order, lots):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@step
 def take(b, side, lots, limit, episode):  # type: ignore[no-untyped-def]
     """Execute against the resting orders of a side up to the price `limit`; returns the lots that were executed.
 
