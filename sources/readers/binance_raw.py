@@ -4,30 +4,30 @@ The book. A snapshot line (`lastUpdateId`) gives the whole book as it was at tha
 are held back, and those that it does not contain yet follow it, known when it was known. The first change after it must
 reach back to it (spot: U <= lastUpdateId + 1; futures: U <= lastUpdateId), and each later one must follow on the one
 before (spot: U = u' + 1; futures: pu = u'). One that does not has lost messages before it: it becomes a GAP, and the
-changes are held back again until the next snapshot. A change that is older than the book (u <= u') is left out. All
-this goes on from one file of an entity to the next.
+changes are held back again until the next snapshot. A change or snapshot older than the book is left out. All this goes
+on from one file of an entity to the next.
 
 The clocks. event_time is the exchange's own (T, else E); known_time is the local receipt, moved forward where the local
 clock is seen to be behind: at each line by what the smallest receipt less exchange time `E` of that line and all
 earlier ones lacks to `minimum_latency`. So the correction uses the past alone and only ever grows; in the first seconds
 of a feed, when few latencies were seen, it is too small by their spread, and E is in whole milliseconds. Where the
-exchange tells no time (spot's best quotes) event_time is known_time.
+exchange tells no time (spot's best quotes and snapshot) event_time is known_time.
 """
 
-import io
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.json
 
 from gpu_kernels.errors import DataError
 from sources.config import BinanceRaw
 from sources.files import InputFile, blocks
-from sources.readers.batch import UNPARSABLE_NUMBER, RawBatch, canonical
+from sources.readers import binance_lines as lines
+from sources.readers.batch import RawBatch, canonical
+from sources.readers.binance_lines import ABSENT, Array, Lines
 from sources.readers.records import UNPARSABLE_JSON
 from sources.schema import GAP, SET, SNAPSHOT, TABLES
 
@@ -35,31 +35,42 @@ OTHER_STREAM = "other_stream"
 STALE = "older_than_the_book"
 NO_SNAPSHOT = "before_a_snapshot"
 UNPARSABLE_TIME = "unparsable_local_time"
+CLOCKS_DISAGREE = "clocks_disagree"
 NOT_A_MARKET_TRADE = "not_a_market_trade"
-_LEVELS = pa.list_(pa.list_(pa.string()))
-_STREAMS = {
-    "book": {"U": pa.int64(), "u": pa.int64(), "pu": pa.int64(), "E": pa.int64(), "T": pa.int64()}
-    | {"b": _LEVELS, "a": _LEVELS},
-    "quote": {name: pa.string() for name in ("b", "B", "a", "A")} | {"E": pa.int64(), "T": pa.int64()},
-    "trade": {"p": pa.string(), "q": pa.string(), "m": pa.bool_(), "X": pa.string()}
-    | {"E": pa.int64(), "T": pa.int64()},
-}
-_MARK = {"book": "@depth", "quote": "@bookTicker", "trade": "@trade"}
-_SNAPSHOT_FIELDS = {"lastUpdateId": pa.int64(), "bids": _LEVELS, "asks": _LEVELS}
-# changes held back while there is no snapshot; more than these, and the next snapshot is older than they are
-_HELD = 50_000
+_KIND = {"book": lines.DEPTH, "quote": lines.QUOTE, "trade": lines.TRADE}
+_MS = 1_000_000
+# no clock is a day off: such a line is damaged, and would move all later ones
+_FARTHEST = 86_400 * 10**9
+# changes held back while there is no snapshot; those before the last so many are older than any that will come
+_HELD = 20_000
+
+
+class _Message(NamedTuple):
+    """A change that waits for a snapshot, and where it stood."""
+
+    first: int
+    update: int
+    before: int
+    event: int
+    file: int
+    line: int
+    bids: int
+    price: Array
+    size: Array
 
 
 @dataclass
 class Feed:
     """What one entity's feed carries from block to block and from file to file."""
 
+    symbol: bytes | None = None
     least_latency: int | None = None
     known: int = 0
     rows: int = 0
+    price: float = np.nan
     last_update: int | None = None
     fresh: bool = False
-    held: pl.DataFrame | None = field(default=None, repr=False)
+    held: deque[_Message] = field(default_factory=lambda: deque(maxlen=_HELD), repr=False)
 
 
 def read(
@@ -67,7 +78,8 @@ def read(
 ) -> Iterator[RawBatch]:
     """Rows of one file, in batches of a block of lines. `carried` holds the feeds of the files read before.
 
-    Raises DataError for a file that is empty, damaged, or no such log, and where nothing names the entity.
+    Raises DataError for a file that is empty, damaged, or no such log, that holds several symbols, and where nothing
+    names the entity.
     """
     if file.entity is None:
         raise DataError(
@@ -77,243 +89,222 @@ def read(
     feed: Feed = (carried if carried is not None else {}).setdefault(file.entity, Feed())
     line, understood = 1, False
     for block in blocks(file.path):
-        text = block.decode("utf-8", "replace")
-        lines = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_columns(
-            _line=pl.int_range(line, line + text.count("\n") + 1, dtype=pl.Int64)
-        )
-        line += text.count("\n")
-        lines = _clocked(lines.filter(pl.col("text").str.strip_chars() != ""), feed, source.minimum_latency)
-        understood = understood or lines["local"].is_not_null().any()
-        if not understood and lines.height:
+        found = lines.parse(block, _KIND[source.data])
+        understood = understood or bool((found.local != ABSENT).any())
+        if not understood and (found.kind != lines.BLANK).any():
             raise DataError(
                 f"{file.path}: line 1 is no Binance log line", allowed="<local ns> <JSON>", hint="see its `kind`"
             )
-        yield _batch(lines, feed, source, file.entity, index)
+        _one_symbol(found, block, feed, file)
+        yield _batch(found, feed, source, file.entity, index, line)
+        line += len(found.kind)
     if line == 1:
         raise DataError(f"{file.path} is empty (0 bytes)", hint="fetch the file again, or take it out of `files`")
 
 
-def _clocked(lines: pl.DataFrame, feed: Feed, minimum_latency: int) -> pl.DataFrame:
-    """Adds local (ns, null where the line has none) and known (ns, corrected and never falling)."""
-    local = pl.col("text").str.extract(r"^(\d{19}) \{", 1).cast(pl.Int64)
-    sent = pl.col("text").str.extract(r'"E":(\d{13})[,}]', 1).cast(pl.Int64) * 1_000_000
-    lines = lines.with_columns(local=local, sent=sent)
-    latency = lines.select(least=(pl.col("local") - pl.col("sent")).cum_min().forward_fill())["least"]
-    before = feed.least_latency
-    least = latency if before is None else latency.fill_null(before).clip(upper_bound=before)
-    # before any latency was seen nothing is known of the offset
-    shift = (minimum_latency - least).clip(lower_bound=0).fill_null(0)
-    known = (lines["local"].forward_fill() + shift).cum_max().fill_null(feed.known).clip(lower_bound=feed.known)
-    if lines.height:
-        feed.known = known[-1]
-        feed.least_latency = least[-1]
-    return lines.with_columns(known.alias("known")).drop("sent")
+def _one_symbol(found: Lines, block: bytes, feed: Feed, file: InputFile) -> None:
+    """Two symbols' messages as one book would be nonsense that no later check sees."""
+    named = np.flatnonzero((found.symbol != ABSENT) & (found.kind >= lines.DEPTH))
+    if not len(named):
+        return
+    data = np.frombuffer(block, np.uint8)
+    start, length = found.symbol[named], (found.symbol_end - found.symbol)[named]
+    if feed.symbol is None:
+        feed.symbol = block[start[0] : start[0] + length[0]]
+    other = length != len(feed.symbol)
+    for place, byte in enumerate(feed.symbol):
+        other |= data[np.minimum(start + place, len(data) - 1)] != byte
+    if other.any():
+        row = int(np.argmax(other))
+        name = block[start[row] : start[row] + length[row]]
+        raise DataError(
+            f"{file.path} holds {feed.symbol.decode('utf-8', 'replace')} and {name.decode('utf-8', 'replace')}",
+            allowed="files of one symbol for one entity",
+            hint="split the file by symbol",
+        )
 
 
-def _batch(lines: pl.DataFrame, feed: Feed, source: BinanceRaw, entity: str, index: int) -> RawBatch:
-    known_stream = pl.any_horizontal(pl.col("text").str.contains(mark, literal=True) for mark in _MARK.values())
-    mine = pl.col("text").str.contains(_MARK[source.data], literal=True)
-    snapshot = pl.col("text").str.contains('"lastUpdateId"', literal=True) & ~known_stream
-    clocked = pl.col("local").is_not_null()
-    lines = lines.with_columns(
-        what=pl.when(~clocked & (mine | ~known_stream))
-        .then(pl.lit("damaged"))
-        .when(mine)
-        .then(pl.lit("mine"))
-        .when(snapshot)
-        .then(pl.lit("snapshot" if source.data == "book" else "other"))
-        .when(known_stream)
-        .then(pl.lit("other"))
-        .otherwise(pl.lit("damaged"))
+def _clock(found: Lines, feed: Feed, source: BinanceRaw) -> tuple[Array, Array]:
+    """Of each line known (ns, corrected and never falling), and whether its clocks disagree by more than a day."""
+    none = np.iinfo(np.int64).max
+    latency = np.where(found.sent != ABSENT, found.local - found.sent * _MS, none)
+    matched = np.where(found.matched != ABSENT, found.local - found.matched * _MS, 0)
+    apart = (found.local != ABSENT) & (
+        (found.sent != ABSENT) & (np.abs(latency) > _FARTHEST) | (np.abs(matched) > _FARTHEST)
     )
-    ignored = {OTHER_STREAM: int((lines["what"] == "other").sum())}
-    parsed, bad = _parsed(lines.filter(pl.col("what") == "mine"), _STREAMS[source.data], inside="data")
-    bad += lines.filter(pl.col("what") == "damaged")["_line"].to_list()
+    latency[apart | (found.local == ABSENT)] = none
+    least = np.minimum.accumulate(np.minimum(latency, none if feed.least_latency is None else feed.least_latency))
+    # before any latency was seen nothing is known of the offset
+    shift = np.maximum(source.minimum_latency - least, 0)
+    local = np.where(apart | (found.local == ABSENT), 0, found.local)
+    known = np.maximum.accumulate(np.maximum(local + shift * (local > 0) + source.delay * (local > 0), feed.known))
+    if len(least):
+        feed.known = int(known[-1])
+        feed.least_latency = None if least[-1] == none else int(least[-1])
+    return known, apart
+
+
+def _batch(found: Lines, feed: Feed, source: BinanceRaw, entity: str, index: int, first_line: int) -> RawBatch:
+    known, apart = _clock(found, feed, source)
+    kind = np.where(apart & (found.kind >= lines.DEPTH), lines.DEVIATES, found.kind)
+    event = np.where(found.matched != ABSENT, found.matched, found.sent) * _MS
+    event = np.where(event < 0, known, event)
+    ignored = {OTHER_STREAM: int((kind == lines.OTHER).sum())}
     if source.data == "book":
-        shots, bad_shots = _parsed(lines.filter(pl.col("what") == "snapshot"), _SNAPSHOT_FIELDS, inside=None)
-        rows, more = _book(parsed, shots, bad, feed, source)
-        bad += bad_shots
+        rows, more = _book(found, kind, known, event, feed, source.market, index, first_line)
         ignored |= more
-    elif source.data == "quote":
-        rows = _quotes(parsed)
     else:
-        market = pl.col("X").is_null() | (pl.col("X") == "MARKET")
-        rows = _trades(parsed.filter(market))
-        ignored[NOT_A_MARKET_TRADE] = parsed.height - rows.height
+        chosen = np.flatnonzero(kind == _KIND[source.data])
+        if source.data == "trade":
+            market = found.market[chosen] == 1
+            ignored[NOT_A_MARKET_TRADE] = int((~market).sum())
+            chosen = chosen[market]
+        names = ("bid_price", "bid_size", "ask_price", "ask_size") if source.data == "quote" else ("price", "size")
+        columns: dict[str, Any] = {name: found.values[chosen, place] for place, name in enumerate(names)}
+        if source.data == "trade":
+            columns["side"] = np.where(found.seller[chosen] == 1, -1, 1).astype(np.int8)
+        columns |= {"known": known[chosen], "event": event[chosen], "_line": chosen + first_line}
+        rows = pl.DataFrame(columns).with_columns(file=pl.lit(index, dtype=pl.UInt32))
     rows = rows.with_columns(
         pl.lit(entity).alias("entity"),
         # what the exchange stamps later than we received it was received late by a wrong clock
         pl.max_horizontal("known", "event").alias("known_time"),
         pl.col("event").alias("event_time"),
+        pl.lit(None, dtype=pl.String).alias("_problem"),
     ).with_columns(
         pl.col(clock).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC") for clock in ("event_time", "known_time")
     )
-    good = canonical(rows, source.table, index)
-    return RawBatch(pl.concat([good, _damaged(bad, lines, entity, source.table, index)]), ignored)
+    good = canonical(rows, source.table, index).with_columns(rows["file"])
+    bad = np.flatnonzero((kind == lines.DEVIATES) | (kind == lines.NO_CLOCK))
+    if not len(bad):
+        return RawBatch(good, ignored)
+    problem = np.where(
+        kind[bad] == lines.NO_CLOCK, UNPARSABLE_TIME, np.where(apart[bad], CLOCKS_DISAGREE, UNPARSABLE_JSON)
+    )
+    return RawBatch(pl.concat([good, _damaged(bad + first_line, problem, entity, source.table, index)]), ignored)
 
 
-def _damaged(bad: list[int], lines: pl.DataFrame, entity: str, table: str, index: int) -> pl.DataFrame:
+def _damaged(numbers: Array, problem: Array, entity: str, table: str, index: int) -> pl.DataFrame:
     """Rows for lines that could not be understood, which hold nothing but their place."""
-    found = lines.filter(pl.col("_line").is_in(bad))
     empty = [
         pl.lit(None, dtype=column.dtype).alias(column.name)
         for column in TABLES[table].columns
         if column.name not in {"entity", "session"}
     ]
-    problem = pl.when(pl.col("local").is_null()).then(pl.lit(UNPARSABLE_TIME)).otherwise(pl.lit(UNPARSABLE_JSON))
-    return canonical(found.select("_line", pl.lit(entity).alias("entity"), *empty, _problem=problem), table, index)
+    rows = pl.DataFrame({"_line": numbers, "_problem": problem.tolist()})
+    return canonical(rows.with_columns(pl.lit(entity).alias("entity"), *empty), table, index)
 
 
-def _parsed(lines: pl.DataFrame, fields: dict[str, Any], inside: str | None) -> tuple[pl.DataFrame, list[int]]:
-    """The lines' fields, _line and known; and the numbers of lines that are not JSON of these types."""
-    typed = pa.struct(list(fields.items()))
-    schema = pa.schema([("_line", pa.int64()), ("known", pa.int64()), *([(inside, typed)] if inside else typed)])
-    if lines.is_empty():
-        return _frame(schema.empty_table(), inside), []
-    # our own two fields go before the line's: one parse gives all
-    joined = lines.select(
-        pl.concat_str(
-            pl.lit('{"_line":'), "_line", pl.lit(',"known":'), "known", pl.lit(","), pl.col("text").str.slice(21)
-        )
-    ).to_series()
-    try:
-        table = _json(joined, schema)
-        bad: list[int] = []
-    except pa.ArrowInvalid:
-        # a damaged line somewhere: only now is each tried alone
-        whole = []
-        bad = []
-        for number, text in zip(lines["_line"], joined, strict=True):
-            try:
-                whole.append(_json(pl.Series([text]), schema))
-            except pa.ArrowInvalid:
-                bad.append(number)
-        table = pa.concat_tables(whole) if whole else schema.empty_table()
-    return _frame(table, inside), bad
+# --- the book ---------------------------------------------------------------------------------------------------------
 
 
-def _frame(table: pa.Table, inside: str | None) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame.unnest(inside) if inside else frame
+class _Steps(NamedTuple):
+    """What is done to the book, in order: the message's place among those of the block (or behind them, among those
+    that were held), when it is known, and the action of its first row."""
 
+    message: list[int]
+    known: list[int]
+    action: list[int]
 
-def _json(lines: pl.Series, schema: pa.Schema) -> pa.Table:
-    text = "\n".join(lines.to_list()).encode()
-    return pyarrow.json.read_json(
-        io.BytesIO(text),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=max(len(text), 1) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-    )
-
-
-def _event(*names: str) -> pl.Expr:
-    return pl.coalesce(*(pl.col(name) * 1_000_000 for name in names), pl.col("known")).alias("event")
-
-
-def _numbers(**columns: str) -> list[pl.Expr]:
-    return [pl.col(text).cast(pl.Float64, strict=False).alias(name) for name, text in columns.items()]
-
-
-def _problem(names: list[str]) -> pl.Expr:
-    unknown = pl.any_horizontal(pl.col(name).is_null() for name in names)
-    return pl.when(unknown).then(pl.lit(UNPARSABLE_NUMBER)).alias("_problem")
-
-
-def _quotes(parsed: pl.DataFrame) -> pl.DataFrame:
-    numbers = {"bid_price": "b", "bid_size": "B", "ask_price": "a", "ask_size": "A"}
-    rows = parsed.select("_line", "known", _event("T", "E"), *_numbers(**numbers))
-    return rows.with_columns(_problem(list(numbers)))
-
-
-def _trades(parsed: pl.DataFrame) -> pl.DataFrame:
-    side = pl.when("m").then(-1).otherwise(1).cast(pl.Int8).alias("side")
-    rows = parsed.select("_line", "known", _event("T", "E"), *_numbers(price="p", size="q"), side, told=pl.col("m"))
-    return rows.with_columns(_problem(["price", "size", "told"]))
-
-
-# --- the book ----------------------------------------------------------------------------------------------------
+    def add(self, message: int, known: int, action: int) -> None:
+        self.message.append(message)
+        self.known.append(known)
+        self.action.append(action)
 
 
 def _book(
-    changes: pl.DataFrame, shots: pl.DataFrame, bad: list[int], feed: Feed, source: BinanceRaw
+    found: Lines, kind: Array, known: Array, event: Array, feed: Feed, market: str, index: int, first_line: int
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """book_update rows of a block's messages; `bad` gets the lines of messages whose numbers cannot be understood."""
-    absent = [pl.lit(None, pl.Int64).alias(name) for name in ("U", "pu", "E", "T")]
-    snapshots = shots.select("_line", "known", *absent, u="lastUpdateId", b="bids", a="asks", snapshot=pl.lit(True))
-    names = snapshots.columns
-    new = pl.concat([changes.with_columns(snapshot=pl.lit(False)).select(names), snapshots]).sort("_line")
-    new = new.with_columns(held=pl.lit(False), wrong=_wrong(new))
-    bad += new.filter("wrong")["_line"].to_list()
-    messages = new.filter(~pl.col("wrong")).drop("wrong")
-    if feed.held is not None:
-        messages = pl.concat([feed.held, messages])
-    steps, ignored = _chain(messages, feed, source.market)
-    kept = messages[[step[0] for step in steps]].with_columns(
-        known=pl.Series([step[1] for step in steps], dtype=pl.Int64),
-        begins=pl.Series([step[2] for step in steps], dtype=pl.Int8),
-    )
-    return _levels(kept, feed), ignored
+    """book_update rows of a block's messages."""
+    chosen = np.flatnonzero((kind == lines.DEPTH) | (kind == lines.SNAPSHOT))
+    waiting = list(feed.held)
+    steps, ignored = _chain(found, chosen, kind, known, event, feed, market, index, first_line)
+    # the messages of the block, and behind them those that were held before it
+    told = np.array(steps.message, np.int64)
+    held = np.array([(each.bids, len(each.price), each.event, each.line, each.file) for each in waiting], np.int64)
+    held = held.reshape(-1, 5)
+    price = np.concatenate([found.price, *(each.price for each in waiting)])
+    size = np.concatenate([found.size, *(each.size for each in waiting)])
+    place = len(found.price) + np.cumsum(held[:, 1]) - held[:, 1]
+    columns = {
+        "level": np.append(found.level[chosen], place)[told],
+        "bids": np.append(found.bids[chosen], held[:, 0])[told],
+        "count": np.append((found.bids + found.asks)[chosen], held[:, 1])[told],
+        "event": np.append(event[chosen], held[:, 2])[told],
+        "_line": np.append(chosen + first_line, held[:, 3])[told],
+        "file": np.append(np.full(len(chosen), index), held[:, 4])[told],
+    }
+    return _levels(
+        columns, np.array(steps.known, np.int64), np.array(steps.action, np.int8), price, size, feed
+    ), ignored
 
 
-def _wrong(messages: pl.DataFrame) -> pl.Series:
-    """Messages without identifiers, or with a level that is no pair of numbers: nothing of them can be used."""
-    if messages.is_empty():
-        return pl.Series("wrong", [], dtype=pl.Boolean)
-    unnamed = messages.select(pl.col("u").is_null() | (~pl.col("snapshot") & pl.col("U").is_null())).to_series()
-    found = unnamed | messages.select(pl.col("b").is_null() | pl.col("a").is_null()).to_series()
-    for side in ("b", "a"):
-        levels = messages.select(pl.int_range(pl.len()).alias("row"), level=side).explode("level").drop_nulls("level")
-        number = [pl.col("level").list.get(place, null_on_oob=True).cast(pl.Float64, strict=False) for place in (0, 1)]
-        pair = pl.all_horizontal(each.is_finite().fill_null(False) for each in number)
-        rows = levels.filter(~pair | (pl.col("level").list.len() < 2))["row"].unique()
-        found = found | pl.select(pl.int_range(messages.height).is_in(rows.implode())).to_series()
-    return found
-
-
-def _chain(messages: pl.DataFrame, feed: Feed, market: str) -> tuple[list[tuple[int, int, int]], dict[str, int]]:
-    """(message, known, action of its first row) in the order in which they apply; what is held goes to the feed."""
-    steps: list[tuple[int, int, int]] = []
-    held: list[int] = []
-    ignored = {STALE: 0, NO_SNAPSHOT: 0}
-    columns = messages.select("U", "u", "pu", "known", "snapshot", "held")
-    for row, (first, update, before, known, snapshot, was_held) in enumerate(columns.iter_rows()):
-        if was_held:
-            held.append(row)
-        elif snapshot:
-            steps.append((row, known, SNAPSHOT))
-            feed.last_update, feed.fresh = update, True
-            waiting, held = held, []
-            for each in waiting:
-                each_first, each_update, each_before, *_ = columns.row(each)
-                if each_update <= feed.last_update:
-                    ignored[NO_SNAPSHOT] += 1
-                elif feed.last_update is not None and _follows(each_first, each_before, feed, market):
-                    steps.append((each, known, SET))
-                    feed.last_update, feed.fresh = each_update, False
-                else:
-                    steps.append((each, known, GAP))
-                    feed.last_update = None
-                    break
-        elif feed.last_update is None:
-            held.append(row)
-        elif update <= feed.last_update:
+def _chain(
+    found: Lines,
+    chosen: Array,
+    kind: Array,
+    known: Array,
+    event: Array,
+    feed: Feed,
+    market: str,
+    index: int,
+    first_line: int,
+) -> tuple[_Steps, dict[str, int]]:
+    """Which messages apply, in which order; what must wait goes to the feed."""
+    steps, ignored = _Steps([], [], []), {STALE: 0, NO_SNAPSHOT: 0}
+    # places of the held messages: of this block, and those of before behind them
+    places = deque(range(len(chosen), len(chosen) + len(feed.held)), maxlen=_HELD)
+    lists = (each[chosen].tolist() for each in (found.first, found.update, found.before, known, kind == lines.SNAPSHOT))
+    for place, (first, update, before, when, snapshot) in enumerate(zip(*lists, strict=True)):
+        if (
+            feed.last_update is not None
+            and update <= feed.last_update
+            and not (snapshot and update == feed.last_update)
+        ):
             ignored[STALE] += 1
-        elif _follows(first, before, feed, market):
-            steps.append((row, known, SET))
+        elif snapshot:
+            steps.add(place, when, SNAPSHOT)
+            _begin(feed, update, when, places, steps, ignored, market)
+        elif feed.last_update is not None and _follows(first, before, feed, market):
+            steps.add(place, when, SET)
             feed.last_update, feed.fresh = update, False
         else:
-            steps.append((row, known, GAP))
-            feed.last_update = None
-            held.append(row)
-    if len(held) > _HELD:
-        ignored[NO_SNAPSHOT] += len(held) - _HELD
-        held = held[-_HELD:]
-    feed.held = messages[held].with_columns(held=pl.lit(True)) if held else None
+            if feed.last_update is not None:
+                steps.add(place, when, GAP)
+                feed.last_update = None
+            line = chosen[place]
+            level, bids = found.level[line], found.bids[line]
+            levels = slice(level, level + bids + found.asks[line])
+            own = (found.price[levels].copy(), found.size[levels].copy())
+            feed.held.append(
+                _Message(first, update, before, int(event[line]), index, int(line) + first_line, int(bids), *own)
+            )
+            places.append(place)
+            ignored[NO_SNAPSHOT] += 1
     return steps, ignored
 
 
-def _follows(first: int, before: int | None, feed: Feed, market: str) -> bool:
+def _begin(
+    feed: Feed, update: int, known: int, places: deque[int], steps: _Steps, ignored: dict[str, int], market: str
+) -> None:
+    """A snapshot, and the changes held back that go on from it."""
+    feed.last_update, feed.fresh = update, True
+    for place, each in zip(places, feed.held, strict=True):
+        if each.update <= feed.last_update:
+            continue
+        follows = _follows(each.first, each.before, feed, market)
+        steps.add(place, known, SET if follows else GAP)
+        if not follows:
+            feed.last_update = None
+            break
+        # it was counted when it had to wait
+        ignored[NO_SNAPSHOT] -= 1
+        feed.last_update, feed.fresh = each.update, False
+    places.clear()
+    feed.held.clear()
+
+
+def _follows(first: int, before: int, feed: Feed, market: str) -> bool:
     """Whether a change goes on from the book's last update without a hole."""
     assert feed.last_update is not None
     if feed.fresh:
@@ -321,27 +312,44 @@ def _follows(first: int, before: int | None, feed: Feed, market: str) -> bool:
     return first == feed.last_update + 1 if market == "spot" else before == feed.last_update
 
 
-def _levels(messages: pl.DataFrame, feed: Feed) -> pl.DataFrame:
-    """One row for each level of the messages; a GAP has its first row alone."""
-    bids, asks = messages["b"].list.len().to_numpy(), messages["a"].list.len().to_numpy()
-    count = (bids + asks).astype(np.int64)
-    rows = messages.select("_line", "known", "begins", _event("T", "E"), level=pl.concat_list("b", "a"))
-    rows = rows.filter(pl.Series(count > 0)).explode("level")
-    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    number = [pl.col("level").list.get(place, null_on_oob=True).cast(pl.Float64) for place in (0, 1)]
-    rows = rows.with_columns(
-        side=pl.Series(np.where(place < np.repeat(bids, count), 1, -1), dtype=pl.Int8),
-        price=number[0],
-        size=number[1],
-        last=pl.Series(place == np.repeat(count, count) - 1),
-        first=pl.Series(place == 0),
-    )
-    gap = pl.col("begins") == GAP
-    rows = rows.filter(~gap | pl.col("first")).with_columns(
-        action=pl.when("first").then("begins").otherwise(SET).cast(pl.Int8), last=pl.col("last") | gap
-    )
+def _levels(
+    messages: dict[str, Array], known: Array, action: Array, price: Array, size: Array, feed: Feed
+) -> pl.DataFrame:
+    """One row for each level of the messages.
+
+    A GAP has its first row alone. A message without levels has none, but for a GAP or a SNAPSHOT, which must be told:
+    its row removes the last level that was told before it.
+    """
+    count, level = messages["count"].copy(), messages["level"].copy()
+    told = np.append(feed.price, np.append(price, np.nan)[np.where(count > 0, level + count - 1, len(price))])
+    latest = np.maximum.accumulate(np.where(np.isnan(told), 0, np.arange(len(told))))
+    empty = (count == 0) & (action != SET) & ~np.isnan(told[latest[:-1]])
+    level[empty] = len(price) + np.arange(int(empty.sum()))
+    price = np.append(price, told[latest[:-1]][empty])
+    size = np.append(size, np.zeros(int(empty.sum())))
+    count[empty] = 1
+    count = np.where(action == GAP, np.minimum(count, 1), count)
+    feed.price = float(told[latest[-1]])
+    begin = np.cumsum(count) - count
+    rows = int(count.sum())
+    place = np.arange(rows) - np.repeat(begin, count)
+    chosen = place + np.repeat(level, count)
+    actions, last = np.full(rows, SET, np.int8), np.zeros(rows, bool)
+    actions[begin[count > 0]] = action[count > 0]
+    last[(begin + count - 1)[count > 0]] = True
     start = feed.rows
-    feed.rows += rows.height
-    return rows.with_columns(
-        sequence=pl.int_range(start, start + rows.height, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String)
+    feed.rows += rows
+    return pl.DataFrame(
+        {
+            "_line": np.repeat(messages["_line"], count),
+            "file": np.repeat(messages["file"].astype(np.uint32), count),
+            "known": np.repeat(known, count),
+            "event": np.repeat(messages["event"], count),
+            "sequence": np.arange(start, feed.rows),
+            "action": actions,
+            "side": np.where(place < np.repeat(np.maximum(messages["bids"], empty), count), 1, -1).astype(np.int8),
+            "price": price[chosen],
+            "size": size[chosen],
+            "last": last,
+        }
     )

@@ -18,8 +18,8 @@ LOCAL = 1_723_161_255_000_000_000
 MS = 1_000_000
 
 
-def source_of(data: str, files: object = "x", market: str = "usdm") -> BinanceRaw:
-    entry = {"kind": "binance_raw", "market": market, "data": data, "files": files, "max_age": "10s"}
+def source_of(data: str, files: object = "x", market: str = "usdm", **options: Any) -> BinanceRaw:
+    entry = {"kind": "binance_raw", "market": market, "data": data, "files": files, "max_age": "10s"} | options
     found = parse_source("x", entry)
     assert isinstance(found, BinanceRaw)
     return found
@@ -72,7 +72,7 @@ def test_the_book_follows_the_sequence_rule(log: Path) -> None:
         (4, 0, -1, 101.0, 0.0, False, 4), (4, 0, -1, 102.0, 3.0, True, 5),
         (6, 2, 1, 99.0, 8.0, True, 6),
     ]  # fmt: skip
-    assert ignored == {"other_stream": 0, "older_than_the_book": 1, "before_a_snapshot": 1}
+    assert ignored == {"other_stream": 0, "older_than_the_book": 1, "before_a_snapshot": 3}
     # the change that was held back is known with the snapshot, and not before it
     assert rows["known_time"][3] == rows["known_time"][0]
 
@@ -141,6 +141,58 @@ def test_the_book_goes_on_in_the_next_file(tmp_path: Path, log: Path) -> None:
         assert pl.concat(parts).select(names).equals(rows_of(log)[0].select(names)), cut
 
 
+def test_blocks_may_end_anywhere(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, ignored = rows_of(log)
+    for size in (1, 7, 100, 333):
+        monkeypatch.setattr("sources.files._BLOCK", size)
+        found, counted = rows_of(log)
+        assert found.equals(whole)
+        assert counted == ignored
+
+
+def test_a_gap_or_a_snapshot_without_levels_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "empty.log"
+    lost = change(2, 14, 15, 13, [], [])
+    nothing = line(3, {"lastUpdateId": 15, "bids": [], "asks": []})
+    path.write_text("\n".join([*LINES[:3], lost, nothing, change(4, 15, 16, 15, [["9", "1"]], [])]) + "\n")
+    rows, _ = rows_of(path)
+    assert rows.select("action", "side", "price", "size", "last").rows()[-3:] == [
+        (2, 1, 99.0, 0.0, True),
+        (1, 1, 99.0, 0.0, True),
+        (0, 1, 9.0, 1.0, True),
+    ]
+
+
+def test_an_older_snapshot_does_not_turn_the_book_back(log: Path) -> None:
+    lines = [*LINES[:4], SNAPSHOT, change(3, 16, 17, 15, [["99", "7"]], [])]
+    log.write_text("\n".join(lines) + "\n")
+    assert rows_of(log)[0]["action"].to_list() == [1, *[0] * 6]
+
+
+def test_two_symbols_are_no_book(log: Path) -> None:
+    other = LINES[3].replace('"s":"B"', '"s":"ETH"')
+    for text in ("\n".join([*LINES, other]), "\n".join([*LINES, other.replace('"ETH"', '"C"')])):
+        log.write_text(text)
+        with pytest.raises(DataError, match="holds B and"):
+            rows_of(log)
+
+
+def test_a_clock_that_is_a_day_off_is_damage(log: Path) -> None:
+    wrong = LINES[3].replace(f'"E":{LOCAL // MS // 1000 + 2}', '"E":9999999999')
+    assert wrong != LINES[3]
+    log.write_text("\n".join([*LINES[:3], wrong, change(5, 21, 22, 20, [["99", "9"]], [])]) + "\n")
+    rows, _ = rows_of(log)
+    assert rows["problem"].drop_nulls().to_list() == ["clocks_disagree"]
+    assert rows["action"].drop_nulls().to_list() == [1, 0, 0, 0, 2]
+    assert rows["known_time"].drop_nulls().max().year == 2024
+
+
+def test_delay_is_added_to_the_receipt(log: Path) -> None:
+    later = binance_raw.read(source_of("book", delay="250ms"), InputFile(log, "B"), 0, "24/7")
+    moved = pl.concat([batch.rows for batch in later])["known_time"] - rows_of(log)[0]["known_time"]
+    assert moved.unique().dt.total_milliseconds().to_list() == [250]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -176,3 +228,23 @@ def test_real_files_have_the_documented_counts_and_no_gap(data_root: Path, tmp_p
         late = (book["known_time"] - book["event_time"]).dt.total_milliseconds()
         assert late.min() >= 0
         assert late.median() < 50
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("market", ["spot", "usdm", "coinm"])
+def test_a_line_cut_out_of_a_real_file_is_one_gap_until_the_next_snapshot(
+    data_root: Path, tmp_path: Path, market: str
+) -> None:
+    [path] = (data_root / "market" / "binance_l2").glob(f"{'cm' if market == 'coinm' else market}_*20240808.gz")
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    depth = [number for number, text in enumerate(lines) if b"@depth" in text]
+    cut = depth[len(depth) // 2]
+    (tmp_path / "cut.log").write_bytes(b"\n".join(lines[:cut] + lines[cut + 1 :]))
+    whole, _ = rows_of(path, market=market)
+    rows, ignored = rows_of(tmp_path / "cut.log", market=market)
+    before = whole.filter(pl.col("line") <= cut)
+    assert rows[:-1].drop("line").equals(before.drop("line"))
+    assert rows["action"].to_list()[-1] == 2
+    assert rows["action"].to_list().count(2) == 1
+    # the changes after it wait for a snapshot that never comes
+    assert ignored["before_a_snapshot"] >= len(depth) - len(depth) // 2 - 1
