@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.works.data import Data, Work
 from gpu_kernels.book import best, rebuild
 
-NARROW = ("_microprice_cuda",)
+NARROW = ("_weighted_mid_cuda",)
 
 
 def works(data: Data) -> list[Work]:
@@ -15,7 +15,7 @@ def works(data: Data) -> list[Work]:
     size = rng.integers(0, 50, rows).astype(data.dtype)
     return [
         Work(best.imbalance, (data.quotes[1], data.quotes[3]), {"levels": 3}),
-        Work(best.microprice, data.quotes, {}),
+        Work(best.weighted_mid, data.quotes, {}),
         Work(best.order_flow_imbalance, (*data.quotes, data.offsets), {}),
         Work(best.best_level, (*data.quotes, data.offsets), {}),
         Work(rebuild.rebuild, (side, ticks, size, data.offsets), {"levels": 4}),

@@ -80,7 +80,7 @@ def _formulas(updates: pl.DataFrame, offsets: NDArray[np.int64], tick: float) ->
         "book_imbalance_1": lambda: where_whole(best.imbalance(bid_size, ask_size, levels=1)),
         "book_imbalance_5": lambda: where_whole(best.imbalance(bid_size, ask_size, levels=LEVELS)),
         "book_microprice_gap": lambda: (
-            (where_whole(best.microprice(bid, bid_size[0], ask, ask_size[0])) / mid - 1) * BPS
+            (where_whole(best.weighted_mid(bid, bid_size[0], ask, ask_size[0])) / mid - 1) * BPS
         ),
         "book_depth_5": lambda: where_whole(np.log1p(bid_size.sum(axis=0) + ask_size.sum(axis=0))),
         "book_ofi_1min": flow(1),

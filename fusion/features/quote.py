@@ -61,7 +61,7 @@ def compute(
         {
             "quote_spread": lambda: ticks.take((ask - bid) / mid) * BPS,
             "quote_imbalance": lambda: ticks.take(best.imbalance(bid_size, ask_size)),
-            "quote_microprice_gap": lambda: ticks.take(best.microprice(bid, bid_size, ask, ask_size) / mid - 1) * BPS,
+            "quote_microprice_gap": lambda: ticks.take(best.weighted_mid(bid, bid_size, ask, ask_size) / mid - 1) * BPS,
         },
         {
             "quote_return": lambda back: (ticks.take(logs) - ticks.before(logs, back)) * BPS,

@@ -1,37 +1,15 @@
-"""What a snapshot of the order book, and its change, say about the next price.
+"""What the best level of the book, and its change, say about the next price; and the imbalance of several levels.
 
-Memory order is a contract: books are level-major, (levels, rows) and C-contiguous, level 0 the best, so a best-level
-feature reads only its own column. A 1-D array is a book of one level. Prices may be floats or int64 ticks.
-A side is missing at a row where its size is not above 0 or NaN (`book.rebuild` gives size 0 there).
+Books and missing levels: see `book.levels`.
 """
-
-import math
-from typing import Any
 
 import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import (
-    TILE_ROWS,
-    VALUE_DTYPES,
-    Array,
-    Rows,
-    column,
-    common_device,
-    empty,
-    float_dtype,
-    grid_of,
-    on_cpu,
-    positive,
-)
-from gpu_kernels.errors import ArgumentError
+from gpu_kernels.book.levels import best_flow, book_rows, imbalance_of, is_missing, level_major, weighted_mid_of
+from gpu_kernels.dispatch import TILE_ROWS, Array, empty, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.segments import segment_of, tile_rows
-
-
-@body
-def _imbalance(bid, ask):
-    return (bid - ask) / (bid + ask) if bid + ask > 0 else np.nan
 
 
 @body
@@ -45,65 +23,34 @@ def _depth(size, levels, row):
 @cpu_loop
 def _imbalance_cpu(bid_size, ask_size, levels, out):
     for row in prange(out.shape[0]):
-        out[row] = _imbalance(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
+        out[row] = imbalance_of(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
 
 
 @cuda.jit
 def _imbalance_cuda(bid_size, ask_size, levels, out):
     row = cuda.grid(1)
     if row < out.shape[0]:
-        out[row] = _imbalance(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
-
-
-@body
-def _microprice(bid_price, bid_size, ask_price, ask_size):
-    # from the bid upwards: the spread is small, so a float32 price loses no digits to the weighting, and the constants
-    # are
-    # float32 so that nothing widens it to float64
-    if bid_size > np.float32(0) and ask_size > np.float32(0):
-        return bid_price + (ask_price - bid_price) * (bid_size / (bid_size + ask_size))
-    return np.float32(np.nan)
+        out[row] = imbalance_of(_depth(bid_size, levels, row), _depth(ask_size, levels, row))
 
 
 @cpu_loop
-def _microprice_cpu(bid_price, bid_size, ask_price, ask_size, out):
+def _weighted_mid_cpu(bid_price, bid_size, ask_price, ask_size, out):
     for row in prange(out.shape[0]):
-        out[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
+        out[row] = weighted_mid_of(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
 
 
 @cuda.jit
-def _microprice_cuda(bid_price, bid_size, ask_price, ask_size, out):
+def _weighted_mid_cuda(bid_price, bid_size, ask_price, ask_size, out):
     row = cuda.grid(1)
     if row < out.shape[0]:
-        out[row] = _microprice(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
-
-
-@body
-def _is_missing(bid, bid_size, ask, ask_size):
-    """Whether the quote lacks a side or a price."""
-    return not (bid_size > np.float32(0) and ask_size > np.float32(0)) or math.isnan(bid) or math.isnan(ask)
-
-
-@body
-def _flow(bid, bid_size, ask, ask_size, bid_before, bid_size_before, ask_before, ask_size_before):
-    """Contribution of one change of the quote: size that comes to the bid or leaves the ask counts up. All selects, no
-    branches, so that the loop around it is vector code."""
-    nothing = np.float32(0)
-    flow = bid_size if bid >= bid_before else nothing
-    flow -= bid_size_before if bid <= bid_before else nothing
-    flow -= ask_size if ask <= ask_before else nothing
-    flow += ask_size_before if ask >= ask_before else nothing
-    either = _is_missing(bid, bid_size, ask, ask_size) | _is_missing(
-        bid_before, bid_size_before, ask_before, ask_size_before
-    )
-    return np.float32(np.nan) if either else flow
+        out[row] = weighted_mid_of(bid_price[row], bid_size[row], ask_price[row], ask_size[row])
 
 
 @body
 def _flow_row(bid, bid_size, ask, ask_size, row, is_first):
     if is_first:
-        return np.float32(np.nan) if _is_missing(bid[row], bid_size[row], ask[row], ask_size[row]) else np.float32(0)
-    return _flow(
+        return np.float32(np.nan) if is_missing(bid[row], bid_size[row], ask[row], ask_size[row]) else np.float32(0)
+    return best_flow(
         bid[row],
         bid_size[row],
         ask[row],
@@ -127,7 +74,7 @@ def _flow_rows(bid, bid_size, ask, ask_size, segment_start, first, last, out):
     was_ask, was_ask_size = ask[begin - 1 : last - 1], ask_size[begin - 1 : last - 1]
     target = out[begin:last]
     for i in range(target.shape[0]):
-        target[i] = _flow(
+        target[i] = best_flow(
             now_bid[i],
             now_bid_size[i],
             now_ask[i],
@@ -154,41 +101,26 @@ def _flow_cuda(bid, bid_size, ask, ask_size, offsets, out):
 
 
 @cpu_loop
-def _best_level_cpu(bid, bid_size, ask, ask_size, offsets, tiles, tile, imbalances, microprices, flows):
+def _best_level_cpu(bid, bid_size, ask, ask_size, offsets, tiles, tile, imbalances, weighted_mids, flows):
     # one tile through all three: it is read from memory once and stays in the cache
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
         _flow_rows(bid, bid_size, ask, ask_size, offsets[segment], first, last, flows)
         now_bid, now_bid_size = bid[first:last], bid_size[first:last]
         now_ask, now_ask_size = ask[first:last], ask_size[first:last]
-        imbalance_rows, microprice_rows = imbalances[first:last], microprices[first:last]
+        imbalance_rows, weighted_rows = imbalances[first:last], weighted_mids[first:last]
         for i in range(imbalance_rows.shape[0]):
-            imbalance_rows[i] = _imbalance(np.float64(now_bid_size[i]), np.float64(now_ask_size[i]))
-            microprice_rows[i] = _microprice(now_bid[i], now_bid_size[i], now_ask[i], now_ask_size[i])
+            imbalance_rows[i] = imbalance_of(np.float64(now_bid_size[i]), np.float64(now_ask_size[i]))
+            weighted_rows[i] = weighted_mid_of(now_bid[i], now_bid_size[i], now_ask[i], now_ask_size[i])
 
 
 @cuda.jit
-def _best_level_cuda(bid, bid_size, ask, ask_size, offsets, imbalances, microprices, flows):
+def _best_level_cuda(bid, bid_size, ask, ask_size, offsets, imbalances, weighted_mids, flows):
     row = cuda.grid(1)
     if row < flows.shape[0]:
-        imbalances[row] = _imbalance(np.float64(bid_size[row]), np.float64(ask_size[row]))
-        microprices[row] = _microprice(bid[row], bid_size[row], ask[row], ask_size[row])
+        imbalances[row] = imbalance_of(np.float64(bid_size[row]), np.float64(ask_size[row]))
+        weighted_mids[row] = weighted_mid_of(bid[row], bid_size[row], ask[row], ask_size[row])
         flows[row] = _flow_row(bid, bid_size, ask, ask_size, row, offsets[segment_of(offsets, row)] == row)
-
-
-def _level_major(**books: Any) -> tuple[bool, list[Array]]:
-    """(on the GPU, the checked books as (levels, rows)), all of one shape."""
-    device = common_device(**books)
-    arrays = []
-    for name, book in books.items():
-        checked = column(name, book, VALUE_DTYPES, ndim=2 if np.ndim(book) == 2 else 1)
-        arrays.append(checked if checked.ndim == 2 else checked.reshape(1, len(checked)))
-    if len({tuple(array.shape) for array in arrays}) > 1:
-        shown = ", ".join(f"{name} {tuple(array.shape)}" for name, array in zip(books, arrays, strict=True))
-        raise ArgumentError(f"books of unequal shape (levels, rows): {shown}", allowed="one shape for all")
-    if arrays[0].shape[0] == 0:
-        raise ArgumentError("books of 0 levels", allowed="1 level or more")
-    return device, arrays
 
 
 def imbalance(bid_size: Array, ask_size: Array, levels: int = 1) -> Array:
@@ -201,7 +133,7 @@ def imbalance(bid_size: Array, ask_size: Array, levels: int = 1) -> Array:
     Raises: ArgumentError, DeviceError.
     Source: Cartea, Jaimungal and Penalva (2015), "Algorithmic and High-Frequency Trading", chapter 3.
     """
-    device, (bid_size, ask_size) = _level_major(bid_size=bid_size, ask_size=ask_size)
+    device, (bid_size, ask_size) = level_major(bid_size=bid_size, ask_size=ask_size)
     levels = positive("levels", levels, maximum=int(bid_size.shape[0]))
     out = empty(int(bid_size.shape[1]), float_dtype(bid_size, ask_size), like=bid_size)
     if len(out) and device:
@@ -211,7 +143,7 @@ def imbalance(bid_size: Array, ask_size: Array, levels: int = 1) -> Array:
     return out
 
 
-def microprice(bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Array) -> Array:
+def weighted_mid(bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Array) -> Array:
     """Weighted mid-price of the best level: (bid ask_size + ask bid_size) / (bid_size + ask_size).
 
     A large bid pushes it towards the ask, where the next trade is likelier.
@@ -222,20 +154,14 @@ def microprice(bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Ar
     Raises: ArgumentError, DeviceError.
     Source: Gatheral and Oomen (2010), "Zero-intelligence realized variance estimation".
     """
-    device, books = _level_major(bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
+    device, books = level_major(bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
     best = [book[0] for book in books]
     out = empty(int(books[0].shape[1]), float_dtype(*books), like=books[0])
     if len(out) and device:
-        _microprice_cuda[grid_of(len(out))](*best, out)
+        _weighted_mid_cuda[grid_of(len(out))](*best, out)
     elif len(out):
-        on_cpu(_microprice_cpu, len(out))(*best, out)
+        on_cpu(_weighted_mid_cpu, len(out))(*best, out)
     return out
-
-
-def _best_rows(offsets: Array, **books: Any) -> Rows:
-    """The best level of the books as the columns of one segmented table."""
-    _, arrays = _level_major(**books)
-    return Rows(offsets, values={name: book[0] for name, book in zip(books, arrays, strict=True)})
 
 
 def order_flow_imbalance(bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Array, offsets: Array) -> Array:
@@ -250,7 +176,7 @@ def order_flow_imbalance(bid_price: Array, bid_size: Array, ask_price: Array, as
     Raises: ArgumentError, DeviceError.
     Source: Cont, Kukanov and Stoikov (2014), "The price impact of order book events".
     """
-    rows = _best_rows(offsets, bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
+    rows, _ = book_rows(offsets, bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
     out = rows.empty(rows.count, float_dtype(*rows.columns))
     if rows.count and rows.device:
         _flow_cuda[grid_of(rows.count)](*rows.columns, rows.offsets, out)
@@ -262,10 +188,10 @@ def order_flow_imbalance(bid_price: Array, bid_size: Array, ask_price: Array, as
 def best_level(
     bid_price: Array, bid_size: Array, ask_price: Array, ask_size: Array, offsets: Array
 ) -> tuple[Array, Array, Array]:
-    """`imbalance` of level 0, `microprice` and `order_flow_imbalance` in one pass over the columns that they share,
+    """`imbalance` of level 0, `weighted_mid` and `order_flow_imbalance` in one pass over the columns that they share,
     bit for bit as the three give them. Arrays, missing values and errors as there.
     """
-    rows = _best_rows(offsets, bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
+    rows, _ = book_rows(offsets, bid_price=bid_price, bid_size=bid_size, ask_price=ask_price, ask_size=ask_size)
     prices_and_sizes, sizes = float_dtype(*rows.columns), float_dtype(rows.columns[1], rows.columns[3])
     out = [rows.empty(rows.count, dtype) for dtype in (sizes, prices_and_sizes, prices_and_sizes)]
     if rows.count and rows.device:

@@ -9,7 +9,7 @@ from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
 from gpu_kernels import align, decay, hmm, price, rolling
-from gpu_kernels.book import best, rebuild
+from gpu_kernels.book import best, intervals, rebuild
 
 
 def offsets_of(*rows: int) -> np.ndarray:
@@ -132,18 +132,18 @@ class TestNumbers:
             bid, bid_size, ask, ask_size, offsets = work.arrays
             apart = (
                 best.imbalance(bid_size, ask_size),
-                best.microprice(bid, bid_size, ask, ask_size),
+                best.weighted_mid(bid, bid_size, ask, ask_size),
                 best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets),
             )
             for one, other in zip(work.run(work.arrays), apart, strict=True):
                 np.testing.assert_array_equal(one, other)
 
-    def test_a_one_sided_book_has_no_microprice_and_no_flow(self) -> None:
+    def test_a_one_sided_book_has_no_weighted_mid_and_no_flow(self) -> None:
         side, ticks = np.array([1, -1, -1, -1], np.int8), np.array([10, 12, 12, 12])
         size, offsets = np.array([5.0, 3.0, 0.0, 2.0]), offsets_of(0, 4)
         bid, bid_size, ask, ask_size = rebuild.rebuild(side, ticks, size, offsets, 1)
         np.testing.assert_array_equal(ask[0], [rebuild.MISSING_TICK, 12, rebuild.MISSING_TICK, 12])
-        micro = best.microprice(bid, bid_size, ask, ask_size)
+        micro = best.weighted_mid(bid, bid_size, ask, ask_size)
         flow = best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets)
         np.testing.assert_array_equal(np.isnan(micro), [True, False, True, False])
         np.testing.assert_array_equal(np.isnan(flow), [True, True, True, True])
@@ -186,7 +186,7 @@ class TestNumbers:
 def cut_rows(work: Work, keep: np.ndarray) -> tuple[np.ndarray, ...] | None:
     """The call's arrays with the last segment cut to `keep` rows; None for a call whose rows are not one table."""
     if (
-        work.function in (align.gather_map, align.take, hmm.forward_filter)
+        work.function in (align.gather_map, align.take, hmm.forward_filter, intervals.interval_sums)
         or work.function.__module__ == decay.__name__
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
     ):

@@ -17,7 +17,7 @@ def _quotes(*books):
     return [np.atleast_2d(book)[0].astype(np.float64) for book in books]
 
 
-def microprice(bid_price, bid_size, ask_price, ask_size):
+def weighted_mid(bid_price, bid_size, ask_price, ask_size):
     out = output(bid_price.shape[-1], bid_price, bid_size, ask_price, ask_size)
     for row, (pb, qb, pa, qa) in enumerate(zip(*_quotes(bid_price, bid_size, ask_price, ask_size), strict=True)):
         if qb > 0 and qa > 0:
@@ -45,6 +45,6 @@ def order_flow_imbalance(bid_price, bid_size, ask_price, ask_size, offsets):
 def best_level(bid_price, bid_size, ask_price, ask_size, offsets):
     return (
         imbalance(bid_size, ask_size),
-        microprice(bid_price, bid_size, ask_price, ask_size),
+        weighted_mid(bid_price, bid_size, ask_price, ask_size),
         order_flow_imbalance(bid_price, bid_size, ask_price, ask_size, offsets),
     )
