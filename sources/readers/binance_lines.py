@@ -135,6 +135,8 @@ def _plain(text: bytes) -> bytes | None:
         whole = json.loads(body, parse_float=str, parse_constant=_refused)
         message = whole.get("data", whole)
         fields = {name: value for name, value in message.items() if name in _INTEGERS or name in _TEXTS or name == "m"}
+        if any(not isinstance(fields.get(name, 0), int | None) for name in _INTEGERS):
+            return None
         fields |= {name: _number(message[name]) for name in _NUMBERS if name in message}
         for name in _SIDES:
             if isinstance(message.get(name), list):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sources.readers import binance_lines as lines
@@ -116,7 +116,7 @@ def test_numbers_that_are_no_strings() -> None:
     [
         {"b": [["NaN", "1"]]}, {"b": [["-1", "1"]]}, {"b": [["0.0", "1"]]}, {"b": [["1", "-1"]]}, {"b": [["1"]]},
         {"b": "x"}, {"b": None}, {"U": "1"}, {"U": None}, {"u": 1.5}, {"u": 10**30}, {"b": [["", "1"]]},
-        {"b": [[True, "1"]]}, {"b": [["1.", "1"], ["x", "1"]]},
+        {"E": 1.5}, {"b": [[True, "1"]]}, {"b": [["1.", "1"], ["x", "1"]]},
     ],
 )  # fmt: skip
 def test_fields_of_wrong_types_are_damage(change: dict[str, Any]) -> None:
@@ -137,6 +137,7 @@ def test_lines_without_a_clock_and_without_anything() -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(which=0, at=81, how=2, byte=ord("e"))  # a time of 1e56299 milliseconds
 @given(st.integers(0, 6), st.integers(20, 250), st.integers(0, 3), st.integers(32, 126))
 def test_a_damaged_line_is_never_read_as_something_else(which: int, at: int, how: int, byte: int) -> None:
     whole = text_of(MESSAGES[which])
