@@ -1,0 +1,1 @@
+"""What published results on best quotes come to on a user's own data: arrays of best quotes in, estimates out."""
