@@ -14,6 +14,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusion.evaluation import EvaluationConfig
+from fusion.feature_fit import FitConfig
 from fusion.flags import FlagsConfig
 from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
@@ -82,6 +83,7 @@ class RunConfig(Section):
     decisions: DecisionConfig
     targets: TargetConfig
     features: dict[str, Literal["all"] | list[str]]
+    feature_fit: FitConfig = FitConfig()
     sentiment: SentimentConfig = SentimentConfig()
     regime: RegimeConfig = RegimeConfig()
     walk_forward: WalkForwardConfig = WalkForwardConfig()

@@ -18,6 +18,8 @@ TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news
 STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
 TICKS = ("trade", "quote", *BOOKS)
+_Brought = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+_Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
 _TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "book": "book_update"}
 
 
@@ -38,7 +40,7 @@ class BaseSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     # these do not change what ingest writes, so changing them must not make it write again
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "quotes"}
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
 
     files: Patterns | dict[str, Patterns]
     timezone: str
@@ -88,20 +90,62 @@ class BaseSource(BaseModel):
         return getattr(self, "continuous", False)
 
 
+class HawkesModel(BaseModel):
+    """A Hawkes process of buys and sells, in that order: events per second; `branching[i][j]` events of kind i that one
+    of kind j brings; `decay`, per second, of all of them. See gpu_kernels.trade.hawkes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    baseline: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    branching: tuple[_Brought, _Brought]
+    decay: float = Field(gt=0)
+
+
 class StreamSource(BaseSource):
     """A source of bars, trades, quotes or book updates.
 
     delay           from the end of the event to its receipt; required unless the file has a known_time
     max_jump        a price this far (as a share) from the last good one of its session is set aside; none: no check
-    quotes          of trades: the source whose quotes tell the side of a trade where the feed does not
     extended_hours  the files hold pre- and post-market rows on purpose: count them and leave them out, but do not
                     hold them against quarantine_limit
+    tick            price step, of trades and order books
+
+    Of trades:
+    quotes          the source of the quotes that they met: these tell the side of a trade where the feed does not, and
+                    what trading costs
+    quote_lag       the quote that a trade met is the last one known more than this before it. 0, the default, suits
+                    trades and quotes of one clock that both bear the exchange's time. Of feeds by receipt one may come
+                    systematically before the other: Binance's quotes reach one before the trades that moved them, and
+                    then a lag brings back the quote before
+    lot             step of sizes, in which the clock of volume counts
+    bands           rising distances from the mid in ticks, within which arrivals of buys and sells are compared
+    hawkes          parameters of the Hawkes process; none: fitted to the past
     """
+
+    not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {
+        *("continuous", "tick", "quotes", "quote_lag", "lot", "bands", "hawkes")
+    }
 
     delay: Duration | None = None
     max_jump: float | None = Field(default=None, gt=0)
-    quotes: str | None = None
     extended_hours: bool = False
+    tick: float | None = Field(default=None, gt=0)
+    quotes: str | None = None
+    quote_lag: Annotated[Duration, Field(ge=0)] = 0
+    lot: float = Field(default=1e-8, gt=0)
+    bands: tuple[_Ticks, _Ticks, _Ticks] = (10, 100, 1000)
+    hawkes: HawkesModel | None = None
+
+    @model_validator(mode="after")
+    def _options_fit_what_it_holds(self) -> "StreamSource":
+        holds = str(getattr(self, "table", ""))
+        if self.tick is not None and holds not in {"trade", *BOOKS}:
+            raise ValueError(f"`tick` is for tables trade, {', '.join(BOOKS)}, not for table: {holds}")
+        for option in ("quotes", "quote_lag", "lot", "bands", "hawkes"):
+            if holds != "trade" and getattr(self, option) != type(self).model_fields[option].default:
+                raise ValueError(f"`{option}` is for table trade, not for table: {holds}")
+        if not self.bands[0] < self.bands[1] < self.bands[2]:
+            raise ValueError(f"bands is {list(self.bands)}; allowed: three rising numbers of ticks")
+        return self
 
 
 class ThinkorswimCsv(StreamSource):
@@ -172,16 +216,11 @@ class BookFeed(StreamSource):
     """A venue's own feed, whose files hold the times of receipt.
 
     delay       from the receipt in the file to one's own; known_time is the receipt plus this
-    tick        price step of the order book
     continuous  the book goes on from session to session, as on a market that never closes
     """
 
-    # what a book is rebuilt with, not what ingest writes
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "tick", "continuous"}
-
     timezone: str = "UTC"
     delay: Duration = 0
-    tick: float | None = Field(default=None, gt=0)
     continuous: bool = False
 
     @property
@@ -259,18 +298,14 @@ class DatabentoDbn(BookFeed):
 class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
-    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. `tick` is the price step
-    of an order book, and `continuous` says that the book goes on from session to session. known_time is a column of
-    that name or in `columns`; else `delay` after the event; else reading the header fails.
+    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. `continuous` says that a
+    book goes on from session to session. known_time is a column of that name or in `columns`; else `delay` after the
+    event; else reading the header fails.
     """
-
-    # what a book is rebuilt with, not what ingest writes
-    not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {"tick", "continuous"}
 
     kind: Literal["table_file"]
     table: TableName
     bar: Duration | None = None
-    tick: float | None = Field(default=None, gt=0)
     continuous: bool = False
 
     @property
@@ -281,8 +316,6 @@ class TableFile(StreamSource):
     def _options_fit_table(self) -> "TableFile":
         if self.bar is not None and self.table != "bar":
             raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
-        if self.tick is not None and self.table not in BOOKS:
-            raise ValueError(f"`tick` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
         if self.continuous and self.table not in BOOKS:
             raise ValueError(f"`continuous` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
         return self

@@ -9,10 +9,11 @@ import polars as pl
 from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, trade
 from fusion.features.ticks import allowed, defaults
+from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import TICKS, TableFile
+from sources.config import TICKS, StreamSource, TableFile
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (
@@ -76,10 +77,13 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             columns = quote.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book)
         elif source.table == "trade":
             stream, late[name] = in_order(rows, source.table)
-            chosen = _windowed(name, names, trade.FEATURES)
-            told_by = getattr(source, "quotes", None)
-            quotes = None if told_by is None else in_order(tables[told_by], "quote")[0]
-            columns = trade.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes)
+            assert isinstance(source, StreamSource)
+            chosen = _possible(name, names, source)
+            quotes = None if source.quotes is None else in_order(tables[source.quotes], "quote")[0]
+            settings = _trade_settings(config, source)
+            columns = trade.compute(
+                stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes, settings=settings
+            )
         elif source.table == "book_update":
             stream, late[name] = in_order(rows, source.table)
             chosen = _known(name, names, [spec.name for spec in book.FEATURES])
@@ -107,6 +111,40 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _possible(source: str, names: list[str] | None, options: StreamSource) -> list[str]:
+    """The features of trades that a config names; all: those that the source's options are enough for."""
+    lacking = {
+        spec.name: missing
+        for spec in trade.FEATURES
+        if (missing := [option for option in trade.needs(spec.name) if getattr(options, option) is None])
+    }
+    if names is None:
+        return defaults([spec for spec in trade.FEATURES if spec.name not in lacking])
+    chosen = _windowed(source, names, trade.FEATURES)
+    for name in chosen:
+        for spec in trade.FEATURES:
+            if spec.name in lacking and allowed([spec], name):
+                raise ConfigError(
+                    f"features.{source} names {name!r}, which needs `{lacking[spec.name][0]}`",
+                    hint=f"write sources.{source}.{lacking[spec.name][0]}, or leave the feature out",
+                )
+    return chosen
+
+
+def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:
+    return TradeSettings(
+        quote_lag=source.quote_lag,
+        quotes_max_age=0 if source.quotes is None else config.sources[source.quotes].max_age,
+        tick=source.tick,
+        lot=source.lot,
+        bands=source.bands,
+        hawkes=source.hawkes,
+        fit_every=config.feature_fit.every,
+        fit_window=config.feature_fit.window,
+        pin_days=config.feature_fit.pin_days,
+    )
 
 
 def _windowed(source: str, names: list[str] | None, specs: Sequence[FeatureSpec]) -> list[str]:

@@ -117,10 +117,10 @@ class Ticks:
         """The values of the rows that the decisions see; NaN where none may be used."""
         return self.aligned.take(values)
 
-    def decayed(self, values: Array, half_life: int) -> Array:
+    def decayed(self, values: Array, half_life: int, delay: int = 0) -> Array:
         """At each decision, the sum of all values known by then, each halved per half-life of its age; missing where no
-        row within max_age was known."""
-        sums = decay.decayed_sum(self.time, values, self.offsets, self.at, self.at_offsets, half_life)
+        row within max_age was known. A value is known `delay` ns after its row."""
+        sums = decay.decayed_sum(self.time + delay, values, self.offsets, self.at, self.at_offsets, half_life)
         return np.where(self.aligned.index >= 0, sums, np.nan)
 
     def before(self, values: Array, back: int) -> Array:

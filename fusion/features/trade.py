@@ -1,4 +1,4 @@
-"""Features of trades: who was the aggressor, how much, and against which price.
+"""Features of trades: who was the aggressor, how much, and against which price; and the list of all of trades.
 
 The aggressor is the feed's own word; where it has none, Lee and Ready's rule against the quotes of the source that the
 config names (`quotes`), and the tick rule without one.
@@ -6,14 +6,15 @@ config names (`quotes`), and the tick rule without one.
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from fusion.asof import nanoseconds
+from fusion.features import trade_cost, trade_flow, trade_models
 from fusion.features.ticks import BPS, Array, Ticks, built, ratio
+from fusion.features.trade_rows import Trades, TradeSettings
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.trade import aggressor
 
 _LEE = "Lee, Ready 1991"
+_SETTINGS = TradeSettings()
 
 
 def _spec(name: str, unit: str, meaning: str, source: str = "definition") -> FeatureSpec:
@@ -26,23 +27,17 @@ FEATURES: tuple[FeatureSpec, ...] = (
     _spec("trade_rate_<time>", "1/s", "log(1 + trades a second), decayed"),
     _spec("trade_vwap_gap_<time>", "bps", "last price over the decayed volume-weighted mean price, minus 1"),
     _spec("trade_told_<time>", "1", "decayed share of the size whose side the feed itself tells"),
+    *trade_cost.FEATURES,
+    *trade_flow.FEATURES,
+    *trade_models.FEATURES,
 )
 
 
-def sides(ticks: Ticks, quotes: pl.DataFrame | None) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """The aggressor's side of each trade, and the rule that told it (`gpu_kernels.trade.aggressor.RULES`).
-
-    quotes   a stream in order of the same entities, or None
-    """
-    told = ticks.rows["side"].to_numpy()
-    if quotes is None:
-        none = np.zeros(0)
-        quoted = (none.astype(np.int64), none, none, np.zeros(len(ticks.offsets), np.int64))
-    else:
-        rows, offsets = ticks.in_segments(quotes)
-        bid, ask = (rows[name].cast(pl.Float64).to_numpy() for name in ("bid_price", "ask_price"))
-        quoted = (nanoseconds(rows["known_time"]), bid, ask, offsets)
-    return aggressor.lee_ready(ticks.time, ticks.column("price"), told, ticks.offsets, *quoted)
+def needs(name: str) -> tuple[str, ...]:
+    """The options of the source that a feature cannot do without."""
+    stem = name.removesuffix("_<time>")
+    quotes, tick = (*trade_cost.NEEDS_QUOTES, *trade_flow.NEEDS_QUOTES), trade_flow.NEEDS_TICK
+    return (("quotes",) if stem in quotes else ()) + (("tick",) if stem in tick else ())
 
 
 def compute(
@@ -53,6 +48,7 @@ def compute(
     *,
     continuous: bool,
     quotes: pl.DataFrame | None = None,
+    settings: TradeSettings = _SETTINGS,
 ) -> dict[str, Array]:
     """The wanted columns at each decision, and `trade_age` in minutes.
 
@@ -60,8 +56,9 @@ def compute(
     counts in sums of size and not in those of signed size. Missing values: see the specs.
     """
     ticks = Ticks.of(stream, grid, max_age_ns, continuous=continuous)
-    price, size = ticks.column("price"), ticks.column("size")
-    side, rule = sides(ticks, quotes)
+    trades = Trades(ticks, stream, quotes, max_age_ns, settings)
+    price, size = trades.price, trades.size
+    side, rule = trades.sides
     one = np.ones(len(price))
 
     def share(part: Array, whole: Array, half_life: int) -> Array:
@@ -74,13 +71,15 @@ def compute(
 
     columns = built(
         wanted,
-        {},
+        trade_flow.plain(trades) | trade_models.plain(trades),
         {
             "trade_imbalance": lambda time: share(side * size, size, time),
             "trade_count_imbalance": lambda time: share(side * one, one, time),
             "trade_rate": rate,
             "trade_vwap_gap": lambda time: (ratio(ticks.take(price), share(price * size, size, time)) - 1) * BPS,
             "trade_told": lambda time: share(np.where(rule == aggressor.FEED, size, 0.0), size, time),
+            **trade_cost.formulas(trades),
+            **trade_flow.formulas(trades),
         },
     )
     return columns | {"trade_age": ticks.aligned.age}
