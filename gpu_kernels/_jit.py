@@ -9,10 +9,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit, prange
+import numpy as np
+from numba import config, njit, prange
 
 body = njit(error_model="numpy")
 """A formula, or a step of one: called by CPU loops, and by CUDA kernels, which compile it for themselves."""
+
+_ONE, _TWO, _FOUR, _TOP = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
+_PAIRS, _FOURS, _EIGHTS = (np.uint64(0x0101010101010101 * byte) for byte in (0x55, 0x33, 0x0F))
+_SUM = np.uint64(0x0101010101010101)
+
+
+def lowest_bit(word):
+    """Place of the lowest bit of a uint64 other than 0: the number of bits below it, counted as compilers know it, so
+    that it becomes one instruction."""
+    below = ~word & (word - _ONE)
+    below = below - ((below >> _ONE) & _PAIRS)
+    below = (below & _FOURS) + ((below >> _TWO) & _FOURS)
+    below = (below + (below >> _FOUR)) & _EIGHTS
+    return np.int64((below * _SUM) >> _TOP)
+
+
+if config.DISABLE_JIT:
+    # NumPy's numbers, unlike machine words, complain where a product wraps
+    def lowest_bit(word):
+        return (int(word) & -int(word)).bit_length() - 1
+else:
+    lowest_bit = body(lowest_bit)
 
 
 def _package_stamp() -> str:
@@ -35,4 +58,4 @@ def cpu_loop(function: Callable[..., Any]) -> Any:
     return loop
 
 
-__all__ = ["body", "cpu_loop", "prange"]
+__all__ = ["body", "cpu_loop", "lowest_bit", "prange"]

@@ -13,19 +13,23 @@ MINUTE = 60 * 10**9
 
 @dataclass(frozen=True)
 class Work:
-    """One call of a public kernel: its arrays in order, then its parameters."""
+    """One call of a public kernel: its arrays in order, then its parameters; the last arrays go by their `keywords`."""
 
     function: Callable[..., Any]
     arrays: tuple[np.ndarray, ...]
     parameters: dict[str, Any]
+    keywords: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         shown = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
         return f"{self.function.__module__.removeprefix('gpu_kernels.')}.{self.function.__name__}({shown})"
 
-    def run(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-        result = self.function(*arrays, **self.parameters)
+    def run(self, arrays: tuple[Any, ...], function: Callable[..., Any] | None = None) -> tuple[Any, ...]:
+        """The outputs of the kernel, or of a function that stands for it."""
+        positional = len(arrays) - len(self.keywords)
+        named = dict(zip(self.keywords, arrays[positional:], strict=True))
+        result = (function or self.function)(*arrays[:positional], **named, **self.parameters)
         return result if isinstance(result, tuple) else (result,)
 
 

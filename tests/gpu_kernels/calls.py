@@ -26,8 +26,7 @@ TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
 
 
 def expected(work):
-    result = naive.reference(work.function)(*work.arrays, **work.parameters)
-    return result if isinstance(result, tuple) else (result,)
+    return work.run(work.arrays, naive.reference(work.function))
 
 
 def cuda_kernels() -> set[tuple[str, str]]:

@@ -83,14 +83,22 @@ def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
         ("size", 2, np.nan, "size nan"),
         ("size", 5, -1.0, r"size -1\.0"),
         ("size", 0, np.inf, "update 0 .* size inf"),
-        ("ticks", 5, 2**40, "segment 1 spans .* ticks; allowed: depth_ticks"),
+        ("ticks", 5, 2**62, "price_ticks 4611686018427387904"),
+        ("action", 1, 3, "update 1 has .* action 3; .*action 0, 1 or 2"),
     ],
 )
 def test_updates_that_are_none(column: str, row: int, value: float, message: str) -> None:
     updates = {"side": np.ones(6, np.int8), "ticks": np.arange(6), "size": np.ones(6)}
-    updates[column][row] = value
+    action = np.zeros(6, np.int8)
+    (updates | {"action": action})[column][row] = value
     with pytest.raises(ArgumentError, match=message):
-        rebuild.rebuild(*updates.values(), OFFSETS, 2)
+        rebuild.rebuild(*updates.values(), OFFSETS, 2, action=action)
+
+
+@pytest.mark.parametrize("at", [[-1, 2], [3, 2], [5, 6]])
+def test_rows_to_show_that_are_none(at: list[int]) -> None:
+    with pytest.raises(ArgumentError, match=r"at spans .* allowed: rows that never fall, from 0"):
+        rebuild.rebuild(np.ones(6, np.int8), np.arange(6), np.ones(6), OFFSETS, 2, at=np.array(at))
 
 
 def test_arrays_on_two_sides_raise() -> None:

@@ -15,6 +15,9 @@ from benchmarks.works import narrow as narrow_kernels
 
 ARCHITECTURES = [(8, 0), (9, 0)]
 
+REGISTERS, MANY_REGISTERS = 96, {"_rebuild_cuda": 128}
+"""How many a kernel may take. More for one whose threads are segments: they are too few to crowd each other out."""
+
 
 def numba_type(name: str) -> types.Type:
     if ":" not in name:
@@ -52,7 +55,8 @@ def test_kernels_compile_without_spills(capability: tuple[int, int], simulated: 
         ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=capability)
         assert f".target {architecture}" in ptx, name
         log = assemble(ptx, architecture)
-        assert int(re.search(r"Used (\d+) registers", log)[1]) <= 96, f"{name}: {log}"
+        allowed = MANY_REGISTERS.get(name, REGISTERS)
+        assert int(re.search(r"Used (\d+) registers", log)[1]) <= allowed, f"{name}: {log}"
         assert re.search(r"\b0 bytes spill stores, 0 bytes spill loads", log), f"{name}: {log}"
         if name in narrow and not any(argument.startswith("float64") for argument in arguments):
             assert ".f64" not in ptx, f"{name} of float32 widens to float64"
