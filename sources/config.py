@@ -262,6 +262,25 @@ class BinanceRaw(BookFeed):
         return _TABLE_OF_DATA[self.data]
 
 
+class TardisCsv(BookFeed):
+    """Tardis.dev's downloadable CSV files: `data: book` reads incremental_book_L2 or book_snapshot_N, `trade` reads
+    trades, `quote` reads quotes or book_ticker. event_time is `timestamp`, known_time `local_timestamp` plus `delay`.
+
+    Entities are the files' symbols unless `entity` or `files` names the one.
+
+    symbol  only rows of this symbol, of files that hold several
+    """
+
+    kind: Literal["tardis_csv"]
+    data: Literal["book", "trade", "quote"]
+    symbol: str | None = None
+    continuous: bool = True
+
+    @property
+    def table(self) -> str:
+        return _TABLE_OF_DATA[self.data]
+
+
 class Lobster(BookFeed):
     """LOBSTER message files `<entity>_<yyyy-mm-dd>_<start>_<end>_message_<levels>.csv`: the orders of one NASDAQ day.
 
@@ -409,6 +428,7 @@ Source = Annotated[
     | LeanZip
     | BinanceRaw
     | BitstampOrders
+    | TardisCsv
     | Lobster
     | DatabentoDbn
     | TableFile

@@ -10,9 +10,10 @@ from sources.files import open_member, reading
 from sources.guess import answer
 from sources.readers import lobster
 from sources.readers.databento_file import MAGIC, header
+from sources.readers.tardis_lines import DATA, Layout, layout
 from sources.schema import TIME
 
-_HEAD = 4096
+_HEAD = 65_536
 _BITSTAMP_LINE = re.compile(rb"\d{13} (order_(created|changed|deleted|book)|trade) \{")
 _BITSTAMP_TABLE = b"id,timestamp,exchange.timestamp,price,volume,action,direction"
 
@@ -28,11 +29,24 @@ def describe_feed(path: Path) -> dict[str, Any] | None:
         return _databento(path)
     if _BITSTAMP_LINE.match(head) or head.startswith(_BITSTAMP_TABLE):
         return _answer(path, "bitstamp_orders", {"entity": "BTCUSD", "data": "order"}, ["entity", "data"])
+    if found := layout(head.partition(b"\n")[0].decode("utf-8", "replace")):
+        return _tardis(path, found, head)
     if name := lobster.NAME.match(path.name):
         facts = {"entity": name["entity"], "date": name["date"], "levels": int(name["levels"])}
         own = {"data": "order", "delay": "1ms", "tick": 0.01}
         return {"file": facts} | _answer(path, "lobster", own, ["data", "delay", "tick"])
     return None
+
+
+def _tardis(path: Path, found: Layout, head: bytes) -> dict[str, Any]:
+    first = head.splitlines()[1:2]
+    values = dict(zip(found.names, first[0].decode("utf-8", "replace").split(","), strict=False)) if first else {}
+    facts = {"data_type": found.kind, "exchange": values.get("exchange"), "symbol": values.get("symbol")}
+    # a file of liquidations has the columns of trades
+    doubtful = ["data"] if found.kind == "trades" else []
+    return {"file": facts | ({"levels": found.depth} if found.depth else {})} | _answer(
+        path, "tardis_csv", {"data": DATA[found.kind]}, doubtful
+    )
 
 
 def _databento(path: Path) -> dict[str, Any]:

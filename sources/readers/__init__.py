@@ -14,6 +14,7 @@ from sources.readers import (
     news_file,
     series_file,
     table_file,
+    tardis_csv,
     thinkorswim_csv,
 )
 from sources.readers.batch import RawBatch
@@ -26,6 +27,7 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
     "lean_zip": lean_zip.read,
     "binance_raw": binance_raw.read,
     "bitstamp_orders": bitstamp_orders.read,
+    "tardis_csv": tardis_csv.read,
     "lobster": lobster.read,
     "databento_dbn": databento_dbn.read,
     "table_file": table_file.read,
@@ -35,7 +37,7 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
 }
 
 # kinds whose readers take `carried`, a dict that lives through the files of one entity
-CARRYING = {"binance_raw"}
+CARRYING = {"binance_raw", "tardis_csv"}
 
 # kind -> text of the given rows of a file that holds no lines
 RAW_ROWS: dict[str, Callable[[Path, list[int]], dict[int, str]]] = {"databento_dbn": databento_file.raw_records}
