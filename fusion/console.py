@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from gpu_kernels.errors import TrifuseError
+from gpu_kernels.errors import ConfigError, TrifuseError
+from sources.durations import parse_duration
 
 INTERRUPTED, INTERNAL = 130, 70
 EXIT_CODES = """\b
@@ -104,6 +105,17 @@ def progress(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
             bars.update(current["task"], description=stage, total=total, completed=share or 0.0)
 
         yield advance
+
+
+def option_duration(option: str, text: str) -> int:
+    """Nanoseconds above 0 of an option such as 5min. Raises ConfigError on anything else."""
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+    if found == 0:
+        raise ConfigError(f"{option} is {text}", allowed="a duration above 0")
+    return found
 
 
 def answer(value: object) -> None:

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from fusion.console import answer, note, one_line_errors, show
+from fusion.console import answer, note, one_line_errors, option_duration, show
 from fusion.studies.best_quotes import BestQuotes, read_best_quotes
 from fusion.studies.price_impact import Estimate, Impact, intervals_of, price_impact
 from gpu_kernels.errors import ConfigError
 from sources.config import LeanZip
-from sources.durations import format_duration, parse_duration
+from sources.durations import format_duration
 
 BAC = "${TRIFUSE_DATA}/market/lean/equity/usa/tick/bac/*_quote.zip"
 PUBLISHED = "published: mean R2 of 0.65 at 10 s (50 US stocks, April 2010, half-hour regressions)"
@@ -126,12 +126,12 @@ def main(
 ) -> None:
     """R2 of the mid's change on order-flow imbalance, per session, with intervals; the next interval's beside it."""
     with one_line_errors(debug):
-        spans = [parse_duration(text) for text in lengths.split(",")]
-        settings = {"block_ns": parse_duration(block), "draws": draws}
+        spans = [option_duration("--intervals", text) for text in lengths.split(",")]
+        settings = {"block_ns": option_duration("--block", block), "draws": draws}
         quotes = quotes_of(files, tick, calendar)
         found = [price_impact(quotes, span, **settings) for span in spans]
         if png is not None:
-            draw(quotes, price_impact(quotes, parse_duration(drawn), **settings), png)
+            draw(quotes, price_impact(quotes, option_duration("--png-interval", drawn), **settings), png)
         sessions = [day.isoformat() for day in quotes.sessions]
         if as_json:
             header = {"sessions": sessions, "quotes": len(quotes.time), "left_out": dict(quotes.left_out)}

@@ -69,7 +69,8 @@ class BestQuotes:
 def read_best_quotes(
     source: LeanZip | BinanceRaw, calendar: str, tick: float, variables: Mapping[str, str] | None = None
 ) -> BestQuotes:
-    """All quotes of a source of one entity, of the calendar days (in the exchange's own zone) that have a session.
+    """All quotes of a source of one entity, of the calendar days (in the exchange's own zone) that have a session; of a
+    source that is `continuous` all are one session, from the first to the last.
 
     tick   the price step, of which every price must be a multiple
 
@@ -91,19 +92,25 @@ def read_best_quotes(
     good = rows.filter(pl.col("problem").is_null())
     left_out = dict(rows["problem"].drop_nulls().value_counts().iter_rows())
     good, late = in_order(good, "quote")
-    zone = exchange_timezone(calendar)
-    good = good.with_columns(session=pl.col("known_time").dt.convert_time_zone(zone).dt.date())
     if good.is_empty():
         raise DataError(f"no quotes in {rows.height} rows", hint="check the source's `data` and `security`")
-    first, last = good["session"].min(), good["session"].max()
-    assert isinstance(first, date)
-    assert isinstance(last, date)
-    table = sessions(calendar, first, last)
+    zone = exchange_timezone(calendar)
+    days = pl.col("known_time").dt.convert_time_zone(zone).dt.date()
+    first, last = good.select(days.min().alias("first"), days.max().alias("last")).row(0)
+    if source.carries_book:
+        # a market that never closes: one stretch from the first quote to the last
+        good = good.with_columns(session=pl.lit(first))
+        table = good.group_by("session").agg(
+            open=pl.col("known_time").min(), close=pl.col("known_time").max() + pl.duration(nanoseconds=1)
+        )
+    else:
+        good = good.with_columns(session=days)
+        table = sessions(calendar, first, last)
     inside = good.drop("open", "close", strict=False).join(table, on="session", how="inner", maintain_order="left")
     left_out |= {"late": late, "no_session": good.height - inside.height}
     if inside.is_empty():
         raise DataError(f"no quotes in a session of {calendar} from {first} to {last}")
-    days = inside.group_by("session", maintain_order=True).first()
+    found = inside.group_by("session", maintain_order=True).first()
     return BestQuotes(
         nanoseconds(inside["known_time"]),
         in_ticks(inside["bid_price"].to_numpy(), tick),
@@ -111,8 +118,8 @@ def read_best_quotes(
         in_ticks(inside["ask_price"].to_numpy(), tick),
         inside["ask_size"].to_numpy(),
         segment_offsets(inside.select("session")),
-        tuple(days["session"].to_list()),
-        nanoseconds(days["open"]),
-        nanoseconds(days["close"]),
+        tuple(found["session"].to_list()),
+        nanoseconds(found["open"]),
+        nanoseconds(found["close"]),
         {reason: count for reason, count in left_out.items() if count},
     )

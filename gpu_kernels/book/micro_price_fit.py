@@ -85,7 +85,9 @@ def fit(
                the mid was seen; what comes after a step to such a state is taken to be as after the other steps
     returns    the model, for rows after those given
 
-    Missing values: a row whose touch is missing, locked or crossed is no state; no step leads over it.
+    Missing values: a row whose touch is missing is no state, and no step leads over it. One whose book is locked or
+    crossed is stepped over, as in the author's own code: of consolidated quotes, whose venues do not move at once, many
+    moves of the mid lead through such rows.
     Raises: ArgumentError (host arrays only; no state seen often enough).
     Source: Stoikov (2018), "The micro-price: a high-frequency estimator of future prices".
     """
@@ -99,14 +101,18 @@ def fit(
     if books[0].dtype != np.int64 or books[2].dtype != np.int64:
         raise ArgumentError(f"prices are {books[0].dtype} and {books[2].dtype}", allowed="int64 ticks")
     best = [book[0] for book in books]
-    state = np.empty(rows.count, np.int64)
-    if rows.count:
-        on_cpu(_states_cpu, rows.count)(*best, spreads, buckets, state)
+    locked = (best[1] > 0) & (best[3] > 0) & (best[0] >= best[2])
+    best = [book[~locked] for book in best]
+    count_of_rows = len(best[0])
+    state = np.empty(count_of_rows, np.int64)
+    if count_of_rows:
+        on_cpu(_states_cpu, count_of_rows)(*best, spreads, buckets, state)
     states = spreads * buckets
     mirror = (np.arange(spreads)[:, None] * buckets + np.arange(buckets)[::-1]).ravel()
 
     whole = (state[:-1] >= 0) & (state[1:] >= 0)
-    inner = rows.host_offsets[(rows.host_offsets > 0) & (rows.host_offsets < rows.count)]
+    ends = rows.host_offsets - np.concatenate([[0], np.cumsum(locked)])[rows.host_offsets]
+    inner = ends[(ends > 0) & (ends < count_of_rows)]
     whole[inner - 1] = False
     source, target = state[:-1][whole], state[1:][whole]
     # twice the mid is a whole number of ticks

@@ -142,6 +142,21 @@ def test_unseen_states_are_missing_and_missing_rows_are_no_states() -> None:
     assert np.isnan(price[0])
 
 
+def test_locked_and_crossed_rows_are_stepped_over() -> None:
+    books, _ = walked(4000, 11)
+    at = np.arange(50, 4000, 50)
+    between = tuple(np.insert(book, at, book[at]) for book in books)
+    # the ask of an inserted row lies at its bid, then below it
+    between[2][at + np.arange(len(at))] = between[0][at + np.arange(len(at))] - np.arange(len(at)) % 2
+    offsets = np.array([0, 1000, 4000])
+    moved = offsets + np.searchsorted(at, offsets, side="right")
+    moved[-1] = len(between[0])
+    plain = fit(*books, offsets, spreads=SPREADS, buckets=BUCKETS)
+    stepped = fit(*between, moved, spreads=SPREADS, buckets=BUCKETS)
+    np.testing.assert_array_equal(plain.adjustment, stepped.adjustment)
+    np.testing.assert_array_equal(plain.count, stepped.count)
+
+
 def test_a_model_is_written_and_read_to_the_bit() -> None:
     books, _ = walked(4000, 11)
     model = fit(*books, np.array([0, 4000]), spreads=3, buckets=BUCKETS)
