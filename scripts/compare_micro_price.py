@@ -3,7 +3,7 @@
     python scripts/compare_micro_price.py                    # all markets of TRIFUSE_DATA
     python scripts/compare_micro_price.py --market bac --horizons next,100,1s --json
 
-bac: Bank of America's consolidated quotes, five days of LEAN ticks; each day's micro-price is fitted on all days before.
+bac: Bank of America's consolidated quotes, 5 days of LEAN ticks; each day's micro-price is fitted on all days before.
 spot, usdm, coinm: Binance's BTC best quotes, 5.7 minutes; fitted on the first half, tested on the second. Nothing is
 chosen by the results: spreads of 1, 2, 3 and 4 or more ticks, 11 buckets of imbalance. Each quote is one forecast;
 horizons are the next change of the mid (next), so many quotes ahead (10), or a time ahead (1s). Quotes that are locked
