@@ -140,7 +140,7 @@ def test_one_real_day(data_root: Path) -> None:
     assert split.fit.time[-1] < split.test.time[0]
     each = forecasts(split)
     assert np.isfinite(each[MICRO]).mean() > 0.999
-    # of a quote a tick wide, the weighted mid lies between bid and ask; the micro-price may lie a little beyond them, on
+    # of a quote a tick wide, the weighted mid lies between bid and ask; the micro-price may lie a little beyond, on
     # the side where more rests
     tight = split.test.ask - split.test.bid == 1
     assert (np.abs(each[WEIGHTED] - each[MID])[tight] <= 0.5).all()
