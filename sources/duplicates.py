@@ -34,7 +34,7 @@ def mark_duplicates(rows: pl.DataFrame, table: TableSpec, *, ticks: bool, vintag
     """
     values = [column.name for column in table.columns if column.name != "session"]
     good = rows.with_row_index("_row").filter(pl.col("reason").is_null() & pl.col("ignore").is_null())
-    if ticks and not _files_overlap(good):
+    if ticks and not files_overlap(spans(good)):
         return rows
     fact = [*table.key, "known_time"]
     # few rows share their fact with another; only those need a closer look
@@ -72,11 +72,14 @@ def _repeated(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return rows.with_columns(_again=pl.int_range(pl.len()).over(by) > 0, _home=pl.col("file").first().over(by))
 
 
-def _files_overlap(rows: pl.DataFrame) -> bool:
+def spans(rows: pl.DataFrame) -> pl.DataFrame:
+    """First and last event_time of each entity in each file."""
+    time = pl.col("event_time")
+    return rows.group_by("entity", "file", maintain_order=True).agg(first=time.min(), last=time.max())
+
+
+def files_overlap(spans: pl.DataFrame) -> bool:
     """Whether any two files hold times of one entity in common ranges; comparing every tick is worth it only then."""
-    spans = (
-        rows.group_by("entity", "file")
-        .agg(first=pl.col("event_time").min(), last=pl.col("event_time").max())
-        .sort("entity", "first", "last")
-    )
-    return bool(spans.select((pl.col("first") <= pl.col("last").cum_max().shift(1).over("entity")).any()).item())
+    before = pl.col("last").cum_max().shift(1).over("entity")
+    found = spans.sort("entity", "first", "last").select((pl.col("first") <= before).any()).item()
+    return bool(found)

@@ -20,6 +20,9 @@ from sources.config import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _BLOCK = 8 * 2**20
+_LONGEST_LINE = 256 * 2**20
+# those being read, to tell how far
+_OPEN: dict[Path, IO[bytes]] = {}
 _DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
 _XZ, _ZSTD = b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 
@@ -85,12 +88,22 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with open(path, "rb") as raw:
+        _OPEN[path] = raw
+        try:
+            yield raw
+        finally:
+            _OPEN.pop(path, None)
+
+
+@contextmanager
 def open_member(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     """The decompressed bytes of a file. What a file is, is told by its first bytes and not by its name.
 
     member  the file inside a zip; without it the zip must hold exactly one
     """
-    with open(path, "rb") as raw:
+    with _opened(path) as raw:
         magic = raw.read(len(_XZ))
         raw.seek(0)
         if magic.startswith(b"\x1f\x8b"):
@@ -124,29 +137,48 @@ def blocks(path: Path, member: str | None = None, *, quoted: bool = False, size:
     """The decompressed text in blocks of whole lines, so that a file larger than memory can be read.
 
     quoted  a line break inside double quotes does not end a line
+
+    Raises DataError for a line that is longer than any line of text.
     """
     with reading(path), open_member(path, member) as stream:
-        rest = b""
+        pieces: list[bytes] = []
+        held = quotes = 0
         while piece := stream.read(size or _BLOCK):
-            rest += piece
-            cut = rest.rfind(b"\n") + 1
-            while quoted and cut and rest.count(b'"', 0, cut) % 2:
-                cut = rest.rfind(b"\n", 0, cut - 1) + 1
+            cut = piece.rfind(b"\n") + 1
+            while quoted and cut and (quotes + piece.count(b'"', 0, cut)) % 2:
+                cut = piece.rfind(b"\n", 0, cut - 1) + 1
             if cut:
-                yield rest[:cut]
-                rest = rest[cut:]
-        if rest:
-            yield rest
+                yield b"".join([*pieces, piece[:cut]])
+                piece, pieces, held, quotes = piece[cut:], [], 0, 0
+            pieces.append(piece)
+            held, quotes = held + len(piece), quotes + (piece.count(b'"') if quoted else 0)
+            if held > _LONGEST_LINE:
+                raise DataError(
+                    f"{path} has a line of more than {_LONGEST_LINE // 2**20} MiB",
+                    allowed="text, whose lines end",
+                    hint="if quotes mean nothing: quoted: false" if quoted else "see the source's `kind`",
+                )
+        if held:
+            yield b"".join(pieces)
+
+
+def bytes_read(path: Path) -> int:
+    """How far an open file was read, in bytes as they are stored; 0 where it is not open."""
+    return _OPEN[path].tell() if path in _OPEN else 0
 
 
 def raw_lines(path: Path, member: str | None, wanted: list[int]) -> dict[int, str]:
     """The text of the given lines (1-based), as far as it can be shown: at most 500 characters of each."""
-    lines, number, left = {}, 0, set(wanted)
-    for block in blocks(path, member):
-        for line in block.split(b"\n"):
-            number += 1
-            if number in left:
-                lines[number] = line[:500].decode("utf-8", "replace").rstrip("\r")
-        # a block ends with a line break, after which split gives one empty piece
-        number -= block.endswith(b"\n")
+    lines, before, left = {}, 0, sorted(set(wanted), reverse=True)
+    for block in blocks(path, member) if left else ():
+        # a block ends with a line break, unless it is the last
+        count = block.count(b"\n") + (not block.endswith(b"\n"))
+        if left[-1] <= before + count:
+            pieces = block.split(b"\n")
+            while left and left[-1] <= before + count:
+                number = left.pop()
+                lines[number] = pieces[number - before - 1][:500].decode("utf-8", "replace").rstrip("\r")
+        before += count
+        if not left:
+            break
     return lines

@@ -13,34 +13,27 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import polars as pl
 
 from gpu_kernels.errors import DataError, QuarantineError
+from sources.build import QUARANTINE, Progress, build
 from sources.config import STREAMS, Source
-from sources.files import InputFile, digest, input_files, raw_lines
-from sources.quality import Window, check
-from sources.readers import CARRYING, RAW_ROWS, READERS
-from sources.readers.records import file_format
+from sources.files import InputFile, digest, input_files
+from sources.quality import Window
 from sources.schema import TABLES
 
-_RECORD, _QUARANTINE = "ingest.json", "quarantine.parquet"
-_QUARANTINE_SCHEMA = dict.fromkeys(("source", "table", "reason", "file"), pl.String()) | {
-    "line": pl.Int64(),
-    "raw": pl.String(),
-}
+_RECORD = "ingest.json"
 # they decide what a session or a local time is
 _DECIDING_PACKAGES = ("polars", "exchange_calendars", "tzdata")
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +94,14 @@ def ingest(
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            record = _build(unfinished, name, source, window, files, progress or (lambda _what, _share: None))
+            record = build(unfinished, name, source, window, files, progress or (lambda _what, _share: None))
             (unfinished / _RECORD).write_text(json.dumps({"key": key, **record, "inputs": inputs}, indent=1) + "\n")
             _publish(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     record = json.loads((folder / _RECORD).read_text())
     result = IngestResult(
-        name, source.table, folder, record["counts"], inputs, folder / _QUARANTINE, key, reused, record["warnings"]
+        name, source.table, folder, record["counts"], inputs, folder / QUARANTINE, key, reused, record["warnings"]
     )
     _enforce(result, source)
     return result
@@ -177,105 +170,6 @@ def _code_version() -> str:
     return found.hexdigest()
 
 
-def _build(
-    folder: Path, name: str, source: Source, window: Window, files: list[InputFile], progress: Progress
-) -> dict[str, Any]:
-    """Fills `folder` and returns what is recorded of it."""
-    read_rows, used, ignored = 0, 0, dict[str, int]()
-    bad, entities, kinds = list[pl.DataFrame](), set[str](), set[str]()
-    done = 0
-    for group in _groups(files, source):
-        batches = []
-        carried: dict[str, Any] = {}
-        more = {"carried": carried} if source.kind in CARRYING else {}
-        for index, file in group:
-            progress(f"read {file.path.name}", done / len(files))
-            batches += list(READERS[source.kind](source, file, index, window.calendar, **more))
-            done += 1
-        rows = pl.concat([batch.rows for batch in batches])
-        checked = check(rows, source, window)
-        for counts in (*(batch.ignored for batch in batches), checked.ignored):
-            for reason, count in counts.items():
-                ignored[reason] = ignored.get(reason, 0) + count
-        read_rows += rows.height + sum(sum(batch.ignored.values()) for batch in batches)
-        used += checked.good.height
-        bad.append(checked.bad.select("file", "member", "line", "reason"))
-        entities |= set(checked.good["entity"].unique())
-        kinds |= set(checked.good["kind"].unique()) if source.table == "event" else set()
-        _write_partitions(folder, checked.good, source.table)
-    set_aside = pl.concat(bad)
-    _write(_quarantine(set_aside, name, source, files), folder / _QUARANTINE)
-    reasons = dict(sorted(set_aside["reason"].value_counts().iter_rows(), key=lambda item: (-item[1], item[0])))
-    overlap = ignored.pop("duplicate_of_overlap", 0)
-    return {
-        "name": name,
-        "table": source.table,
-        "counts": {
-            "read": read_rows,
-            "used": used,
-            "quarantined": reasons,
-            "duplicate_of_overlap": overlap,
-            "ignored": {reason: count for reason, count in sorted(ignored.items()) if count},
-        },
-        "warnings": _warnings(name, source, window, entities, kinds),
-        "config": source.model_dump(mode="json"),
-        "window": json.loads(json.dumps(asdict(window), default=str)),
-    }
-
-
-def _groups(files: list[InputFile], source: Source) -> Iterator[list[tuple[int, InputFile]]]:
-    """Files that may hold rows of one entity belong together; one group at a time is in memory."""
-
-    def entity(item: tuple[int, InputFile]) -> str:
-        file = item[1]
-        return file.entity or (file.path.parent.name if source.kind == "lean_zip" else "")
-
-    for _, group in groupby(sorted(enumerate(files), key=entity), key=entity):
-        yield list(group)
-
-
-def _write_partitions(folder: Path, rows: pl.DataFrame, table: str) -> None:
-    spec = TABLES[table]
-    rows = rows.sort("entity", "known_time", "event_time", maintain_order=True)
-    keys = rows.with_columns(month=pl.col("known_time").dt.strftime("%Y-%m")) if "month" in spec.partition else rows
-    for values, part in keys.partition_by(spec.partition, as_dict=True, maintain_order=True).items():
-        names = [f"{column}={quote(str(value), safe='')}" for column, value in zip(spec.partition, values, strict=True)]
-        path = folder.joinpath(*names[:-1], names[-1] + ".parquet")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part.select(*spec.schema), path)
-
-
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    rows.write_parquet(path, compression="zstd")
-
-
-def _quarantine(bad: pl.DataFrame, name: str, source: Source, files: list[InputFile]) -> pl.DataFrame:
-    """The rows set aside with their raw text, which is fetched from the files again."""
-    parts = []
-    for (index, member), rows in bad.partition_by("file", "member", as_dict=True, maintain_order=True).items():
-        path, lines = files[index].path, rows["line"].to_list()
-        if source.kind in RAW_ROWS:
-            text = RAW_ROWS[source.kind](path, lines)
-        else:
-            text = _parquet_rows(path, lines) if file_format(path) == "parquet" else raw_lines(path, member, lines)
-        parts.append(
-            rows.select(
-                source=pl.lit(name),
-                table=pl.lit(source.table),
-                reason="reason",
-                file=pl.lit(str(path) + (f"!{member}" if member else "")),
-                line="line",
-                raw=pl.Series([text.get(line) for line in lines], dtype=pl.String),
-            )
-        )
-    return pl.concat([pl.DataFrame(schema=_QUARANTINE_SCHEMA), *parts]).sort("file", "line", maintain_order=True)
-
-
-def _parquet_rows(path: Path, lines: list[int]) -> dict[int, str]:
-    found = pl.read_parquet(path)[[line - 1 for line in lines]]
-    return {line: json.dumps(row, default=str) for line, row in zip(lines, found.iter_rows(named=True), strict=True)}
-
-
 def _publish(unfinished: Path, folder: Path) -> None:
     """Gives a complete folder its name; another process may have been first, with the same bytes."""
     if folder.is_dir() and not (folder / _RECORD).is_file():
@@ -285,15 +179,6 @@ def _publish(unfinished: Path, folder: Path) -> None:
     except OSError:
         if not (folder / _RECORD).is_file():
             raise
-
-
-def _warnings(name: str, source: Source, window: Window, entities: set[str], kinds: set[str]) -> list[str]:
-    said = []
-    if window.entities is not None and source.table in {*STREAMS, "news"}:
-        said += [f"source {name} has no usable row of {entity}" for entity in sorted(set(window.entities) - entities)]
-    if source.kind == "calendar_file":
-        said += [f"source {name} has no event of kind {kind}" for kind in source.kinds if kind not in kinds]
-    return said
 
 
 def _enforce(result: IngestResult, source: Source) -> None:

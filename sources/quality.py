@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import DataError
@@ -31,16 +33,18 @@ from sources.config import BOOKS, STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.durations import format_duration
 from sources.schema import TABLES, TIME
+from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
 
 OUTSIDE_WINDOW = "outside_window"
 OTHER_ENTITY = "other_entity"
 OUTSIDE_SESSION = "outside_session"
+TIME_GOES_BACK = "time_goes_back"
+PRICE_JUMP = "price_jump"
 _PRICES = ("open", "high", "low", "close", "price", "bid_price", "ask_price")
 _SIZES = ("volume", "size", "bid_size", "ask_size")
-# a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
-_JUMP_CONFIRMED = 3
 _SPACING_ROWS = 10
+_MINUTE = 60 * 10**9
 # fewer say too little about where the stamps of a session begin and end
 _STAMP_SESSIONS = 3
 _ZONES = (
@@ -76,23 +80,35 @@ def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
     """
     table = source.table
     stream = table in STREAMS
-    rows = rows.with_columns(reason=_row_problems(rows.columns, table), ignore=pl.lit(None, dtype=pl.String))
-    if window.entities is not None and (stream or table == "news"):
-        rows = _mark(rows, "ignore", OTHER_ENTITY, ~pl.col("entity").is_in(window.entities))
+    rows = judged(rows, source, window)
     if stream:
         rows = _in_sessions(rows, source, window)
     if getattr(source, "bar", None):
         rows = _spacing(rows, source.bar)  # type: ignore[union-attr, arg-type]
     rows = mark_duplicates(
-        in_export_order(rows, _good()), TABLES[table], ticks=source.ticks, vintages=_vintages(source)
+        in_export_order(rows, is_good()), TABLES[table], ticks=source.ticks, vintages=_vintages(source)
     )
     if stream:
-        rows = _order(rows)
+        rows = mark_order(rows, Order())
     if stream and table not in BOOKS and source.max_jump is not None:  # type: ignore[union-attr]
         rows = _jumps(rows, source.max_jump, table)  # type: ignore[union-attr]
+    return checked(rows)
+
+
+def judged(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
+    """Adds `reason` and `ignore`, as far as each row tells them by itself."""
+    table = source.table
+    rows = rows.with_columns(reason=_row_problems(rows.columns, table), ignore=pl.lit(None, dtype=pl.String))
+    if window.entities is not None and table in {*STREAMS, "news"}:
+        rows = mark(rows, "ignore", OTHER_ENTITY, ~pl.col("entity").is_in(window.entities))
+    return rows
+
+
+def checked(rows: pl.DataFrame) -> Checked:
+    """Rows by what was said of them."""
     ignored = rows.filter(pl.col("ignore").is_not_null())["ignore"].value_counts()
     return Checked(
-        rows.filter(_good()).drop("reason", "ignore", "problem"),
+        rows.filter(is_good()).drop("reason", "ignore", "problem"),
         rows.filter(pl.col("reason").is_not_null() & pl.col("ignore").is_null()).drop("ignore", "problem"),
         dict(sorted(ignored.iter_rows())),
     )
@@ -131,14 +147,28 @@ def _row_problems(columns: list[str], table: str) -> pl.Expr:
 
 
 def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
-    """Adds `session`; marks rows outside the window and outside sessions; doubts the time zone."""
-    times = rows.filter(_good())["event_time"]
+    """Adds `session`; marks rows outside the window and outside sessions; doubts the time zone and the stamps."""
+    rows = in_window(rows, source, window)
+    if not source.extended_hours:  # type: ignore[union-attr]
+        good = rows.filter(is_good())
+        doubt = ZoneDoubt()
+        doubt.add(good)
+        doubt.settle(source, window)
+        if good.height and source.kind == "table_file" and source.table == "bar" and source.bar is None:
+            trading = _trading(good["event_time"], window)
+            _doubt_stamps(good, trading)
+    return mark_outside_session(rows, source)
+
+
+def in_window(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
+    """Adds `session` and marks rows outside the window."""
+    times = rows.filter(is_good())["event_time"]
     if times.is_empty():
         return rows.with_columns(session=pl.lit(None, dtype=pl.Date))
-    first, last = times.min().date(), times.max().date()  # type: ignore[union-attr]
-    trading = sessions_around(window.calendar, min(first, window.start or first), max(last, window.end or last))
-    stamp = "end" if source.table == "bar" or getattr(source, "bar", None) else "tick"
-    rows = rows.with_columns(assign_session(rows["event_time"], trading, stamp))
+    trading = _trading(times, window)
+    rows = rows.with_columns(assign_session(rows["event_time"], trading, _stamp(source)))
+    if window.start is None and window.end is None:
+        return rows
     outside = pl.lit(False)
     if window.start is not None:
         before = trading.filter(pl.col("session") < window.start)["close"]
@@ -146,33 +176,68 @@ def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataF
     if window.end is not None:
         after = trading.filter(pl.col("session") > window.end)["open"]
         outside = outside | (pl.col("session") > window.end) | (pl.col("event_time") >= after.min())
-    rows = _mark(rows, "ignore", OUTSIDE_WINDOW, outside.fill_null(False))
+    return mark(rows, "ignore", OUTSIDE_WINDOW, outside.fill_null(False))
+
+
+def mark_outside_session(rows: pl.DataFrame, source: Source) -> pl.DataFrame:
     extended = source.extended_hours  # type: ignore[union-attr]
-    if not extended:
-        _doubt_timezone(rows.filter(_good()), source, trading, stamp)
-        if source.kind == "table_file" and source.table == "bar" and source.bar is None:
-            _doubt_stamps(rows.filter(_good()), trading)
-    return _mark(rows, "ignore" if extended else "reason", OUTSIDE_SESSION, pl.col("session").is_null())
+    return mark(rows, "ignore" if extended else "reason", OUTSIDE_SESSION, pl.col("session").is_null())
 
 
-def _doubt_timezone(rows: pl.DataFrame, source: Source, trading: pl.DataFrame, stamp: str) -> None:
-    """Many rows outside the sessions are a wrong time zone: the one mistake that no other check would see."""
-    if rows.height < 2 * _SPACING_ROWS:
-        return
-    outside = rows["session"].null_count() / rows.height
-    if outside <= 0.05:
-        return
-    wall = rows["event_time"].dt.convert_time_zone(source.timezone).dt.replace_time_zone(None)
-    shares = outside_by_zone(wall, trading, stamp)
-    best = min(shares, key=lambda zone: shares[zone])
-    better = shares[best] < outside / 4
-    if outside > 0.3 or better:
-        raise DataError(
-            f"{outside:.0%} of the rows, read as {source.timezone}, lie outside the sessions: the timezone looks wrong",
-            hint=f"with timezone: {best} only {shares[best]:.1%} would"
-            if better
-            else "no common time zone fits better; if the files hold pre- and post-market rows: extended_hours: true",
-        )
+def _stamp(source: Source) -> str:
+    return "end" if source.table == "bar" or getattr(source, "bar", None) else "tick"
+
+
+def _trading(times: pl.Series, window: Window) -> pl.DataFrame:
+    """The sessions around the times and the window."""
+    first, last = times.min().date(), times.max().date()  # type: ignore[union-attr]
+    return sessions_around(window.calendar, min(first, window.start or first), max(last, window.end or last))
+
+
+class ZoneDoubt:
+    """Many rows outside the sessions are a wrong time zone: the one mistake that no other check would see.
+
+    Carries how many rows lie in each minute: sessions open and close, and zones differ, by whole minutes, so that rows
+    between two minutes are all alike."""
+
+    def __init__(self) -> None:
+        self._rows = self._outside = 0
+        self._minutes: dict[int, int] = {}
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """The next good rows, with their session."""
+        if rows.is_empty():
+            return
+        self._rows += rows.height
+        self._outside += rows["session"].null_count()
+        minute, past = np.divmod(rows["event_time"].to_physical().to_numpy(), _MINUTE)
+        place = minute * _MINUTE + (past > 0)
+        begin = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
+        for time, count in zip(place[begin].tolist(), np.diff(begin, append=len(place)).tolist(), strict=True):
+            self._minutes[time] = self._minutes.get(time, 0) + count
+
+    def settle(self, source: Source, window: Window) -> None:
+        """Raises DataError where another time zone fits the rows much better, or none fits."""
+        if self._rows < 2 * _SPACING_ROWS:
+            return
+        outside = self._outside / self._rows
+        if outside <= 0.05:
+            return
+        times = pl.Series(list(self._minutes), dtype=pl.Int64).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        wall = times.dt.convert_time_zone(source.timezone).dt.replace_time_zone(None)
+        counts = np.array(list(self._minutes.values()))
+        shares = outside_by_zone(wall, _trading(times, window), _stamp(source), counts)
+        best = min(shares, key=lambda zone: shares[zone])
+        better = shares[best] < outside / 4
+        if outside > 0.3 or better:
+            raise DataError(
+                f"{outside:.0%} of the rows, read as {source.timezone}, lie outside the sessions: the timezone looks "
+                "wrong",
+                hint=f"with timezone: {best} only {shares[best]:.1%} would"
+                if better
+                else "no common time zone fits better; if the files hold pre- and post-market rows: extended_hours: "
+                "true",
+            )
 
 
 def _doubt_stamps(rows: pl.DataFrame, trading: pl.DataFrame) -> None:
@@ -216,19 +281,25 @@ def look_like_starts(held: int, at_open: int, at_close: int) -> bool:
     return at_open > held / 2 and at_close < held / 10
 
 
-def outside_by_zone(wall: pl.Series, trading: pl.DataFrame, stamp: str) -> dict[str, float]:
-    """Share of wall-clock times that lie outside the sessions when read as each of some common time zones."""
+def outside_by_zone(
+    wall: pl.Series, trading: pl.DataFrame, stamp: str, counts: npt.NDArray[np.int64] | None = None
+) -> dict[str, float]:
+    """Share of wall-clock times that lie outside the sessions when read as each of some common time zones.
+
+    counts  how many rows have each time; None: one
+    """
     shares = {}
     for zone in _ZONES:
         moved = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
-        shares[zone] = assign_session(moved, trading, stamp).null_count() / len(wall)
+        outside = assign_session(moved, trading, stamp).is_null().to_numpy()
+        shares[zone] = float(np.average(outside, weights=counts))
     return shares
 
 
 def _spacing(rows: pl.DataFrame, bar: int) -> pl.DataFrame:
     """A file of ten-minute bars among files of one-minute bars would pass every other check."""
     steps = (
-        rows.filter(_good())
+        rows.filter(is_good())
         .select("file", "entity", step=pl.col("event_time").diff().over("file", "entity", "session").cast(pl.Int64))
         .filter(pl.col("step") > 0)
         .group_by("file", "entity")
@@ -241,60 +312,23 @@ def _spacing(rows: pl.DataFrame, bar: int) -> pl.DataFrame:
     marked = rows.join(
         wrong.select("file", "entity", _wrong=True), on=["file", "entity"], how="left", maintain_order="left"
     )
-    return _mark(marked, "reason", "wrong_bar_interval", pl.col("_wrong").fill_null(False)).drop("_wrong")
+    return mark(marked, "reason", "wrong_bar_interval", pl.col("_wrong").fill_null(False)).drop("_wrong")
 
 
-def _order(rows: pl.DataFrame) -> pl.DataFrame:
-    """Time going back within a file; where the file has a known_time of its own, only if that goes back too: a late row
-    stands where it arrived in one kind of file and where it belongs in the other."""
-    good = rows.with_row_index("_row").filter(_good())
-    back = pl.all_horizontal(
-        pl.col(clock) < pl.col(clock).cum_max().shift(1).over("file", "entity")
-        for clock in ("event_time", "known_time")
-    )
-    return _set_aside(rows, good.filter(back)["_row"], "time_goes_back")
+def mark_order(rows: pl.DataFrame, order: Order) -> pl.DataFrame:
+    good = rows.with_row_index("_row").filter(is_good())
+    back = order.goes_back(good.select("_row", "file", "entity", "event_time", "known_time"))
+    return _set_aside(rows, good["_row"].filter(back), TIME_GOES_BACK)
 
 
 def _jumps(rows: pl.DataFrame, limit: float, table: str) -> pl.DataFrame:
     """Prices too far from the last good one of their session."""
-    low, high, last = {
-        "bar": (pl.col("low"), pl.col("high"), pl.col("close")),
-        "trade": (pl.col("price"),) * 3,
-        "quote": (pl.col("bid_price"), pl.col("ask_price"), (pl.col("bid_price") + pl.col("ask_price")) / 2),
-    }[table]
-    good = (
-        rows.with_row_index("_row")
-        .filter(_good())
-        .select("_row", "entity", "session", "known_time", "event_time", low=low, high=high, last=last)
-        .sort("entity", "known_time", "event_time", maintain_order=True)
-    )
-    before = pl.col("last").shift(1).over("entity", "session")
-    far = (pl.col("high") > before * (1 + limit)) | (pl.col("low") < before * (1 - limit))
-    # walking row by row is needed only where some step is large
-    suspects = good.filter(far.any().over("entity", "session"))
-    found: list[int] = []
-    for session in suspects.partition_by("entity", "session", maintain_order=True):
-        jumping = _jumping(session["low"].to_list(), session["high"].to_list(), session["last"].to_list(), limit)
-        found += session["_row"].filter(pl.Series(jumping, dtype=pl.Boolean)).to_list()
-    return _set_aside(rows, pl.Series(found, dtype=pl.UInt32), "price_jump")
-
-
-def _jumping(low: list[float], high: list[float], last: list[float], limit: float) -> list[bool]:
-    """Which rows of one session jump. The first cannot be judged; a new level that several rows agree on is real."""
-
-    def far(row: int, reference: float) -> bool:
-        return high[row] > reference * (1 + limit) or low[row] < reference * (1 - limit)
-
-    jumping = [False] * len(last)
-    good, level, agreeing = last[0], last[0], 0
-    for row in range(1, len(last)):
-        if far(row, good):
-            agreeing = agreeing + 1 if agreeing and not far(row, level) else 1
-            level = last[row]
-            jumping[row] = agreeing <= _JUMP_CONFIRMED
-        if not jumping[row]:
-            good, agreeing = last[row], 0
-    return jumping
+    good = rows.with_row_index("_row").filter(is_good()).sort("entity", "known_time", "event_time", maintain_order=True)
+    found = [
+        session["_row"].filter(Jumps(limit, table).jumping(session))
+        for session in good.partition_by("entity", "session", maintain_order=True)
+    ]
+    return _set_aside(rows, pl.concat(found) if found else pl.Series(dtype=pl.UInt32), PRICE_JUMP)
 
 
 def _set_aside(rows: pl.DataFrame, numbers: pl.Series, reason: str) -> pl.DataFrame:
@@ -304,10 +338,10 @@ def _set_aside(rows: pl.DataFrame, numbers: pl.Series, reason: str) -> pl.DataFr
     return rows.with_columns(reason=pl.when(chosen).then(pl.lit(reason)).otherwise("reason"))
 
 
-def _mark(rows: pl.DataFrame, column: str, reason: str, where: pl.Expr) -> pl.DataFrame:
+def mark(rows: pl.DataFrame, column: str, reason: str, where: pl.Expr) -> pl.DataFrame:
     """Rows that are good so far and for which `where` holds get the reason."""
-    return rows.with_columns(pl.when(_good() & where).then(pl.lit(reason)).otherwise(column).alias(column))
+    return rows.with_columns(pl.when(is_good() & where).then(pl.lit(reason)).otherwise(column).alias(column))
 
 
-def _good() -> pl.Expr:
+def is_good() -> pl.Expr:
     return pl.col("reason").is_null() & pl.col("ignore").is_null()

@@ -246,10 +246,13 @@ def test_calendar_kind_without_events_is_a_warning(tmp_path: Path) -> None:
     assert result.warnings == ["source mine has no event of kind cpi"]
 
 
-def test_progress_is_told(exports: Path) -> None:
+def test_progress_is_told_in_bytes_read(exports: Path) -> None:
     told: list[tuple[str, float | None]] = []
     run(exports, BARS, progress=lambda what, share: told.append((what, share)))
-    assert told == [
-        (f"read {name}", number / 3)
-        for number, name in enumerate(("a-01.15.2015.csv.gz", "a-12.30.2015.csv.gz", "b-01.15.2015.csv"))
+    names = ("a-01.15.2015.csv.gz", "a-12.30.2015.csv.gz", "b-01.15.2015.csv")
+    sizes = [(exports / name).stat().st_size for name in names]
+    assert [what for what, _ in told] == [f"read {name}" for name in names for _ in range(2)]
+    begins = [sum(sizes[:place]) / sum(sizes) for place in range(3)]
+    assert [share for _, share in told] == [
+        share for begin, end in zip(begins, [*begins[1:], 1.0], strict=True) for share in (begin, end)
     ]

@@ -1,0 +1,82 @@
+"""The row checks that look at earlier rows: time going back within a file, and price jumps.
+
+Both carry what they need of the rows before, so that any cut of the rows into batches gives the same."""
+
+import polars as pl
+
+# a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
+_JUMP_CONFIRMED = 3
+_CLOCKS = ("event_time", "known_time")
+
+
+class Order:
+    """Time going back within a file; where the file has a known_time of its own, only if that goes back too: a late row
+    stands where it arrived in one kind of file and where it belongs in the other.
+
+    Carries the latest clocks of each file and entity."""
+
+    def __init__(self) -> None:
+        self._latest: pl.DataFrame | None = None
+
+    def goes_back(self, rows: pl.DataFrame) -> pl.Series:
+        """Which of the next rows go back, given those that passed the earlier checks, in the order of their file."""
+        by = ("file", "entity")
+        seen = [pl.col(clock).cum_max().shift(1).over(by) for clock in _CLOCKS]
+        if self._latest is not None:
+            rows = rows.join(self._latest, on=by, how="left", maintain_order="left")
+            seen = [pl.max_horizontal(before, f"_{clock}") for before, clock in zip(seen, _CLOCKS, strict=True)]
+        back = rows.select(
+            pl.all_horizontal(pl.col(clock) < before for clock, before in zip(_CLOCKS, seen, strict=True))
+            .fill_null(False)
+            .alias("back")
+        )["back"]
+        latest = rows.group_by(by, maintain_order=True).agg(pl.col(clock).max().alias(f"_{clock}") for clock in _CLOCKS)
+        if self._latest is not None:
+            latest = pl.concat([self._latest, latest]).group_by(by, maintain_order=True).agg(pl.all().max())
+        self._latest = latest
+        return back
+
+
+class Jumps:
+    """Prices of one session too far from its last good one. The first row cannot be judged; a new level that several
+    rows agree on is real.
+
+    limit  the largest share of the last good price that a step may be
+
+    Carries the last good price, and the level that the rows since then agree on."""
+
+    def __init__(self, limit: float, table: str) -> None:
+        self._limit, self._table = limit, table
+        self._good: float | None = None
+        self._level, self._agreeing = 0.0, 0
+
+    def jumping(self, rows: pl.DataFrame) -> pl.Series:
+        """Which of the next rows jump; rows are of one entity and session, by (known_time, event_time)."""
+        low, high, last = {
+            "bar": (pl.col("low"), pl.col("high"), pl.col("close")),
+            "trade": (pl.col("price"),) * 3,
+            "quote": (pl.col("bid_price"), pl.col("ask_price"), (pl.col("bid_price") + pl.col("ask_price")) / 2),
+        }[self._table]
+        prices = rows.select(low=low, high=high, last=last)
+        before = pl.col("last").shift(1, fill_value=self._good)
+        far = (pl.col("high") > before * (1 + self._limit)) | (pl.col("low") < before * (1 - self._limit))
+        # walking row by row is needed only where some step is large
+        if self._agreeing or prices.select(far.any()).item():
+            return pl.Series(self._walk(*(prices[name].to_list() for name in prices.columns)), dtype=pl.Boolean)
+        if prices.height:
+            self._good = prices["last"][-1]
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, prices.height)
+
+    def _walk(self, low: list[float], high: list[float], last: list[float]) -> list[bool]:
+        def far(row: int, reference: float) -> bool:
+            return high[row] > reference * (1 + self._limit) or low[row] < reference * (1 - self._limit)
+
+        jumping = [False] * len(last)
+        for row, price in enumerate(last):
+            if self._good is not None and far(row, self._good):
+                self._agreeing = self._agreeing + 1 if self._agreeing and not far(row, self._level) else 1
+                self._level = price
+                jumping[row] = self._agreeing <= _JUMP_CONFIRMED
+            if not jumping[row]:
+                self._good, self._agreeing = price, 0
+        return jumping
