@@ -113,11 +113,13 @@ class TestLevelChanges:
         assert (rows["event_time"].dt.epoch("us") - START).to_list() == [1_500, 1_000]
 
     @pytest.mark.parametrize("size", [1, 70, 200])
-    @pytest.mark.parametrize("broken", [None, 2, 3, 5, 8])
+    @pytest.mark.parametrize(
+        ("broken", "damage"), [(None, ""), (2, ""), (3, "!"), (5, ""), (5, "!"), (8, ""), (6, LINES[3])]
+    )
     def test_any_cut_into_blocks(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, broken: int | None
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, broken: int | None, damage: str
     ) -> None:
-        lines = [text if place != broken else text + "," for place, text in enumerate(LINES)]
+        lines = [text if place != broken else damage or text + "," for place, text in enumerate(LINES)]
         path = write(tmp_path / "x.csv", BOOK, lines)
         whole = read(path)
         monkeypatch.setattr(files.blocks, "__kwdefaults__", {"quoted": False, "size": size})
@@ -125,6 +127,10 @@ class TestLevelChanges:
         order = ["line", "sequence"]
         assert again[0].sort(order).equals(whole[0].sort(order))
         assert again[1] == whole[1]
+
+    def test_a_change_at_the_snapshot_s_time_is_a_message_of_its_own(self, tmp_path: Path) -> None:
+        rows, _ = read(write(tmp_path / "x.csv", BOOK, [*LINES[1:4], line(1_000, "false", "ask", 101, 1)]))
+        assert rows["last"].to_list() == [False, False, True, True]
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -199,6 +205,13 @@ class TestLevelChanges:
         assert rows["file"].to_list() == [0] * 6 + [1] * 2 + [2]
         assert ignored == {"before_a_snapshot": 1}
 
+    def test_a_second_day_whose_first_row_names_nothing(self, tmp_path: Path) -> None:
+        write(tmp_path / "1.csv", BOOK, LINES[1:])
+        write(tmp_path / "2.csv", BOOK, ["!", *(line(10_000 + n, "true", "bid", 99 + n, 1) for n in range(3))])
+        rows, ignored = read(tmp_path / "?.csv")
+        assert rows.filter(pl.col("file") == 1).select("line", "action").rows() == [(2, None), (3, GAP)]
+        assert ignored == {"before_a_snapshot": 2}
+
     def test_several_symbols(self, tmp_path: Path) -> None:
         other = [text.replace("BTCUSDT", "ETHUSDT") for text in LINES]
         lines = [text for pair in zip(LINES, other, strict=True) for text in pair]
@@ -238,15 +251,17 @@ class TestBooksToldWhole:
 
     @pytest.mark.parametrize("size", [1, 150])
     def test_any_cut_and_several_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-        whole = read(write(tmp_path / "x.csv", snapshot_header(2), BOOKS))
-        write(tmp_path / "1.csv", snapshot_header(2), BOOKS[:2])
-        write(tmp_path / "2.csv", snapshot_header(2), BOOKS[2:])
+        lines = [*BOOKS[:2], BOOKS[2].replace("03000", "01500", 2), *BOOKS[2:]]
+        whole = read(write(tmp_path / "x.csv", snapshot_header(2), lines))
+        assert problems(whole[0]) == {4: "time_goes_back"}
+        write(tmp_path / "1.csv", snapshot_header(2), lines[:2])
+        write(tmp_path / "2.csv", snapshot_header(2), lines[2:])
         monkeypatch.setattr(files.blocks, "__kwdefaults__", {"quoted": False, "size": size})
         for pattern in ("x.csv", "?.csv"):
             if pattern == "?.csv":
                 (tmp_path / "x.csv").unlink()
             again = read(tmp_path / pattern)
-            assert again[0].drop("file", "line").equals(whole[0].drop("file", "line"))
+            assert again[0].drop("file", "line").sort("sequence").equals(whole[0].drop("file", "line").sort("sequence"))
             assert again[1] == whole[1]
 
     @pytest.mark.parametrize(
