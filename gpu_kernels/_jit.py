@@ -5,12 +5,19 @@ guard where it matters. Caches lie beside the sources, or in the user's cache fo
 """
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import config, njit, prange
+
+try:
+    import fcntl
+except ImportError:  # Windows, where processes that compile one loop at one time may still cross
+    fcntl = None  # type: ignore[assignment]
 
 body = njit(error_model="numpy")
 """A formula, or a step of one: called by CPU loops, and by CUDA kernels, which compile it for themselves."""
@@ -55,7 +62,35 @@ def cpu_loop(function: Callable[..., Any]) -> Any:
     # old numbers come out. Where Numba is told not to compile, there is no cache.
     if hasattr(loop, "_cache"):
         loop._cache._cache_file._source_stamp = _STAMP
+        loop._cache._cache_file.save = _one_at_a_time(loop._cache._cache_file)
     return loop
+
+
+def _one_at_a_time(cache_file: Any) -> Callable[[Any, Any], None]:
+    """Numba's `save`, one process after the other. By itself it reads which files are taken and writes its own later,
+    so that two processes may choose one name for two signatures, and the one's calls run the other's code."""
+    save = cache_file.save
+
+    def locked(key: Any, data: Any) -> None:
+        with _lock(os.path.dirname(cache_file._index_path)):
+            save(key, data)
+
+    return locked
+
+
+@contextmanager
+def _lock(folder: str) -> Iterator[None]:
+    """Holds a folder against other processes that call this, where the file system can."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system may have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 __all__ = ["body", "cpu_loop", "lowest_bit", "prange"]

@@ -3,13 +3,42 @@
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_kernels._jit import cpu_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = (
     "import numpy as np; from gpu_kernels import rolling\n"
     "print(rolling.maximum(np.array([1.0, 3.0, 2.0]), np.array([0, 3]), 2).tolist())"
 )
+
+
+def test_two_processes_that_save_at_one_time_keep_both_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+
+    def loop(values: Any) -> None:
+        values[:] = 0
+
+    one, other = (cpu_loop(loop)._cache._cache_file for _ in range(2))
+    look = one._load_index
+
+    def look_and_wait() -> Any:
+        found = look()
+        second.start()
+        second.join(timeout=1)
+        return found
+
+    second = threading.Thread(target=other.save, args=("float32", "code of float32"))
+    monkeypatch.setattr(one, "_load_index", look_and_wait)
+    one.save("float64", "code of float64")
+    second.join()
+    monkeypatch.undo()
+    assert [one.load(name) for name in ("float64", "float32")] == ["code of float64", "code of float32"]
 
 
 def test_a_changed_body_is_compiled_again(tmp_path: Path) -> None:
