@@ -46,7 +46,8 @@ class Judgement:
     chance_recall_high    its 97.5 % quantile
     own_chance_recall     mean recall of the detections, shifted at random: what their number and length alone gain
     by_strength           kind, strength_from, strength_to, episodes, found, recall
-    decoys                kind, decoys, hit, share
+    decoys                kind, decoys, hit, share; hit by a detection that hit no wanted episode (an order that stays
+                          all day has some inside it)
     curve                 score, precision, recall: at each threshold, falling
     """
 
@@ -102,7 +103,8 @@ def judge(
         raise ArgumentError("a score is NaN", allowed="numbers", hint="drop such detections first")
     pairs = _pairs(wanted, detected, late)
     right, found = _marks(pairs, detected.height, wanted.height)
-    decoy_hit = _marks(_pairs(decoys, detected, late), detected.height, decoys.height)[1]
+    wrong = detected.filter(pl.Series(~right, dtype=pl.Boolean))
+    decoy_hit = _marks(_pairs(decoys, wrong, late), wrong.height, decoys.height)[1]
     curve, average = _curve(pairs, score, wanted.height)
     length = float((bounds["close"] - bounds["open"]).dt.total_nanoseconds().sum())
     chance = chance_recall(wanted, wanted, bounds, slack=slack, draws=draws, seed=seed)
