@@ -10,26 +10,13 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.decay import last_index
 from gpu_kernels.dispatch import Array, Rows, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.hash_table import EMPTY, places_for, slot
 from gpu_kernels.trade.columns import small_column
 
 LEVELS = 1 << 17
 """Default limit on the price levels that a segment names: 131,072 of them take 10 MiB while the segment is read."""
 
 _SNAPSHOT, _GAP = 1, 2
-_EMPTY = np.int64(-1)
-
-
-@body
-def _slot(keys, key):
-    """Where the level lies in the table, or the free place for it; its size is a power of two."""
-    mask = keys.shape[0] - 1
-    # Knuth's multiplier over 31 bits: neighbouring ticks spread over the table, and the product fits in 63
-    place = (((key & 0x7FFFFFFF) * 2654435761) >> 12) & mask
-    while True:
-        found = keys[place]
-        if found in (key, _EMPTY):
-            return place
-        place = (place + 1) & mask
 
 
 @body
@@ -37,7 +24,7 @@ def _level(keys, book, used, tick, is_bid, epoch):
     """Place of a level, made where it is new, emptied where it is older than the last snapshot. `book` (4, places):
     lots resting, lots traded and not yet seen to leave, time of the last such trade, epoch."""
     key = 2 * tick + (1 if is_bid else 0)
-    place = _slot(keys, key)
+    place = slot(keys, key)
     if keys[place] != key:
         used[0] += 1
     if keys[place] != key or book[3, place] != epoch:
@@ -88,7 +75,7 @@ def _cancels_segment(
     cancelled,
     executed,
 ):
-    keys[:] = _EMPTY
+    keys[:] = EMPTY
     epoch, known, limit = np.int64(0), True, keys.shape[0] // 2
     for row in range(start, stop):
         cancelled[row], executed[row] = 0, 0
@@ -244,8 +231,7 @@ def inferred_cancels(
     if rows.count == 0:
         return cancelled, executed
     named = np.diff(rows.host_offsets) + np.diff(trades.host_offsets)
-    # twice the levels, and one more so that the limit is seen to be passed
-    places = 2 ** np.ceil(np.log2(2.0 * (np.minimum(named, levels) + 1))).astype(np.int64)
+    places = places_for(np.minimum(named, levels))  # one more than `levels`, so that the limit is seen to be passed
     used = to_side(np.zeros((rows.segments, 1), np.int64), like=rows.offsets)
     shared = (*rows.columns, sides, actions, rows.offsets, *trades.columns, by, trades.offsets, last, patience_ns)
     if rows.device:
