@@ -65,20 +65,16 @@ def ingest(
     Raises DataError for a file that cannot be used, QuarantineError above a source's `quarantine_limit`.
     """
     plan = plan or make_plan(config, lake)
-    results = {}
-    for number, (name, source) in enumerate(config.sources.items()):
-        progress(f"ingest: {name}", number / len(config.sources))
-        results[name] = tables_lake.ingest(
-            name,
-            source,
-            calendar=config.calendar,
-            entities=list(plan.entities),
-            start=plan.start,
-            end=plan.end,
-            lake=lake,
-            variables=plan.variables,
-        )
-    return results
+    return tables_lake.ingest_all(
+        config.sources,
+        calendar=config.calendar,
+        entities=list(plan.entities),
+        start=plan.start,
+        end=plan.end,
+        lake=lake,
+        variables=plan.variables,
+        progress=lambda what, share: progress(f"ingest: {what}", share),
+    )
 
 
 def load(

@@ -8,7 +8,7 @@ ticks whose files overlap in time, which have to be compared.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ import polars as pl
 from sources.config import BOOKS, STREAMS, Source
 from sources.files import InputFile, bytes_read, raw_lines
 from sources.quality import PRICE_JUMP, Checked, Window, check
-from sources.readers import CARRYING, RAW_ROWS, READERS, RawBatch
+from sources.readers import CARRYING, RAW_ROWS, READERS, TOGETHER, RawBatch
 from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions
 from sources.schema import TABLES
@@ -37,41 +37,25 @@ _SET_ASIDE = _PLACE | {"reason": pl.String()}
 Progress = Callable[[str, float | None], None]
 
 
-def build(
-    folder: Path, name: str, source: Source, window: Window, files: list[InputFile], progress: Progress
-) -> dict[str, Any]:
-    """Fills `folder` and returns what is recorded of it.
+def build(works: Sequence["Work"], files: list[InputFile], progress: Progress) -> None:
+    """Does the works, which are of sources of one kind with the same files: a work alone, or those of one of the kinds
+    that are read together.
 
     progress  called with (what is being read, share of the bytes of all files read)
     """
-    reading = _Reading(source, window, files, progress)
-    bad = _set_aside(folder / ".quarantine")
-    total, work = _Counts(), folder / ".work"
-    for group in _groups(files, source):
-        found = _worked_on(reading, group, folder, work)
-        total.add(found.counts)
-        for _, partition in found.bad.items(str):
-            for rows in partition.sorted():
-                bad.append(rows)
-        shutil.rmtree(work)
-    _write_quarantine(bad, folder / QUARANTINE, name, source, files)
-    shutil.rmtree(folder / ".quarantine")
-    ignored = dict(total.ignored)
-    overlap = ignored.pop("duplicate_of_overlap", 0)
-    return {
-        "name": name,
-        "table": source.table,
-        "counts": {
-            "read": total.read,
-            "used": total.used,
-            "quarantined": dict(sorted(total.reasons.items(), key=lambda item: (-item[1], item[0]))),
-            "duplicate_of_overlap": overlap,
-            "ignored": {reason: count for reason, count in sorted(ignored.items()) if count},
-        },
-        "warnings": _warnings(name, source, window, total),
-        "config": source.model_dump(mode="json"),
-        "window": json.loads(json.dumps(asdict(window), default=str)),
-    }
+    reading = _Reading([work.source for work in works], works[0].window.calendar, files, progress)
+    for group in _groups(files, works[0].source):
+        for work in works:
+            work.begin(len(group))
+        for batches in reading.batches(group):
+            for work, batch in zip(works, batches, strict=True):
+                work.add(batch)
+            if not any(work.going_on for work in works):
+                break
+        for place, work in enumerate(works):
+            work.end(batches[place] for batches in reading.batches(group))
+    for work in works:
+        work.write_quarantine(files)
 
 
 def _groups(files: list[InputFile], source: Source) -> Iterator[list[tuple[int, InputFile]]]:
@@ -86,22 +70,30 @@ def _groups(files: list[InputFile], source: Source) -> Iterator[list[tuple[int, 
 
 
 class _Reading:
-    """The batches of a group of files, and how far the whole ingest is."""
+    """The batches of a group of files, one for each source, and how far the whole ingest is."""
 
-    def __init__(self, source: Source, window: Window, files: list[InputFile], progress: Progress) -> None:
-        self.source, self.window, self._progress = source, window, progress
+    def __init__(self, sources: list[Source], calendar: str, files: list[InputFile], progress: Progress) -> None:
+        self._sources, self._calendar, self._progress = sources, calendar, progress
         self._bytes = {index: file.path.stat().st_size for index, file in enumerate(files)}
         self._done: set[int] = set()
 
-    def batches(self, group: list[tuple[int, InputFile]]) -> Iterator[RawBatch]:
-        carried: dict[str, Any] = {}
-        more = {"carried": carried} if self.source.kind in CARRYING else {}
+    def batches(self, group: list[tuple[int, InputFile]]) -> Iterator[list[RawBatch]]:
+        carried: list[dict[str, Any]] = [{} for _ in self._sources]
         for index, file in group:
             self._tell(file, 0)
-            for batch in READERS[self.source.kind](self.source, file, index, self.window.calendar, **more):
-                yield batch
+            for batches in self._read(file, index, carried):
+                yield batches
                 self._tell(file, bytes_read(file.path))
             self._done.add(index)
+
+    def _read(self, file: InputFile, index: int, carried: list[dict[str, Any]]) -> Iterator[list[RawBatch]]:
+        first, *others = self._sources
+        if others:
+            yield from TOGETHER[first.kind](self._sources, file, index, self._calendar, carried)
+            return
+        more = {"carried": carried[0]} if first.kind in CARRYING else {}
+        for batch in READERS[first.kind](first, file, index, self._calendar, **more):
+            yield [batch]
 
     def _tell(self, file: InputFile, read: int) -> None:
         done = sum(self._bytes[index] for index in self._done)
@@ -182,29 +174,82 @@ class _Group:
         self.bad.append(bad)
 
 
-def _worked_on(reading: _Reading, group: list[tuple[int, InputFile]], folder: Path, work: Path) -> _Group:
-    """A group's partitions are in `folder` afterwards."""
-    source, window = reading.source, reading.window
-    if in_batches(source):
-        jumps = source.table not in BOOKS and source.max_jump is not None  # type: ignore[union-attr]
-        found, checks = _Group(source, work / "batches", jumps=jumps), TickChecks(source, window)
-        for batch in reading.batches(group):
-            found.counts.add_read(batch)
-            found.add(checks.check(batch.rows))
-            if not checks.streamable:
-                break
+class Work:
+    """What one source's ingest has done so far, in `folder`, group by group of its files."""
+
+    def __init__(self, folder: Path, name: str, source: Source, window: Window) -> None:
+        self.source, self.window = source, window
+        self._folder, self._name, self._temporary = folder, name, folder / ".work"
+        self._counts = _Counts()
+        self._bad = _set_aside(folder / ".quarantine")
+        self._group: _Group
+        self._checks: TickChecks | None = None
+        self._parts: list[pl.DataFrame] = []
+
+    @property
+    def going_on(self) -> bool:
+        """Whether more batches of the group are wanted."""
+        return self._checks is None or self._checks.streamable
+
+    def begin(self, files: int) -> None:
+        """A group of so many files."""
+        ticks, source = in_batches(self.source), self.source
+        jumps = ticks and source.table not in BOOKS and source.max_jump is not None  # type: ignore[union-attr]
+        self._checks = TickChecks(source, self.window, files) if ticks else None
+        self._group = _Group(source, self._temporary / "batches", jumps=jumps)
+        self._parts = []
+
+    def add(self, batch: RawBatch) -> None:
+        if not self.going_on:
+            return
+        self._group.counts.add_read(batch)
+        if self._checks is None:
+            self._parts.append(batch.rows)
         else:
-            checks.settle()
-            found.write(folder)
-            return found
-        shutil.rmtree(work)
-    found, parts = _Group(source, work / "whole", jumps=False), []
-    for batch in reading.batches(group):
-        found.counts.add_read(batch)
-        parts.append(batch.rows)
-    found.add(check(pl.concat(parts), source, window))
-    found.write(folder)
-    return found
+            self._group.add(self._checks.check(batch.rows))
+
+    def end(self, again: Iterator[RawBatch]) -> None:
+        """Writes the group's partitions. `again` are its batches once more, where they have to be judged whole."""
+        if not self.going_on:
+            shutil.rmtree(self._temporary)
+            self._checks, self._parts = None, []
+            self._group = _Group(self.source, self._temporary / "whole", jumps=False)
+            for batch in again:
+                self.add(batch)
+        if self._checks is None:
+            self._group.add(check(pl.concat(self._parts), self.source, self.window))
+        else:
+            self._checks.settle()
+        self._parts = []
+        self._group.write(self._folder)
+        self._counts.add(self._group.counts)
+        for _, partition in self._group.bad.items(str):
+            for rows in partition.sorted():
+                self._bad.append(rows)
+        shutil.rmtree(self._temporary)
+
+    def write_quarantine(self, files: list[InputFile]) -> None:
+        _write_quarantine(self._bad, self._folder / QUARANTINE, self._name, self.source, files)
+        shutil.rmtree(self._folder / ".quarantine")
+
+    def record(self) -> dict[str, Any]:
+        """What is recorded of the whole ingest."""
+        counts, ignored = self._counts, dict(self._counts.ignored)
+        overlap = ignored.pop("duplicate_of_overlap", 0)
+        return {
+            "name": self._name,
+            "table": self.source.table,
+            "counts": {
+                "read": counts.read,
+                "used": counts.used,
+                "quarantined": dict(sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))),
+                "duplicate_of_overlap": overlap,
+                "ignored": {reason: count for reason, count in sorted(ignored.items()) if count},
+            },
+            "warnings": _warnings(self._name, self.source, self.window, counts),
+            "config": self.source.model_dump(mode="json"),
+            "window": json.loads(json.dumps(asdict(self.window), default=str)),
+        }
 
 
 # --- what is set aside ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from urllib.parse import unquote
 import polars as pl
 
 from gpu_kernels.errors import DataError, QuarantineError
-from sources.build import QUARANTINE, Progress, build
+from sources.build import QUARANTINE, Progress, Work, build
 from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files
 from sources.quality import Window
+from sources.readers import TOGETHER
 from sources.schema import TABLES
 
 _RECORD = "ingest.json"
@@ -82,29 +83,95 @@ def ingest(
     Raises ConfigError where nothing tells known_time or a path's variable is unset, DataError for a file that cannot be
     used, and QuarantineError above the source's quarantine_limit; the folder with the quarantine is then kept.
     """
+    options = {"calendar": calendar, "entities": entities, "start": start, "end": end, "lake": lake}
+    return ingest_all({name: source}, variables=variables, progress=progress, **options)[name]  # type: ignore[arg-type]
+
+
+def ingest_all(
+    sources: Mapping[str, Source],
+    *,
+    calendar: str,
+    entities: Sequence[str] | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    lake: Path,
+    variables: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, IngestResult]:
+    """What `ingest` gives for each of the sources. Files that hold several tables, as a venue's log does its book, its
+    quotes and its trades, are read once for all of them."""
     window = Window(calendar, None if entities is None else tuple(sorted(entities)), start, end)
-    files = _wanted(input_files(source, variables or {}), source, window)
-    inputs = [
-        {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": digest(file.path)} for file in files
-    ]
-    key = _key(name, source, window, files, inputs)
-    folder = Path(lake) / source.table / f"{name}-{key[:12]}"
-    reused = (folder / _RECORD).is_file()
-    if not reused:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            record = build(unfinished, name, source, window, files, progress or (lambda _what, _share: None))
-            (unfinished / _RECORD).write_text(json.dumps({"key": key, **record, "inputs": inputs}, indent=1) + "\n")
-            _publish(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    record = json.loads((folder / _RECORD).read_text())
-    result = IngestResult(
-        name, source.table, folder, record["counts"], inputs, folder / QUARANTINE, key, reused, record["warnings"]
-    )
-    _enforce(result, source)
-    return result
+    results: dict[str, IngestResult] = {}
+    left = dict(sources)
+    while left:
+        together = {name: left.pop(name) for name in _alike(left)}
+        told = partial(_tell_share, progress, len(results), len(together), len(sources))
+        results |= _ingested(together, window, Path(lake), variables or {}, told)
+    return {name: results[name] for name in sources}
+
+
+def _tell_share(progress: Progress | None, before: int, now: int, total: int, what: str, share: float | None) -> None:
+    """Tells how much is done of all sources, given how much is of those in work."""
+    if progress is not None:
+        progress(what, (before + now * (share or 0.0)) / total)
+
+
+def _alike(sources: Mapping[str, Source]) -> list[str]:
+    """The first source, and those that are read of the same files in one pass with it."""
+    name, first = next(iter(sources.items()))
+    if first.kind not in TOGETHER:
+        return [name]
+    return [name for name, other in sources.items() if (other.kind, other.patterns) == (first.kind, first.patterns)]
+
+
+def _ingested(
+    sources: Mapping[str, Source], window: Window, lake: Path, variables: Mapping[str, str], progress: Progress
+) -> dict[str, IngestResult]:
+    files = {name: _wanted(input_files(source, variables), source, window) for name, source in sources.items()}
+    hashes = {path: digest(path) for path in {file.path for found in files.values() for file in found}}
+    results: dict[str, IngestResult] = {}
+    works: dict[str, Work] = {}
+    unfinished: dict[str, Path] = {}
+    found: dict[str, tuple[list[dict[str, Any]], str, Path]] = {}
+    try:
+        for name, source in sources.items():
+            inputs = [
+                {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": hashes[file.path]}
+                for file in files[name]
+            ]
+            key = _key(name, source, window, files[name], inputs)
+            folder = lake / source.table / f"{name}-{key[:12]}"
+            found[name] = inputs, key, folder
+            if not (folder / _RECORD).is_file():
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                unfinished[name] = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+                works[name] = Work(unfinished[name], name, source, window)
+        if works:
+            build(list(works.values()), files[next(iter(works))], progress)
+        for name, work in works.items():
+            inputs, key, folder = found[name]
+            record = {"key": key, **work.record(), "inputs": inputs}
+            (unfinished[name] / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
+            _publish(unfinished[name], folder)
+    finally:
+        for path in unfinished.values():
+            shutil.rmtree(path, ignore_errors=True)
+    for name, source in sources.items():
+        inputs, key, folder = found[name]
+        record = json.loads((folder / _RECORD).read_text())
+        results[name] = IngestResult(
+            name,
+            source.table,
+            folder,
+            record["counts"],
+            inputs,
+            folder / QUARANTINE,
+            key,
+            name not in works,
+            record["warnings"],
+        )
+        _enforce(results[name], source)
+    return results
 
 
 def read(

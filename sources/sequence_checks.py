@@ -2,6 +2,7 @@
 
 Both carry what they need of the rows before, so that any cut of the rows into batches gives the same."""
 
+import numpy as np
 import polars as pl
 
 # a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
@@ -17,24 +18,36 @@ class Order:
 
     def __init__(self) -> None:
         self._latest: pl.DataFrame | None = None
+        self._newest = np.iinfo(np.int64).min
 
     def goes_back(self, rows: pl.DataFrame) -> pl.Series:
         """Which of the next rows go back, given those that passed the earlier checks, in the order of their file."""
         by = ("file", "entity")
-        seen = [pl.col(clock).cum_max().shift(1).over(by) for clock in _CLOCKS]
-        if self._latest is not None:
-            rows = rows.join(self._latest, on=by, how="left", maintain_order="left")
-            seen = [pl.max_horizontal(before, f"_{clock}") for before, clock in zip(seen, _CLOCKS, strict=True)]
-        back = rows.select(
-            pl.all_horizontal(pl.col(clock) < before for clock, before in zip(_CLOCKS, seen, strict=True))
-            .fill_null(False)
-            .alias("back")
-        )["back"]
+        if rows.is_empty():
+            return pl.Series("back", [], dtype=pl.Boolean)
+        known = rows["known_time"].to_physical().to_numpy()
+        # most feeds are in the order of receipt, and then nothing goes back
+        rising = known[0] >= self._newest and bool((known[1:] >= known[:-1]).all())
+        self._newest = max(self._newest, int(known.max()))
+        back = pl.Series("back", [False], dtype=pl.Boolean).new_from_index(0, rows.height)
+        if not rising:
+            back = self._compared(rows, by)
         latest = rows.group_by(by, maintain_order=True).agg(pl.col(clock).max().alias(f"_{clock}") for clock in _CLOCKS)
         if self._latest is not None:
             latest = pl.concat([self._latest, latest]).group_by(by, maintain_order=True).agg(pl.all().max())
         self._latest = latest
         return back
+
+    def _compared(self, rows: pl.DataFrame, by: tuple[str, str]) -> pl.Series:
+        seen = [pl.col(clock).cum_max().shift(1).over(by) for clock in _CLOCKS]
+        if self._latest is not None:
+            rows = rows.join(self._latest, on=by, how="left", maintain_order="left")
+            seen = [pl.max_horizontal(before, f"_{clock}") for before, clock in zip(seen, _CLOCKS, strict=True)]
+        return rows.select(
+            pl.all_horizontal(pl.col(clock) < before for clock, before in zip(_CLOCKS, seen, strict=True))
+            .fill_null(False)
+            .alias("back")
+        )["back"]
 
 
 class Jumps:

@@ -30,10 +30,13 @@ def in_batches(source: Source) -> bool:
 
 
 class TickChecks:
-    """Judges the rows of one group of files, batch by batch, as `quality.check` does all at once."""
+    """Judges the rows of one group of files, batch by batch, as `quality.check` does all at once.
 
-    def __init__(self, source: Source, window: Window) -> None:
-        self._source, self._window = source, window
+    files  how many the group has: one file overlaps with none
+    """
+
+    def __init__(self, source: Source, window: Window, files: int) -> None:
+        self._source, self._window, self._alone = source, window, files == 1
         self._order, self._doubt = Order(), ZoneDoubt()
         self._spans: pl.DataFrame | None = None
         self._sequence: pl.DataFrame | None = None
@@ -47,7 +50,8 @@ class TickChecks:
         if not source.extended_hours:  # type: ignore[union-attr]
             self._doubt.add(good)
         rows = mark_outside_session(rows, source)
-        self._look_for_repeats(rows.filter(is_good()))
+        if self.streamable and not (self._alone and source.ticks):
+            self._look_for_repeats(rows.filter(is_good()))
         return checked(mark_order(rows, self._order))
 
     def settle(self) -> None:
@@ -55,7 +59,7 @@ class TickChecks:
         self._doubt.settle(self._source, self._window)
 
     def _look_for_repeats(self, good: pl.DataFrame) -> None:
-        if good.is_empty() or not self.streamable:
+        if good.is_empty():
             return
         found = spans(good)
         if self._spans is not None:

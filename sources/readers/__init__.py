@@ -19,7 +19,7 @@ from sources.readers import (
 )
 from sources.readers.batch import RawBatch
 
-__all__ = ["CARRYING", "RAW_ROWS", "READERS", "RawBatch"]
+__all__ = ["CARRYING", "RAW_ROWS", "READERS", "TOGETHER", "RawBatch"]
 
 # kind -> read(source, file, index of the file in the source, calendar); each reader takes its own kind's model
 READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
@@ -38,6 +38,10 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
 
 # kinds whose readers take `carried`, a dict that lives through the files of one entity
 CARRYING = {"binance_raw", "tardis_csv"}
+
+# kind -> read_together(sources, file, index, calendar, a `carried` for each source): the batches of several sources of
+# one kind and the same files, of one pass over them
+TOGETHER: dict[str, Callable[..., Iterator[list[RawBatch]]]] = {"binance_raw": binance_raw.read_together}
 
 # kind -> text of the given rows of a file that holds no lines
 RAW_ROWS: dict[str, Callable[[Path, list[int]], dict[int, str]]] = {"databento_dbn": databento_file.raw_records}

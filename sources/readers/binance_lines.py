@@ -6,7 +6,7 @@ decimal of at most 15 digits becomes the nearest float64; of one with 16 to 18 t
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +30,7 @@ class Lines:
 
     start, end         the line's bytes
     kind               BLANK .. TRADE
+    meant              of DEVIATES the kind that it was seen to be of, BLANK where it could be any
     local              receipt by the local clock, ns
     first, update, before   U, u (of a snapshot lastUpdateId) and pu
     sent, matched      E and T, ms
@@ -42,6 +43,7 @@ class Lines:
     start: Array
     end: Array
     kind: Array
+    meant: Array
     local: Array
     first: Array
     update: Array
@@ -60,14 +62,15 @@ class Lines:
     size: Array
 
 
-def parse(block: bytes, wanted: int) -> Lines:
+def parse(block: bytes, *wanted: int) -> Lines:
     """The lines of a block of whole lines.
 
-    wanted  DEPTH (with its SNAPSHOT), QUOTE or TRADE: of the others no more is read than their clocks
+    wanted  any of DEPTH (with its SNAPSHOT), QUOTE and TRADE: of the others no more is read than their clocks
 
     Missing values: ABSENT, and NaN in `values`.
     """
-    found, texts = _parse(block, wanted), list[bytes]()
+    asked = np.isin(np.arange(TRADE + 1), wanted)
+    found, texts = _parse(block, asked), list[bytes]()
     again = list[int]()
     for line in np.flatnonzero(found.kind == DEVIATES):
         plain = _plain(block[found.start[line] : found.end[line]])
@@ -76,8 +79,20 @@ def parse(block: bytes, wanted: int) -> Lines:
             texts.append(plain)
     if not again:
         return found
-    other = _parse(b"\n".join(texts), wanted)
-    for name in ("kind", "local", "first", "update", "before", "sent", "matched", "values", "seller", "market"):
+    other = _parse(b"\n".join(texts), asked)
+    for name in (
+        "kind",
+        "meant",
+        "local",
+        "first",
+        "update",
+        "before",
+        "sent",
+        "matched",
+        "values",
+        "seller",
+        "market",
+    ):
         getattr(found, name)[again] = getattr(other, name)
     found.level[again] = other.level + len(found.price)
     found.bids[again], found.asks[again] = other.bids, other.asks
@@ -85,22 +100,38 @@ def parse(block: bytes, wanted: int) -> Lines:
     return Lines(**{name: getattr(found, name) for name in Lines.__slots__} | levels)
 
 
-def _parse(block: bytes, wanted: int) -> Lines:
+def only(found: Lines, wanted: int) -> Lines:
+    """The lines as far as they concern one kind, the same whatever else the pass wanted. Of the others only E is told,
+    and of a snapshot not even that."""
+    kept = np.zeros(TRADE + 1, bool)
+    kept[[BLANK, NO_CLOCK, wanted, SNAPSHOT if wanted == DEPTH else wanted]] = True
+    meant = np.where(found.kind == DEVIATES, found.meant, found.kind)
+    other = ~kept[meant]
+    return replace(
+        found,
+        kind=np.where(other, OTHER, found.kind),
+        sent=np.where(other & (found.meant == SNAPSHOT), ABSENT, found.sent),
+        matched=np.where(other, ABSENT, found.matched),
+    )
+
+
+def _parse(block: bytes, wanted: Array) -> Lines:
     data = np.frombuffer(block, np.uint8)
     breaks = np.flatnonzero(data == ord("\n"))
     end = breaks if not block or block.endswith(b"\n") else np.append(breaks, len(data))
     start = np.append(0, breaks + 1)[: len(end)]
     count = len(end)
-    kind, flags, levels = np.empty(count, np.uint8), np.empty((count, 2), np.uint8), np.empty((count, 3), np.int64)
+    kind, flags, levels = np.empty((2, count), np.uint8), np.empty((count, 2), np.uint8), np.empty((count, 3), np.int64)
     clocks, values = np.empty((8, count), np.int64), np.empty((count, 4))
-    room = int(np.count_nonzero(data == _LIST)) if wanted == DEPTH else 0
+    room = int(np.count_nonzero(data == _LIST)) if wanted[DEPTH] else 0
     price, size = np.empty(room), np.empty(room)
     used = _walk(data, start, end, wanted, kind, clocks, values, flags, levels, price, size)
     first, update, before, sent, matched, local, symbol, symbol_end = clocks
     return Lines(
         start=start,
         end=end,
-        kind=kind,
+        kind=kind[0],
+        meant=kind[1],
         local=local,
         first=first,
         update=update,
@@ -352,13 +383,8 @@ def _told(values, line, count):
 
 
 @njit(cache=True, nogil=True)
-def _whole(line, kind, wanted, clocks, values, flags, levels):
-    """The kind of a line read to its end: DEVIATES where it lacks what its kind must tell."""
-    if kind == BLANK and _told(values, line, 4):
-        # spot's best quotes name no event
-        kind = QUOTE
-    if kind not in (SNAPSHOT, wanted):
-        return OTHER
+def _whole(line, kind, clocks, values, flags, levels):
+    """Whether a line read to its end tells what its kind must; else DEVIATES."""
     if kind in (DEPTH, SNAPSHOT):
         told = clocks[_UPDATE, line] != ABSENT and (kind == SNAPSHOT or clocks[_FIRST, line] != ABSENT)
         return kind if told and levels[line, 1] >= 0 and levels[line, 2] >= 0 else DEVIATES
@@ -369,9 +395,10 @@ def _whole(line, kind, wanted, clocks, values, flags, levels):
 
 @njit(cache=True, nogil=True)
 def _line(  # noqa: PLR0911, PLR0912 - one pass
-    data, at, end, line, wanted, powers, clocks, values, flags, levels, price, size, used
+    data, at, end, line, wanted, meant, powers, clocks, values, flags, levels, price, size, used
 ):
-    """The kind of the line whose JSON begins at `at`; its fields go to row `line`."""
+    """The kind of the line whose JSON begins at `at`; its fields go to row `line`. Wherever it ends, `meant` holds what
+    it was seen to be of."""
     kind, place, depth, begins = BLANK, at + 1, 1, True
     if data[at] != _OPEN:
         return DEVIATES
@@ -415,20 +442,31 @@ def _line(  # noqa: PLR0911, PLR0912 - one pass
                 kind = SNAPSHOT if kind == BLANK else OTHER
         else:
             place = _literal(data, key, stop, place, end, line, flags)
-        # the clock `E` of a snapshot is not a message's, and not looked at in any kind of pass
-        if kind == SNAPSHOT and wanted != DEPTH:
-            return OTHER
-        if kind not in (BLANK, SNAPSHOT, wanted) and clocks[_SENT, line] != ABSENT:
-            return OTHER
+        # of what is not asked for no more is read than its clock; that of a snapshot is not looked at
+        if kind == SNAPSHOT or (kind != BLANK and clocks[_SENT, line] != ABSENT):
+            if meant[line] not in (BLANK, kind) or not wanted[DEPTH if kind == SNAPSHOT else kind]:
+                meant[line] = kind
+                return OTHER
+            meant[line] = kind
         if place == ABSENT:
             return DEVIATES
-    return _whole(line, kind, wanted, clocks, values, flags, levels) if place == end else DEVIATES
+    if place != end:
+        return DEVIATES
+    if kind == BLANK and _told(values, line, 4):
+        # spot's best quotes name no event
+        kind = QUOTE
+    meant[line] = kind if kind != BLANK else OTHER
+    if not wanted[DEPTH if kind == SNAPSHOT else kind]:
+        return OTHER
+    return _whole(line, kind, clocks, values, flags, levels)
 
 
 @njit(cache=True, nogil=True)
-def _walk(data, starts, ends, wanted, kind, clocks, values, flags, levels, price, size):
+def _walk(data, starts, ends, wanted, kinds, clocks, values, flags, levels, price, size):
     """Fills the arrays line by line; the number of levels."""
     used = np.int64(0)
+    kind, meant = kinds[0], kinds[1]
+    meant[:] = BLANK
     clocks[:], values[:], levels[:] = ABSENT, np.nan, ABSENT
     powers = _POWERS
     for line in range(len(starts)):
@@ -447,7 +485,9 @@ def _walk(data, starts, ends, wanted, kind, clocks, values, flags, levels, price
             kind[line] = NO_CLOCK
             continue
         clocks[_CLOCK, line] = local
-        kind[line] = _line(data, after + 1, end, line, wanted, powers, clocks, values, flags, levels, price, size, used)
+        kind[line] = _line(
+            data, after + 1, end, line, wanted, meant, powers, clocks, values, flags, levels, price, size, used
+        )
         levels[line, 0] = used
         if kind[line] in (DEPTH, SNAPSHOT):
             used += levels[line, 1] + levels[line, 2]

@@ -15,7 +15,7 @@ exchange tells no time (spot's best quotes and snapshot) event_time is known_tim
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -81,22 +81,34 @@ def read(
     Raises DataError for a file that is empty, damaged, or no such log, that holds several symbols, and where nothing
     names the entity.
     """
+    for (batch,) in read_together([source], file, index, calendar, [{} if carried is None else carried]):
+        yield batch
+
+
+def read_together(
+    sources: Sequence[BinanceRaw], file: InputFile, index: int, calendar: str, carried: Sequence[dict[str, Any]]
+) -> Iterator[list[RawBatch]]:
+    """What `read` gives for each of the sources, of one pass over the file that they share."""
     if file.entity is None:
         raise DataError(
             f"{file.path} does not tell the entity of its rows",
             hint="give `entity:`, or files as a mapping entity -> glob",
         )
-    feed: Feed = (carried if carried is not None else {}).setdefault(file.entity, Feed())
+    feeds: list[Feed] = [each.setdefault(file.entity, Feed()) for each in carried]
     line, understood = 1, False
     for block in blocks(file.path):
-        found = lines.parse(block, _KIND[source.data])
+        found = lines.parse(block, *{_KIND[source.data] for source in sources})
         understood = understood or bool((found.local != ABSENT).any())
         if not understood and (found.kind != lines.BLANK).any():
             raise DataError(
                 f"{file.path}: line 1 is no Binance log line", allowed="<local ns> <JSON>", hint="see its `kind`"
             )
-        _one_symbol(found, block, feed, file)
-        yield _batch(found, feed, source, file.entity, index, line)
+        batches = []
+        for source, feed in zip(sources, feeds, strict=True):
+            own = lines.only(found, _KIND[source.data])
+            _one_symbol(own, block, feed, file)
+            batches.append(_batch(own, feed, source, file.entity, index, line))
+        yield batches
         line += len(found.kind)
     if line == 1:
         raise DataError(f"{file.path} is empty (0 bytes)", hint="fetch the file again, or take it out of `files`")

@@ -152,6 +152,26 @@ def test_a_damaged_line_is_never_read_as_something_else(which: int, at: int, how
     assert told(found, 1) == naive(whole)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(MESSAGES) - 1), st.integers(20, 250), st.integers(0, 2), st.integers(32, 126), st.booleans())
+def test_one_pass_for_all_kinds_gives_what_a_pass_for_each_does(
+    which: int, at: int, how: int, byte: int, blanks: bool
+) -> None:
+    texts = [text_of(message, **({"separators": (", ", ": ")} if blanks else {})) for message in MESSAGES]
+    whole = texts[which]
+    at = min(at, len(whole) - 1)
+    texts[which] = [whole[:at], whole[:at] + whole[at + 1 :], whole[:at] + bytes([byte]) + whole[at + 1 :]][how]
+    block = b"\n".join(texts) + b"\n"
+    wanted = (lines.DEPTH, lines.QUOTE, lines.TRADE)
+    together = lines.parse(block, *wanted)
+    for kind in wanted:
+        one, own = lines.only(lines.parse(block, kind), kind), lines.only(together, kind)
+        for name in ("kind", "local", "sent", "matched"):
+            assert getattr(one, name).tolist() == getattr(own, name).tolist(), name
+        for line in np.flatnonzero(one.kind >= lines.DEPTH):
+            assert told(one, line) == told(own, line)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(1, 10**15 - 1), st.integers(0, 14), st.integers(0, 3))
 def test_decimals_are_the_nearest_float(digits: int, behind: int, zeros: int) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import polars as pl
 import pytest
 from test_binance import LINES, LOCAL, change, line, source_of
-from test_lake import adds_up, run
+from test_lake import adds_up, run, tree
 from vendor_files import table_entry
 
 from gpu_kernels.errors import DataError
 from sources import runs
 from sources.config import Source, parse_source
 from sources.files import input_files
-from sources.lake import IngestResult, ingest, read
+from sources.lake import IngestResult, ingest, ingest_all, read
 from sources.quality import Window, check
-from sources.readers import READERS, RawBatch
+from sources.readers import READERS, RawBatch, binance_raw
 from sources.schema import TABLES
 
 SIZES = (1, 3, 10, 10**6)
@@ -123,6 +123,33 @@ def test_any_batches_give_the_lake_of_the_whole(
         assert all(frame.equals(made[0][0][name]) for name, frame in found.items())
     if data == "trade":
         assert len(made[0][0]) == 3  # two days and the quarantine
+
+
+def test_tables_of_one_log_are_made_of_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = dirty_log(tmp_path / "b.log"), list[Path]()
+    blocks = binance_raw.blocks
+
+    def counted(path: Path) -> Iterator[bytes]:
+        opened.append(path)
+        return blocks(path)
+
+    monkeypatch.setattr(binance_raw, "blocks", counted)
+    sources: dict[str, Source] = {
+        data: source_of(data, str(path), entity="B", quarantine_limit=1.0) for data in ("quote", "book", "trade")
+    }
+    options: dict[str, Any] = {"calendar": "24/7", "progress": lambda _what, share: shares.append(share)}
+    shares: list[float] = []
+    together = ingest_all(sources, lake=tmp_path / "one", **options)
+    assert opened == [path]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    for name, source in sources.items():
+        apart = ingest(name, source, lake=tmp_path / "two", **options)
+        assert tree(together[name].folder) == tree(apart.folder)
+    assert len(opened) == 4
+    # what is there already is not made again
+    again = ingest_all({**sources, "more": source_of("book", str(path), entity="B")}, lake=tmp_path / "two", **options)
+    assert [again[name].reused for name in (*sources, "more")] == [True, True, True, False]
 
 
 ROWS = ["event_time,known_time,entity,price,size,side"]

@@ -49,7 +49,7 @@ def test_any_batches_are_judged_like_the_whole(drawn: list[tuple], second_file: 
     )
     window = Window("XNYS", entities=("A",), end=OPEN.date() + timedelta(days=1))
     source = source_of("trade")
-    checks = TickChecks(source, window)
+    checks = TickChecks(source, window, 2)
     good, bad, ignored = in_pieces(rows, sizes, checks)
     whole = check(rows, source, window)
     if not checks.streamable:
@@ -63,7 +63,7 @@ def test_any_batches_are_judged_like_the_whole(drawn: list[tuple], second_file: 
 
 def test_files_that_overlap_are_not_judged_in_batches() -> None:
     def streamable(*places: tuple[int, int]) -> bool:
-        checks = TickChecks(source_of("trade"), WINDOW)
+        checks = TickChecks(source_of("trade"), WINDOW, 2)
         for file, at in places:
             checks.check(batch("trade", [{**TRADE, "at": at, "file": file}]))
         return checks.streamable
@@ -79,7 +79,7 @@ def test_files_that_overlap_are_not_judged_in_batches() -> None:
 def test_a_book_whose_sequence_rises_has_no_repeats(sequences: tuple[int, ...], streamable: bool) -> None:
     rows = batch("book_update", [{**UPDATE, "sequence": number} for number in sequences])
     for sizes in ([], [1, 1], [2]):
-        checks = TickChecks(source_of("book_update"), WINDOW)
+        checks = TickChecks(source_of("book_update"), WINDOW, 1)
         in_pieces(rows, sizes, checks)
         assert checks.streamable is streamable
 
@@ -89,7 +89,7 @@ def test_the_time_zone_is_doubted_at_the_end() -> None:
     source = source_of("trade", timezone="UTC")
     with pytest.raises(DataError) as whole:
         check(rows, source, WINDOW)
-    checks = TickChecks(source, WINDOW)
+    checks = TickChecks(source, WINDOW, 1)
     in_pieces(rows, [50] * 7, checks)
     with pytest.raises(DataError) as pieces:
         checks.settle()
