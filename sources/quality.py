@@ -162,7 +162,7 @@ def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataF
 
 def in_window(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
     """Adds `session` and marks rows outside the window."""
-    times = rows.filter(is_good())["event_time"]
+    times = rows.select(pl.col("event_time").filter(is_good()))["event_time"]
     if times.is_empty():
         return rows.with_columns(session=pl.lit(None, dtype=pl.Date))
     trading = _trading(times, window)
@@ -316,8 +316,9 @@ def _spacing(rows: pl.DataFrame, bar: int) -> pl.DataFrame:
 
 
 def mark_order(rows: pl.DataFrame, order: Order) -> pl.DataFrame:
-    good = rows.with_row_index("_row").filter(is_good())
-    back = order.goes_back(good.select("_row", "file", "entity", "event_time", "known_time"))
+    needed = pl.col("file", "entity", "event_time", "known_time")
+    good = rows.with_row_index("_row").select(pl.col("_row").filter(is_good()), needed.filter(is_good()))
+    back = order.goes_back(good)
     return _set_aside(rows, good["_row"].filter(back), TIME_GOES_BACK)
 
 

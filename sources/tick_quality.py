@@ -46,12 +46,11 @@ class TickChecks:
         """Judge the next rows. Nothing that it says counts unless `streamable` still holds after the last ones."""
         source = self._source
         rows = in_window(judged(rows, source, self._window), source, self._window)
-        good = rows.filter(is_good())
         if not source.extended_hours:  # type: ignore[union-attr]
-            self._doubt.add(good)
+            self._doubt.add(rows.select(pl.col("event_time", "session").filter(is_good())))
         rows = mark_outside_session(rows, source)
         if self.streamable and not (self._alone and source.ticks):
-            self._look_for_repeats(rows.filter(is_good()))
+            self._look_for_repeats(rows.select(pl.exclude("reason", "ignore").filter(is_good())))
         return checked(mark_order(rows, self._order))
 
     def settle(self) -> None:
