@@ -1,0 +1,53 @@
+"""Make PNGs of Plotly figures with a headless Chromium: the pictures of the order book in docs/.
+
+from scripts.draw_order_book import write_png
+from fusion.report.order_book import heat_map
+write_png(heat_map(time, books, (start, end)), Path("docs/drought.png"))
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import plotly.offline
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def write_png(figure: dict[str, Any], path: Path, *, width: int = 1100, height: int = 560, scale: float = 1.0) -> None:
+    """Draw a figure of plain mappings ({"data", "layout"}) at a size in CSS pixels; RuntimeError without a browser."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise RuntimeError(f"no browser found; allowed: one of {', '.join(BROWSERS)} on the PATH")
+    layout = {**figure["layout"], "width": width, "height": height}
+    page = (
+        "<!doctype html><meta charset='utf-8'><body style='margin:0;background:white'><div id='figure'></div>"
+        f"<script>{plotly.offline.get_plotlyjs()}</script><script>Plotly.newPlot('figure', "
+        f"{json.dumps(figure['data'])}, {json.dumps(layout)}, {{staticPlot: true}})</script>"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "figure.html"
+        source.write_text(page)
+        drawn = Path(folder) / "figure.png"
+        subprocess.run(
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                f"--force-device-scale-factor={scale:g}",
+                f"--window-size={width},{height}",
+                "--virtual-time-budget=10000",
+                f"--user-data-dir={folder}/profile",
+                f"--screenshot={drawn}",
+                source.as_uri(),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        shutil.copyfile(drawn, path)
