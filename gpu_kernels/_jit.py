@@ -22,6 +22,10 @@ except ImportError:  # Windows, where processes that compile one loop at one tim
 body = njit(error_model="numpy")
 """A formula, or a step of one: called by CPU loops, and by CUDA kernels, which compile it for themselves."""
 
+step_body = njit(error_model="numpy", inline="always")
+"""A body that runs once per event over many arrays, put into the loop that calls it: to hand the arrays over, and count
+references to them, would cost more than the event. Compiling takes longer."""
+
 _ONE, _TWO, _FOUR, _TOP = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
 _PAIRS, _FOURS, _EIGHTS = (np.uint64(0x0101010101010101 * byte) for byte in (0x55, 0x33, 0x0F))
 _SUM = np.uint64(0x0101010101010101)
@@ -93,4 +97,4 @@ def _lock(folder: str) -> Iterator[None]:
         os.close(handle)
 
 
-__all__ = ["body", "cpu_loop", "lowest_bit", "prange"]
+__all__ = ["body", "cpu_loop", "lowest_bit", "prange", "step_body"]

@@ -3,14 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from gpu_kernels._jit import body
+from gpu_kernels._jit import step_body
 from gpu_kernels.dispatch import Array
 
 EMPTY = np.int64(-(2**63))
 """What a free place holds; never a key."""
 
 
-@body
+@step_body
 def slot(keys, key):
     """Where the key lies in the table, or the free place for it; the table's size is a power of two, and it must never
     be full."""

@@ -189,6 +189,7 @@ def cut_rows(work: Work, keep: np.ndarray) -> tuple[np.ndarray, ...] | None:
         work.function in (align.gather_map, align.take, hmm.forward_filter, intervals.interval_sums)
         or work.function.__module__ == decay.__name__
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
+        or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
         or "at" in work.keywords  # tests/gpu_kernels/test_book_rebuild.py
     ):
         return None
