@@ -1,8 +1,8 @@
 """What one ingest does: files -> readers -> checks -> partitions and quarantine, all inside a folder of its own.
 
 Ticks go through batch by batch, so that memory is bounded by the batch and not by the file: sources.tick_quality says
-what they carry, sources.runs how they are sorted. Bars, news, events and metrics are small and judged whole; so are
-ticks whose files overlap in time, which have to be compared.
+what they carry, sources.runs how they are sorted. Bars, news, events and metrics are small and judged whole; so is a
+table_file's book whose sequence does not rise.
 """
 
 import json
@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions
 from sources.schema import TABLES
 from sources.sequence_checks import Jumps
-from sources.tick_quality import TickChecks, in_batches
+from sources.tick_quality import RANK, Overlap, TickChecks, in_batches
 
 QUARANTINE = "quarantine.parquet"
 _QUARANTINE_SCHEMA = dict.fromkeys(("source", "table", "reason", "file"), pl.String()) | {
@@ -53,7 +54,7 @@ def build(works: Sequence["Work"], files: list[InputFile], progress: Progress) -
             if not any(work.going_on for work in works):
                 break
         for place, work in enumerate(works):
-            work.end(batches[place] for batches in reading.batches(group))
+            work.end(partial(reading.of_one, group, place))
     for work in works:
         work.write_quarantine(files)
 
@@ -85,6 +86,10 @@ class _Reading:
                 yield batches
                 self._tell(file, bytes_read(file.path))
             self._done.add(index)
+
+    def of_one(self, group: list[tuple[int, InputFile]], place: int) -> Iterator[RawBatch]:
+        """The batches of a group once more, for one of the sources."""
+        return (batches[place] for batches in self.batches(group))
 
     def _read(self, file: InputFile, index: int, carried: list[dict[str, Any]]) -> Iterator[list[RawBatch]]:
         first, *others = self._sources
@@ -124,16 +129,22 @@ class _Counts:
         self.ignored.update(batch.ignored)
 
 
+def _rows(batches: Callable[[], Iterator[RawBatch]]) -> Iterator[pl.DataFrame]:
+    return (batch.rows for batch in batches())
+
+
 class _Group:
     """The rows of one group of files on their way to the partitions and the quarantine.
 
-    jumps  price jumps are yet to be judged, in the order of the partitions
+    jumps   price jumps are yet to be judged, in the order of the partitions
+    ranked  rows have the RANK of their file, which orders those of the same times
     """
 
-    def __init__(self, source: Source, work: Path, *, jumps: bool) -> None:
+    def __init__(self, source: Source, work: Path, *, jumps: bool, ranked: bool = False) -> None:
         self._source, self._jumps, self._spec = source, jumps, TABLES[source.table]
-        schema = self._spec.schema | (_PLACE if jumps else {})
-        self._good = Partitions(work / "good", schema, self._spec.partition, ("known_time", "event_time"))
+        schema = self._spec.schema | (_PLACE if jumps else {}) | ({RANK: pl.Int64()} if ranked else {})
+        by = ("known_time", "event_time", *([RANK] if ranked else []))
+        self._good = Partitions(work / "good", schema, self._spec.partition, by)
         self.bad = _set_aside(work / "bad")
         self.counts = _Counts()
 
@@ -184,6 +195,7 @@ class Work:
         self._bad = _set_aside(folder / ".quarantine")
         self._group: _Group
         self._checks: TickChecks | None = None
+        self._files = 0
         self._parts: list[pl.DataFrame] = []
 
     @property
@@ -191,12 +203,13 @@ class Work:
         """Whether more batches of the group are wanted."""
         return self._checks is None or self._checks.streamable
 
-    def begin(self, files: int) -> None:
+    def begin(self, files: int, overlap: Overlap | None = None) -> None:
         """A group of so many files."""
         ticks, source = in_batches(self.source), self.source
         jumps = ticks and source.table not in BOOKS and source.max_jump is not None  # type: ignore[union-attr]
-        self._checks = TickChecks(source, self.window, files) if ticks else None
-        self._group = _Group(source, self._temporary / "batches", jumps=jumps)
+        self._checks = TickChecks(source, self.window, files, overlap) if ticks else None
+        self._files = files
+        self._group = _Group(source, self._temporary, jumps=jumps, ranked=overlap is not None)
         self._parts = []
 
     def add(self, batch: RawBatch) -> None:
@@ -208,13 +221,16 @@ class Work:
         else:
             self._group.add(self._checks.check(batch.rows))
 
-    def end(self, again: Iterator[RawBatch]) -> None:
-        """Writes the group's partitions. `again` are its batches once more, where they have to be judged whole."""
+    def end(self, again: Callable[[], Iterator[RawBatch]]) -> None:
+        """Writes the group's partitions. `again` gives its batches once more, where they have to be compared."""
         if not self.going_on:
             shutil.rmtree(self._temporary)
-            self._checks, self._parts = None, []
-            self._group = _Group(self.source, self._temporary / "whole", jumps=False)
-            for batch in again:
+            if self.source.ticks:
+                self.begin(self._files, Overlap.found(partial(_rows, again), self.source, self.window))
+            else:
+                self._checks, self._parts = None, []
+                self._group = _Group(self.source, self._temporary, jumps=False)
+            for batch in again():
                 self.add(batch)
         if self._checks is None:
             self._group.add(check(pl.concat(self._parts), self.source, self.window))

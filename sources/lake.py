@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import lru_cache, partial
@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from gpu_kernels.errors import DataError, QuarantineError
 from sources.build import QUARANTINE, Progress, Work, build
@@ -30,7 +31,7 @@ from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files
 from sources.quality import Window
 from sources.readers import TOGETHER
-from sources.schema import TABLES
+from sources.schema import TABLES, TableSpec
 
 _RECORD = "ingest.json"
 # they decide what a session or a local time is
@@ -191,6 +192,37 @@ def read(
     Missing values: as the registry of tables says.
     Raises DataError where the folder holds no finished ingest.
     """
+    table, paths = _partitions(folder, entities, start, end)
+    if not paths:
+        return pl.DataFrame(schema=table.schema)
+    rows = pl.read_parquet(paths, hive_partitioning=False)
+    if known_until is not None:
+        rows = rows.filter(pl.col("known_time") <= known_until)
+    return rows.sort("entity", "known_time", "event_time", maintain_order=True)
+
+
+def batches(
+    folder: Path, *, entities: Sequence[str] | None = None, start: date | None = None, end: date | None = None
+) -> Iterator[pl.DataFrame]:
+    """The rows that `read` gives, in frames of one partition and at most a row group, for more rows than fit in memory.
+
+    Partitions come by entity and day, the rows of each sorted by (known_time, event_time).
+
+    Missing values and errors: as `read`.
+    """
+    table, paths = _partitions(folder, entities, start, end)
+    for path in paths:
+        with pq.ParquetFile(path) as stored:
+            for number in range(stored.num_row_groups):
+                rows = pl.from_arrow(stored.read_row_group(number))
+                assert isinstance(rows, pl.DataFrame)
+                yield rows.cast(table.schema)  # type: ignore[arg-type]
+
+
+def _partitions(
+    folder: Path, entities: Sequence[str] | None, start: date | None, end: date | None
+) -> tuple[TableSpec, list[Path]]:
+    """The table of an ingest, and the files of the partitions that are asked for."""
     try:
         table = TABLES[json.loads((folder / _RECORD).read_text())["table"]]
     except (OSError, ValueError, KeyError) as error:
@@ -201,12 +233,7 @@ def read(
     if "session" in table.partition:
         days = {path: date.fromisoformat(path.stem.removeprefix("session=")) for path in paths}
         paths = [path for path in paths if (start or days[path]) <= days[path] <= (end or days[path])]
-    if not paths:
-        return pl.DataFrame(schema=table.schema)
-    rows = pl.read_parquet(paths, hive_partitioning=False)
-    if known_until is not None:
-        rows = rows.filter(pl.col("known_time") <= known_until)
-    return rows.sort("entity", "known_time", "event_time", maintain_order=True)
+    return table, paths
 
 
 def _entity_of(path: Path, folder: Path) -> str:

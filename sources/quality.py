@@ -210,8 +210,8 @@ class ZoneDoubt:
             return
         self._rows += rows.height
         self._outside += rows["session"].null_count()
-        minute, past = np.divmod(rows["event_time"].to_physical().to_numpy(), _MINUTE)
-        place = minute * _MINUTE + (past > 0)
+        time = pl.col("event_time").to_physical()
+        place = rows.select(time - time % _MINUTE + (time % _MINUTE > 0)).to_series().to_numpy()
         begin = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
         for time, count in zip(place[begin].tolist(), np.diff(begin, append=len(place)).tolist(), strict=True):
             self._minutes[time] = self._minutes.get(time, 0) + count

@@ -43,6 +43,7 @@ class ParquetFile:
             compression="zstd",
             use_dictionary=[name for name in schema if name not in rising],
             column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
+            write_statistics=rising,
         )
 
     def append(self, rows: pl.DataFrame) -> None:
@@ -289,7 +290,7 @@ class Partitions:
     def _parts(self, rows: pl.DataFrame) -> Iterator[tuple[Values, pl.DataFrame]]:
         if rows.is_empty():
             return
-        if all(rows[name].n_unique() == 1 for name in self._partition):
+        if all(rows[name].eq_missing(rows[name][0]).all() for name in self._partition):
             yield rows.select(pl.col(self._partition).first()).row(0), rows
             return
         yield from rows.partition_by(self._partition, as_dict=True, maintain_order=True).items()

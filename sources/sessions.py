@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -72,7 +73,11 @@ def assign_session(times: pl.Series, sessions: pl.DataFrame, stamp: str = "end")
         return pl.Series("session", [None] * len(times), dtype=pl.Date)
     moments = times.cast(TIME).to_physical().fill_null(np.iinfo(np.int64).min).to_numpy()
     opens, closes = (sessions[name].cast(TIME).to_physical().to_numpy() for name in ("open", "close"))
-    index = np.searchsorted(opens, moments, side="left" if stamp == "end" else "right") - 1
+    side: Literal["left", "right"] = "left" if stamp == "end" else "right"
+    first, last = np.searchsorted(opens, [moments.min(), moments.max()], side=side) - 1
+    if first == last >= 0 and moments.max() <= closes[last]:
+        return sessions["session"].slice(last, 1).new_from_index(0, len(times)).alias("session")
+    index = np.searchsorted(opens, moments, side=side) - 1
     inside = (index >= 0) & (moments <= closes[np.maximum(index, 0)])
     found = sessions["session"].gather(np.where(inside, index, 0))
     return found.zip_with(pl.Series(inside), pl.Series([None], dtype=pl.Date)).alias("session")

@@ -182,19 +182,47 @@ def test_rows_that_are_late_across_batches_are_sorted(
         assert all(frame.equals(found[0][name]) for name, frame in each.items())
 
 
-def test_files_that_overlap_are_compared_and_those_that_do_not_are_not(
-    tmp_path: Path, in_batches_of: Callable[[Source, int], None]
+@pytest.mark.parametrize("overlap", [True, False])
+def test_several_files_give_the_lake_of_the_whole(
+    tmp_path: Path, overlap: bool, in_batches_of: Callable[[Source, int], None]
 ) -> None:
-    first, second, third = ([at(second, second) for second in span] for span in ((0, 1, 2, 3), (2, 3, 4), (5, 6)))
-    for name, rows in (("c", first), ("b", second), ("a", third)):
-        (tmp_path / f"{name}.csv").write_text("\n".join([*ROWS, *rows]))
-    entry = table_entry("trade", tmp_path / "*.csv", columns={"known_time": "known_time"})
-    in_batches_of(parse_source("t", entry), 2)
+    """Names that lie about the order, shared rows, rows of one file twice, ties between files, and a jump."""
+    rows = [at(number // 2, number // 2 + number % 3, price=f"{5 + number % 2}") for number in range(40)]
+    rows[7] = rows[6]
+    rows[30] = at(15, 16, price="50")
+    split = [rows[24 if overlap else 26 :], rows[:12], rows[8 if overlap else 12 : 26]]
+    if overlap:
+        # a row of its own at the time of one that another file has, which was exported earlier and is read later
+        split[0] = [*split[0][:2], at(12, 13, price="7"), *split[0][2:], *split[2][-3:]]
+    for name, part in zip("abc", split, strict=True):
+        (tmp_path / f"{name}.csv").write_text("\n".join([*ROWS, *part]))
+    entry = table_entry("trade", tmp_path / "*.csv", columns={"known_time": "known_time"}, max_jump=0.5)
+    source = parse_source("t", entry)
+    expected, bad, ignored = from_the_whole(source, Window("XNYS"))
+    assert ignored == ({"duplicate_of_overlap": 7} if overlap else {})
+    assert "price_jump" in {reason for _, reason in bad}
+    whole = []
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("sources.build.check", lambda *arguments: whole.append(1) or check(*arguments))
+    for size in SIZES:
+        in_batches_of(source, size)
+        result = run(tmp_path, entry, lake=tmp_path / str(size))
+        assert adds_up(result)
+        assert result.counts["duplicate_of_overlap"] == ignored.get("duplicate_of_overlap", 0)
+        assert read(result.folder).equals(expected)
+        assert sorted(pl.read_parquet(result.quarantine).select("line", "reason").rows()) == sorted(bad)
+    monkey.undo()
+    assert not whole, "ticks were judged all at once"
+
+
+def test_a_book_whose_sequence_does_not_rise_is_judged_whole(tmp_path: Path) -> None:
+    header = "event_time,known_time,entity,sequence,side,price,size"
+    rows = [f"2024-01-02T15:00:0{number}Z,2024-01-02T15:00:0{number}Z,A,{number},1,5,1" for number in (1, 2, 2, 3)]
+    (tmp_path / "b.csv").write_text("\n".join([header, *rows]))
+    entry = table_entry("book_update", tmp_path / "b.csv", columns={"known_time": "known_time"})
     result = run(tmp_path, entry)
-    assert result.counts["duplicate_of_overlap"] == 2
-    assert read(result.folder)["event_time"].dt.second().to_list() == [0, 1, 2, 3, 4, 5, 6]
-    (tmp_path / "b.csv").unlink()
-    assert run(tmp_path, entry).counts["used"] == 6
+    assert result.counts["quarantined"] == {"exact_duplicate": 1}
+    assert read(result.folder)["sequence"].to_list() == [1, 2, 3]
 
 
 class TestBrokenFiles:

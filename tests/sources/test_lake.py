@@ -12,7 +12,7 @@ from vendor_files import bars_entry, minute_rows, table_entry, thinkorswim
 
 from gpu_kernels.errors import ConfigError, DataError, QuarantineError
 from sources.config import parse_source
-from sources.lake import IngestResult, ingest, read
+from sources.lake import IngestResult, batches, ingest, read
 from sources.schema import TABLES
 
 DAY = "01/02/2015"
@@ -153,6 +153,18 @@ def test_reading_a_part(exports: Path) -> None:
     assert read(folder, known_until=cut).height == 10
     with pytest.raises(DataError, match="holds no finished ingest"):
         read(exports)
+
+
+def test_reading_in_batches(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.runs.ROW_GROUP", 10)
+    folder = run(exports, BARS).folder
+    frames = list(batches(folder))
+    assert [frame.height for frame in frames] == [10, 10, 5, 10, 5]
+    assert pl.concat(frames).equals(read(folder))
+    assert pl.concat(batches(folder, entities=["B"], start=date(2015, 1, 3))).equals(read(folder, entities=["B"]))
+    assert list(batches(folder, entities=["nobody"])) == []
+    with pytest.raises(DataError, match="holds no finished ingest"):
+        next(batches(exports))
 
 
 def test_vintages_of_one_instant_keep_the_order_of_the_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from test_quality import NAN, OPEN, WINDOW, batch, source_of
 from gpu_kernels.errors import DataError
 from sources.config import parse_source
 from sources.quality import Window, check
-from sources.tick_quality import TickChecks, in_batches
+from sources.tick_quality import RANK, Overlap, TickChecks, in_batches
 
 TRADE = {"price": 5.0, "size": 1.0, "side": 0}
 UPDATE = {"side": 1, "price": 5.0, "size": 1.0}
@@ -53,7 +53,11 @@ def test_any_batches_are_judged_like_the_whole(drawn: list[tuple], second_file: 
     good, bad, ignored = in_pieces(rows, sizes, checks)
     whole = check(rows, source, window)
     if not checks.streamable:
-        return
+        overlap = Overlap.found(lambda: iter([rows.head(5), rows.slice(5)]), source, window)
+        good, bad, ignored = in_pieces(rows, sizes, TickChecks(source, window, 2, overlap))
+        good = good.sort(RANK, maintain_order=True).drop(RANK)
+        bad = bad.drop(RANK)
+        assert good.equals(whole.good)
     assert ignored == whole.ignored
     # the whole lays the files in the order of their times
     assert good.sort("file", maintain_order=True).equals(whole.good.sort("file", maintain_order=True))
