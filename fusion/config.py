@@ -22,7 +22,7 @@ from fusion.selection import SelectionConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
-from sources.config import BOOKS, Source
+from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 
@@ -102,11 +102,8 @@ class RunConfig(Section):
                 raise ValueError(
                     f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
                 )
-            if source.table == "order_event" or (source.table in BOOKS and source.carries_book):
-                unread = "orders" if source.table == "order_event" else "snapshots and gaps"
-                raise ValueError(
-                    f"source {name!r}: no feature reads {unread} of a book yet; its quotes and trades can be used"
-                )
+            if source.table == "order_event":
+                raise ValueError(f"source {name!r}: no feature reads orders yet; its trades can be used")
             quotes = getattr(source, "quotes", None)
             if quotes is not None and (quotes not in self.sources or self.sources[quotes].table != "quote"):
                 raise ValueError(f"sources.{name}.quotes is {quotes!r}; allowed: a source of table quote")

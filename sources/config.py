@@ -19,6 +19,11 @@ STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
 TICKS = ("trade", "quote", *BOOKS)
 _Brought = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+_OPTIONS_OF = {
+    ("trade",): ("quotes", "quote_lag", "bands", "hawkes"),
+    BOOKS: ("levels", "depth_bps", "cost_size"),
+    ("trade", *BOOKS): ("tick", "lot"),
+}
 _Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
 _TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "book": "book_update"}
 
@@ -116,13 +121,19 @@ class StreamSource(BaseSource):
                     trades and quotes of one clock that both bear the exchange's time. Of feeds by receipt one may come
                     systematically before the other: Binance's quotes reach one before the trades that moved them, and
                     then a lag brings back the quote before
-    lot             step of sizes, in which the clock of volume counts
+    lot             step of sizes, of trades and order books: what is counted in whole numbers is counted in it
     bands           rising distances from the mid in ticks, within which arrivals of buys and sells are compared
     hawkes          parameters of the Hawkes process; none: fitted to the past
+
+    Of order books:
+    levels          how many of each side features read
+    depth_bps       how far from the mid, in basis points, depth counts as near
+    cost_size       the size whose cost of trading at once is told
     """
 
     not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {
-        *("continuous", "tick", "quotes", "quote_lag", "lot", "bands", "hawkes")
+        *("continuous", "tick", "quotes", "quote_lag", "lot", "bands", "hawkes"),
+        *("levels", "depth_bps", "cost_size"),
     }
 
     delay: Duration | None = None
@@ -134,15 +145,17 @@ class StreamSource(BaseSource):
     lot: float = Field(default=1e-8, gt=0)
     bands: tuple[_Ticks, _Ticks, _Ticks] = (10, 100, 1000)
     hawkes: HawkesModel | None = None
+    levels: int = Field(default=10, ge=10, le=1000)
+    depth_bps: float = Field(default=5.0, gt=0)
+    cost_size: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _options_fit_what_it_holds(self) -> "StreamSource":
         holds = str(getattr(self, "table", ""))
-        if self.tick is not None and holds not in {"trade", *BOOKS}:
-            raise ValueError(f"`tick` is for tables trade, {', '.join(BOOKS)}, not for table: {holds}")
-        for option in ("quotes", "quote_lag", "lot", "bands", "hawkes"):
-            if holds != "trade" and getattr(self, option) != type(self).model_fields[option].default:
-                raise ValueError(f"`{option}` is for table trade, not for table: {holds}")
+        for tables, options in _OPTIONS_OF.items():
+            for option in options:
+                if holds not in tables and getattr(self, option) != type(self).model_fields[option].default:
+                    raise ValueError(f"`{option}` is for tables {', '.join(tables)}, not for table: {holds}")
         if not self.bands[0] < self.bands[1] < self.bands[2]:
             raise ValueError(f"bands is {list(self.bands)}; allowed: three rising numbers of ticks")
         return self

@@ -1,19 +1,20 @@
 """All features: the registry that `trifuse schema` prints, and the one function that builds the matrix."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, trade
+from fusion.features.book_rows import BookSettings
 from fusion.features.ticks import allowed, defaults
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import TICKS, StreamSource, TableFile
+from sources.config import TICKS, StreamSource
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (
@@ -78,7 +79,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         elif source.table == "trade":
             stream, late[name] = in_order(rows, source.table)
             assert isinstance(source, StreamSource)
-            chosen = _possible(name, names, source)
+            chosen = _possible(name, names, source, trade.FEATURES, trade.needs)
             quotes = None if source.quotes is None else in_order(tables[source.quotes], "quote")[0]
             settings = _trade_settings(config, source)
             columns = trade.compute(
@@ -86,10 +87,10 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             )
         elif source.table == "book_update":
             stream, late[name] = in_order(rows, source.table)
-            chosen = _known(name, names, [spec.name for spec in book.FEATURES])
-            assert isinstance(source, TableFile)  # the only kind of source that reads books
-            assert source.tick is not None  # the config's own check
-            columns = book.compute(stream, grid, chosen, source.max_age, source.tick)
+            assert isinstance(source, StreamSource)
+            chosen = _possible(name, names, source, book.FEATURES, book.needs)
+            book_settings = _book_settings(config, source)
+            columns = book.compute(stream, grid, chosen, source.max_age, book_settings, continuous=source.carries_book)
         elif source.table == "news":
             table = news.news_features(rows, grid)
             chosen = _known(name, names, table.columns)
@@ -113,18 +114,24 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
     return Matrix(frame, families, late)
 
 
-def _possible(source: str, names: list[str] | None, options: StreamSource) -> list[str]:
-    """The features of trades that a config names; all: those that the source's options are enough for."""
+def _possible(
+    source: str,
+    names: list[str] | None,
+    options: StreamSource,
+    specs: Sequence[FeatureSpec],
+    needs: Callable[[str], tuple[str, ...]],
+) -> list[str]:
+    """The features of a family that a config names; all: those that the source's options are enough for."""
     lacking = {
         spec.name: missing
-        for spec in trade.FEATURES
-        if (missing := [option for option in trade.needs(spec.name) if getattr(options, option) is None])
+        for spec in specs
+        if (missing := [option for option in needs(spec.name) if getattr(options, option) is None])
     }
     if names is None:
-        return defaults([spec for spec in trade.FEATURES if spec.name not in lacking])
-    chosen = _windowed(source, names, trade.FEATURES)
+        return defaults([spec for spec in specs if spec.name not in lacking])
+    chosen = _windowed(source, names, specs)
     for name in chosen:
-        for spec in trade.FEATURES:
+        for spec in specs:
             if spec.name in lacking and allowed([spec], name):
                 raise ConfigError(
                     f"features.{source} names {name!r}, which needs `{lacking[spec.name][0]}`",
@@ -144,6 +151,19 @@ def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:
         fit_every=config.feature_fit.every,
         fit_window=config.feature_fit.window,
         pin_days=config.feature_fit.pin_days,
+    )
+
+
+def _book_settings(config: RunConfig, source: StreamSource) -> BookSettings:
+    assert source.tick is not None  # the config's own check
+    return BookSettings(
+        tick=source.tick,
+        levels=source.levels,
+        lot=source.lot,
+        depth_bps=source.depth_bps,
+        cost_size=source.cost_size,
+        fit_every=config.feature_fit.every,
+        fit_window=config.feature_fit.window,
     )
 
 

@@ -63,6 +63,15 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return quotient
 
 
+def in_segments(stream: pl.DataFrame, grid: pl.DataFrame, keys: list[str]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """The rows of a stream that lie in a grid's segments, in their order, and the offsets."""
+    segments = grid.select(keys).unique(maintain_order=True).with_row_index("_segment")
+    rows = stream.join(segments, on=keys, how="inner", maintain_order="left")
+    rows = rows.sort("_segment", maintain_order=True)
+    counts = np.bincount(rows["_segment"].to_numpy(), minlength=segments.height)
+    return rows.drop("_segment"), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Ticks:
     """A stream and a grid in common segments.
@@ -104,11 +113,7 @@ class Ticks:
 
     def in_segments(self, stream: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """The rows of a stream that lie in the grid's segments, in their order, and the offsets."""
-        segments = self.grid.select(self.keys).unique(maintain_order=True).with_row_index("_segment")
-        rows = stream.join(segments, on=self.keys, how="inner", maintain_order="left")
-        rows = rows.sort("_segment", maintain_order=True)
-        counts = np.bincount(rows["_segment"].to_numpy(), minlength=segments.height)
-        return rows.drop("_segment"), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return in_segments(stream, self.grid, self.keys)
 
     def column(self, name: str) -> Array:
         return self.rows[name].cast(pl.Float64).to_numpy()

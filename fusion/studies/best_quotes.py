@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.asof import nanoseconds, segment_offsets
-from fusion.features.book import in_ticks
+from fusion.features.book_rows import in_ticks
 from gpu_kernels.errors import DataError
 from sources.config import BinanceRaw, LeanZip
 from sources.files import input_files

@@ -13,9 +13,9 @@ from small_market import CONFIGS, Market
 
 from fusion import features
 from fusion.config import DecisionConfig, load
-from fusion.features import bar, book, event, metric
+from fusion.features import bar, event, metric
 from fusion.grid import decision_grid
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 from sources.sessions import sessions
 from sources.stream import in_order
@@ -164,71 +164,6 @@ class TestBars:
     def test_no_bars_at_all(self, bars: pl.DataFrame) -> None:
         columns = bar.compute(bars.head(0), GRID, [spec.name for spec in bar.FEATURES], MAX_AGE)
         assert all(np.isnan(values).all() for values in columns.values())
-
-
-def naive_book(
-    updates: pl.DataFrame, entity: str, day: date, at: int
-) -> tuple[dict[float, float], dict[float, float], list[tuple[int, float, float]]]:
-    """The two sides after the updates known by `at`, and per update its time, order-flow term and best depth."""
-    sides: dict[int, dict[float, float]] = {1: {}, -1: {}}
-    flow: list[tuple[int, float, float]] = []
-    before: tuple[float, float, float, float] | None = None
-    rows = updates.filter((pl.col("entity") == entity) & (pl.col("session") == day))
-    for known, side, price, size in rows.select(
-        pl.col("known_time").dt.epoch("ns"), "side", "price", "size"
-    ).iter_rows():
-        if known > at:
-            break
-        sides[side].pop(price, None)
-        if size > 0:
-            sides[side][price] = size
-        bid, ask = max(sides[1], default=0.0), min(sides[-1], default=0.0)
-        now = (bid, sides[1].get(bid, 0.0), ask, sides[-1].get(ask, 0.0))
-        term = 0.0
-        if before is not None and min(now[1], now[3], before[1], before[3]) > 0:
-            term += (now[1] if now[0] >= before[0] else 0) - (before[1] if now[0] <= before[0] else 0)
-            term -= (now[3] if now[2] <= before[2] else 0) - (before[3] if now[2] >= before[2] else 0)
-        flow.append((known, term, (now[1] + now[3]) / 2))
-        before = now
-    return sides[1], sides[-1], flow
-
-
-class TestBook:
-    def test_equals_a_dictionary_replay(self, market: Market) -> None:
-        days = market.plan.sessions["session"][:1]
-        entity = market.plan.entities[0]
-        updates, _ = in_order(market.tables["book"], "book_update")
-        updates = updates.filter(pl.col("session").is_in(days.implode()), pl.col("entity") == entity)
-        grid = decision_grid([entity], market.plan.sessions.head(1), DecisionConfig(step="30min", first="1min"))
-        computed = book.compute(updates, grid, [spec.name for spec in book.FEATURES], MAX_AGE, 0.01)
-        expected: dict[str, list[float]] = {spec.name: [] for spec in book.FEATURES}
-        for at in grid["decision_time"].dt.epoch("ns"):
-            bids, asks, flow = naive_book(updates, entity, days[0], at)
-            best_bids, best_asks = sorted(bids, reverse=True)[:5], sorted(asks)[:5]
-            bid, ask = best_bids[0], best_asks[0]
-            mid, b, a = (bid + ask) / 2, bids[bid], asks[ask]
-            depth_bid, depth_ask = sum(bids[p] for p in best_bids), sum(asks[p] for p in best_asks)
-            expected["book_spread"].append((ask - bid) / mid * 1e4)
-            expected["book_imbalance_1"].append((b - a) / (b + a))
-            expected["book_imbalance_5"].append((depth_bid - depth_ask) / (depth_bid + depth_ask))
-            expected["book_microprice_gap"].append(((bid * a + ask * b) / (a + b) / mid - 1) * 1e4)
-            expected["book_depth_5"].append(math.log1p(depth_bid + depth_ask))
-            last = flow[-1][0]
-            for minutes in (1, 5):
-                terms = [(f, d) for t, f, d in flow if t > last - minutes * MINUTE]
-                ratio = sum(f for f, _ in terms) / (sum(d for _, d in terms) / len(terms))
-                expected[f"book_ofi_{minutes}min"].append(ratio)
-        for name, values in expected.items():
-            np.testing.assert_allclose(computed[name], values, rtol=1e-7, atol=1e-9, err_msg=name)
-
-    @pytest.mark.parametrize("tick", [1.0, 0.5, 0.25, 0.1, 0.05, 0.01, 0.0025, 1e-4])
-    def test_prices_are_whole_ticks(self, tick: float) -> None:
-        whole = np.random.default_rng(0).integers(1, 100_000, 500)
-        assert book.in_ticks(whole * tick, tick).tolist() == whole.tolist()
-
-    def test_a_price_between_ticks_is_refused(self) -> None:
-        with pytest.raises(DataError, match=r"1 book prices are no multiple of tick 0\.01, first 100\.005"):
-            book.in_ticks(np.array([99.99, 100.005]), 0.01)
 
 
 class TestMetrics:

@@ -14,7 +14,6 @@ from fusion.invariance import check, cut_times, verify
 from fusion.pipeline import ingest, load, run
 from fusion.plan import make_plan
 from fusion.refresh import signals
-from gpu_kernels.errors import ConfigError
 
 START, END = datetime(2024, 9, 3, 14, 0, tzinfo=UTC), datetime(2024, 9, 5, 18, 10, tzinfo=UTC)
 
@@ -97,10 +96,3 @@ def test_real_quotes_and_trades_are_invariant(data_root: Path, tmp_path: Path, m
     monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
     report = verify(load_config(CONFIGS / "btc_orderbook.yaml"), lake=tmp_path, cuts=2)
     assert report.ok, report.differences
-
-
-def test_a_book_with_snapshots_and_gaps_is_refused_and_not_misread() -> None:
-    book = {"kind": "binance_raw", "market": "spot", "data": "book", "files": {"A": "x"}, "max_age": "5s", "tick": 0.01}
-    sources = {name: source.model_dump(mode="json") for name, source in config_of().sources.items()}
-    with pytest.raises(ConfigError, match="no feature reads snapshots and gaps of a book yet"):
-        config_of(sources=sources | {"feed": book}, features={"feed": "all"})

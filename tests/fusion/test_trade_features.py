@@ -400,6 +400,10 @@ class TestWhatIsNotKnownYet:
         assert first_difference(market, ["trade_vpin"], MIDNIGHT + timedelta(seconds=30)) == "trade_vpin"
 
 
+def possible(names: list[str] | None, source: StreamSource) -> list[str]:
+    return _possible("trades", names, source, trade.FEATURES, trade.needs)
+
+
 class TestOptions:
     def source(self, **options: object) -> StreamSource:
         entry = {"kind": "binance_raw", "market": "spot", "data": "trade", "files": {"A": "x"}, "max_age": "5s"}
@@ -408,12 +412,12 @@ class TestOptions:
         return found
 
     def test_all_is_what_the_options_are_enough_for(self) -> None:
-        bare = _possible("trades", None, self.source())
+        bare = possible(None, self.source())
         assert "trade_vpin" in bare
         assert not [name for name in bare if ("spread_" in name and "roll" not in name) or "arrivals" in name]
-        quoted = _possible("trades", None, self.source(quotes="q"))
+        quoted = possible(None, self.source(quotes="q"))
         assert "trade_effective_spread_10s" in quoted
-        assert _possible("trades", None, self.source(quotes="q", tick=0.01)) == defaults(trade.FEATURES)
+        assert possible(None, self.source(quotes="q", tick=0.01)) == defaults(trade.FEATURES)
 
     @pytest.mark.parametrize(
         ("name", "option"), [("trade_price_impact_3s", "quotes"), ("trade_arrivals_near_3s", "tick")]
@@ -421,12 +425,12 @@ class TestOptions:
     def test_a_feature_without_what_it_needs_is_refused(self, name: str, option: str) -> None:
         options = {} if option == "quotes" else {"quotes": "q"}
         with pytest.raises(ConfigError, match=f"needs `{option}`"):
-            _possible("trades", [name], self.source(**options))
+            possible([name], self.source(**options))
 
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"data": "quote", "lot": 1.0}, "`lot` is for table trade"),
+            ({"data": "quote", "lot": 1.0}, "`lot` is for tables trade"),
             ({"data": "quote", "tick": 1.0}, "`tick` is for tables trade"),
             ({"bands": [3, 3, 9]}, "three rising numbers of ticks"),
             ({"hawkes": {"baseline": [1, 0], "branching": [[0, 0], [0, 0]], "decay": 1}}, "greater than 0"),

@@ -1,0 +1,151 @@
+"""What the features of order books share: the book at the end of each message, from level-2 updates or from the orders
+that rest in it, looked at from decisions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fusion.asof import nanoseconds, segment_offsets
+from fusion.feature_fit import Fit, fits
+from fusion.features.ticks import Array, Ticks, in_segments
+from gpu_kernels.book import rebuild
+from gpu_kernels.errors import DataError
+from sources.schema import GAP
+
+Clock = NDArray[np.int64]
+Shown = tuple[Clock, Array, Clock, Array]
+
+
+@dataclass(frozen=True)
+class BookSettings:
+    """What a config says of an order book; see sources.config.BookOptions and fusion.feature_fit.FitConfig."""
+
+    tick: float
+    levels: int = 10
+    lot: float = 1e-8
+    depth_bps: float = 5.0
+    cost_size: float | None = None
+    fit_every: int = 86_400 * 10**9
+    fit_window: int = 5 * 86_400 * 10**9
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Level-2 updates in the grid's segments, each row as in the table book_update: prices in ticks, sizes in the
+    feed's unit. `ends` are the rows after which the book is whole, or known to be lost."""
+
+    time: Clock
+    side: NDArray[np.int8]
+    ticks: Clock
+    size: Array
+    action: NDArray[np.int8]
+    last: NDArray[np.bool_]
+    offsets: Clock
+
+    @cached_property
+    def ends(self) -> Clock:
+        return np.flatnonzero(self.last | (self.action == GAP))
+
+
+@dataclass(frozen=True)
+class Book:
+    """The best levels at the end of each message.
+
+    ticks     its rows are the ends of messages, seen from the decisions
+    updates   what it is rebuilt from
+    """
+
+    ticks: Ticks
+    updates: Updates
+    settings: BookSettings
+    starts_empty: bool
+
+    @classmethod
+    def of_updates(
+        cls, stream: pl.DataFrame, grid: pl.DataFrame, max_age: int, settings: BookSettings, *, continuous: bool
+    ) -> "Book":
+        """Of a stream of book updates in order (sources.stream.in_order). A book that goes on from session to session
+        is unknown before its first snapshot, one of a session begins empty."""
+        keys = ["entity"] if continuous else ["entity", "session"]
+        if continuous:
+            # what was known earlier comes earlier, across midnight too
+            stream = stream.sort("entity", "known_time", "session", "sequence")
+        rows, offsets = in_segments(stream, grid, keys)
+        updates = Updates(
+            nanoseconds(rows["known_time"]),
+            rows["side"].to_numpy(),
+            in_ticks(rows["price"].to_numpy(), settings.tick, rows["action"].to_numpy() == GAP),
+            rows["size"].to_numpy(),
+            rows["action"].to_numpy(),
+            rows["last"].to_numpy(),
+            offsets,
+        )
+        ticks = Ticks.of(rows[updates.ends], grid, max_age, continuous=continuous)
+        return cls(ticks, updates, settings, not continuous)
+
+    @cached_property
+    def shown(self) -> Shown:
+        """Bid ticks, bid sizes, ask ticks, ask sizes, each (levels, rows)."""
+        updates = self.updates
+        return rebuild.rebuild(
+            updates.side,
+            updates.ticks,
+            updates.size,
+            updates.offsets,
+            self.settings.levels,
+            action=updates.action,
+            last=updates.last,
+            starts_empty=self.starts_empty,
+            at=updates.ends,
+        )
+
+    @cached_property
+    def mid(self) -> Array:
+        """In ticks; NaN where the book is unknown or a side of it empty."""
+        bid, bid_size, ask, ask_size = (side[0] for side in self.shown)
+        return np.where((bid_size > 0) & (ask_size > 0), (bid + ask) / 2, np.nan)
+
+    @cached_property
+    def is_whole(self) -> NDArray[np.bool_]:
+        """Of each decision: whether the book that it sees has two sides."""
+        return ~np.isnan(self.ticks.take(self.mid))
+
+    def decayed(self, values: Array, half_life: int) -> Array:
+        """`Ticks.decayed`, missing also while the book is."""
+        return np.where(self.is_whole, self.ticks.decayed(values, half_life), np.nan)
+
+    def fits(self) -> Iterator[tuple[Fit, Clock, Clock]]:
+        """Each fit that the decisions need, its rows of the past, and the offsets of the segments among these. The
+        decisions fit.begin .. fit.end count from the grid's first."""
+        settings, ticks = self.settings, self.ticks
+        entities = segment_offsets(ticks.grid.select("entity"))
+        segments = np.repeat(np.arange(len(ticks.offsets) - 1), np.diff(ticks.offsets))
+        for begin, end in pairwise(entities):
+            of = np.searchsorted(ticks.at_offsets, [begin, end])
+            rows = np.arange(ticks.offsets[of[0]], ticks.offsets[of[1]])
+            rows = rows[np.argsort(ticks.time[rows], kind="stable")]
+            for fit in fits(ticks.time[rows], ticks.at[begin:end], settings.fit_every, settings.fit_window):
+                past = rows[fit.first : fit.stop]
+                edges = np.flatnonzero(np.diff(segments[past])) + 1
+                offsets = np.concatenate([[0], edges, [len(past)]]).astype(np.int64)
+                moved = Fit(fit.moment, fit.first, fit.stop, fit.last, begin + fit.begin, begin + fit.end)
+                yield moved, past, offsets
+
+
+def in_ticks(prices: Array, tick: float, is_none: NDArray[np.bool_] | None = None) -> Clock:
+    """Prices as whole ticks. The tick comes from the config and not from the prices: a finer price of tomorrow must not
+    change today's book. `is_none`: rows that tell no price. Raises DataError where a price is no multiple of it."""
+    is_none = np.zeros(len(prices), bool) if is_none is None else is_none
+    ticks = np.round(prices / tick)
+    off = (np.abs(prices - ticks * tick) > 1e-6 * np.maximum(prices, tick)) & ~is_none
+    if off.any():
+        raise DataError(
+            f"{np.count_nonzero(off)} book prices are no multiple of tick {tick:g}, first {prices[off][0]:.10g}",
+            hint="write the feed's price step as the source's tick",
+        )
+    return np.where(is_none, 0, np.nan_to_num(ticks)).astype(np.int64)
