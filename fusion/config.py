@@ -104,9 +104,10 @@ class RunConfig(Section):
                 )
             if source.table == "order_event":
                 raise ValueError(f"source {name!r}: no feature reads orders yet; its trades can be used")
-            quotes = getattr(source, "quotes", None)
-            if quotes is not None and (quotes not in self.sources or self.sources[quotes].table != "quote"):
-                raise ValueError(f"sources.{name}.quotes is {quotes!r}; allowed: a source of table quote")
+            for option, table in (("quotes", "quote"), ("trades", "trade")):
+                named = getattr(source, option, None)
+                if named is not None and (named not in self.sources or self.sources[named].table != table):
+                    raise ValueError(f"sources.{name}.{option} is {named!r}; allowed: a source of table {table}")
             told = {"metric": "metrics", "event": "kinds"}.get(source.table)
             if told is not None and self.features[name] == "all" and not hasattr(source, told):
                 # what a table holds is known only when it has been read to its end, which a decision must not wait for

@@ -89,8 +89,11 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             stream, late[name] = in_order(rows, source.table)
             assert isinstance(source, StreamSource)
             chosen = _possible(name, names, source, book.FEATURES, book.needs)
+            traded = None if source.trades is None else in_order(tables[source.trades], "trade")[0]
             book_settings = _book_settings(config, source)
-            columns = book.compute(stream, grid, chosen, source.max_age, book_settings, continuous=source.carries_book)
+            columns = book.compute(
+                stream, grid, chosen, source.max_age, book_settings, continuous=source.carries_book, trades=traded
+            )
         elif source.table == "news":
             table = news.news_features(rows, grid)
             chosen = _known(name, names, table.columns)

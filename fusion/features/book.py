@@ -2,17 +2,19 @@
 
 import polars as pl
 
-from fusion.features import book_flow, book_state
+from fusion.features import book_flow, book_liquidity, book_state
 from fusion.features.book_rows import Book, BookSettings
 from fusion.features.ticks import Array, built
 from gpu_kernels.spec import FeatureSpec
 
-FEATURES: tuple[FeatureSpec, ...] = (*book_state.FEATURES, *book_flow.FEATURES)
+FEATURES: tuple[FeatureSpec, ...] = (*book_state.FEATURES, *book_flow.FEATURES, *book_liquidity.FEATURES)
 
 
 def needs(name: str) -> tuple[str, ...]:
     """The options of the source that a feature cannot do without."""
-    return ("cost_size",) if name in book_state.NEEDS_SIZE else ()
+    stem = name.removesuffix("_<time>")
+    size, trades = book_state.NEEDS_SIZE, book_liquidity.NEEDS_TRADES
+    return (("cost_size",) if stem in size else ()) + (("trades",) if stem in trades else ())
 
 
 def compute(
@@ -23,12 +25,14 @@ def compute(
     settings: BookSettings,
     *,
     continuous: bool,
+    trades: pl.DataFrame | None = None,
 ) -> dict[str, Array]:
     """The wanted columns at each decision, and `book_age` in minutes.
 
-    `stream` is in order (sources.stream.in_order). A decision sees the book at the end of the last message known by
-    then. Missing values: see the specs.
+    `stream`, and `trades` of the same market where there are any, are in order (sources.stream.in_order). A decision
+    sees the book at the end of the last message known by then. Missing values: see the specs.
     Raises DataError where a price is no multiple of the tick.
     """
     book = Book.of_updates(stream, grid, max_age_ns, settings, continuous=continuous)
-    return built(wanted, book_state.plain(book), book_flow.formulas(book)) | {"book_age": book.ticks.aligned.age}
+    windowed = book_flow.formulas(book) | book_liquidity.formulas(book, trades)
+    return built(wanted, book_state.plain(book), windowed) | {"book_age": book.ticks.aligned.age}
