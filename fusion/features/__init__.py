@@ -165,6 +165,7 @@ def _book_settings(config: RunConfig, source: StreamSource) -> BookSettings:
         lot=source.lot,
         depth_bps=source.depth_bps,
         cost_size=source.cost_size,
+        drought_warm_up=source.drought_warm_up,
         fit_every=config.feature_fit.every,
         fit_window=config.feature_fit.window,
     )

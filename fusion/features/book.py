@@ -2,18 +2,23 @@
 
 import polars as pl
 
-from fusion.features import book_flow, book_liquidity, book_state
+from fusion.features import book_flow, book_liquidity, book_spoofing, book_state
 from fusion.features.book_rows import Book, BookSettings
 from fusion.features.ticks import Array, built
 from gpu_kernels.spec import FeatureSpec
 
-FEATURES: tuple[FeatureSpec, ...] = (*book_state.FEATURES, *book_flow.FEATURES, *book_liquidity.FEATURES)
+FEATURES: tuple[FeatureSpec, ...] = (
+    *book_state.FEATURES,
+    *book_flow.FEATURES,
+    *book_liquidity.FEATURES,
+    *book_spoofing.FEATURES,
+)
 
 
 def needs(name: str) -> tuple[str, ...]:
     """The options of the source that a feature cannot do without."""
     stem = name.removesuffix("_<time>")
-    size, trades = book_state.NEEDS_SIZE, book_liquidity.NEEDS_TRADES
+    size, trades = book_state.NEEDS_SIZE, (*book_liquidity.NEEDS_TRADES, *book_spoofing.NEEDS_TRADES)
     return (("cost_size",) if stem in size else ()) + (("trades",) if stem in trades else ())
 
 
@@ -34,5 +39,11 @@ def compute(
     Raises DataError where a price is no multiple of the tick.
     """
     book = Book.of_updates(stream, grid, max_age_ns, settings, continuous=continuous)
-    windowed = book_flow.formulas(book) | book_liquidity.formulas(book, trades)
-    return built(wanted, book_state.plain(book), windowed) | {"book_age": book.ticks.aligned.age}
+    traded = None if trades is None else book_liquidity.Traded(book, trades)
+    suspicion = None if traded is None else book_spoofing.Suspicion(book, traded)
+    columns = built(
+        wanted,
+        book_state.plain(book) | book_liquidity.plain(book) | book_spoofing.plain(suspicion),
+        book_flow.formulas(book) | book_liquidity.formulas(book, traded) | book_spoofing.formulas(suspicion),
+    )
+    return columns | {"book_age": book.ticks.aligned.age}

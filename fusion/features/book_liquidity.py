@@ -1,6 +1,7 @@
-"""Features of how the order book answers trades and droughts: what comes back, and what leaves untraded."""
+"""Features of how liquid the order book is: what comes back after trades, what leaves untraded, and droughts."""
 
 from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -8,17 +9,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.asof import nanoseconds
+from fusion.feature_fit import DAY
 from fusion.features.book_rows import Book
 from fusion.features.book_state import spec
 from fusion.features.ticks import SECOND, Array
 from gpu_kernels import decay
-from gpu_kernels.book import depth, resilience
+from gpu_kernels.book import depth, drought, liquidity, resilience
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.trade import aggressor, cancels
 
 PATIENCE = SECOND
 """How long after a trade a fall of the level that it hit is taken for its doing."""
 
+_KYLE, _WARM = "after Kyle 1985; Foucault, Kadan, Kandel 2005", ", or before `drought_warm_up` of the first session"
 _LARGE = "after Large 2007"
 _NO_TRADE = ", or before the first trade on that side that took something is <time> old"
 FEATURES: tuple[FeatureSpec, ...] = (
@@ -38,15 +41,26 @@ FEATURES: tuple[FeatureSpec, ...] = (
         "Hasbrouck, Saar 2013",
         ", or nothing traded",
     ),
+    spec(
+        "book_drought",
+        "1",
+        "1 in a liquidity drought: both sides thin within `depth_bps` of their best prices, the spread wide, and not "
+        "refilled, against what is usual at this time of day; else 0. Flags the decision",
+        _KYLE,
+        _WARM,
+    ),
+    spec("book_drought_depth", "1", "share of the usual depth that the fuller side lacks; 0 outside", _KYLE, _WARM),
+    spec("book_drought_age", "s", "time since its onset; 0 outside", _KYLE, _WARM),
 )
 NEEDS_TRADES = ("book_resilience_bid", "book_resilience_ask", "book_cancel_to_trade")
 
 
 class Traded:
     """The trades of a book's segments: time, price in ticks, size in lots, aggressor's side (by the feed, else the tick
-    rule), and offsets."""
+    rule), and offsets; and what they explain of the book's changes."""
 
     def __init__(self, book: Book, stream: pl.DataFrame) -> None:
+        self.book = book
         rows, self.offsets = book.ticks.in_segments(stream)
         self.time = nanoseconds(rows["known_time"])
         price = rows["price"].to_numpy()
@@ -56,9 +70,21 @@ class Traded:
         self.ticks = np.round(price / book.settings.tick).astype(np.int64)
         self.lots = in_lots(rows["size"].to_numpy(), book.settings.lot)
 
-    @property
-    def columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
-        return self.time, self.ticks, self.lots, self.side
+    @cached_property
+    def levels(self) -> int:
+        """Enough price levels for any segment: a limit of memory, which changes no value."""
+        columns = (self.book.updates.ticks, self.book.updates.offsets), (self.ticks, self.offsets)
+        named = [[len(np.unique(ticks[a:b])) for a, b in pairwise(offsets)] for ticks, offsets in columns]
+        return max(2, *(updates + trades for updates, trades in zip(*named, strict=True)))
+
+    @cached_property
+    def removals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Lots that each update of the book shows to have been cancelled, and executed."""
+        updates = self.book.updates
+        lots = in_lots(updates.size, self.book.settings.lot)
+        columns = updates.time, updates.ticks, lots, updates.side, updates.action, updates.offsets
+        trades = self.time, self.ticks, self.lots, self.side, self.offsets
+        return cancels.inferred_cancels(*columns, *trades, patience_ns=PATIENCE, levels=self.levels)
 
 
 def in_lots(sizes: Array, lot: float) -> NDArray[np.int64]:
@@ -66,12 +92,45 @@ def in_lots(sizes: Array, lot: float) -> NDArray[np.int64]:
     return np.nan_to_num(np.round(sizes / lot)).astype(np.int64)
 
 
-def formulas(book: Book, stream: pl.DataFrame | None) -> dict[str, Callable[[int], Array]]:
-    """The columns at the decisions, by stem, each a function of its <time> in ns. `stream`: trades in order, or None:
-    features that need them are refused without."""
-    if stream is None:
+def plain(book: Book) -> dict[str, Callable[[], Array]]:
+    """The columns at the decisions."""
+    cache: list[tuple[Array, ...]] = []
+
+    def state(part: int) -> Callable[[], Array]:
+        def formula() -> Array:
+            if not cache:
+                cache.append(_droughts(book))
+            return book.ticks.take(cache[0][part])
+
+        return formula
+
+    return {"book_drought": state(0), "book_drought_depth": state(1), "book_drought_age": state(2)}
+
+
+def _droughts(book: Book) -> tuple[Array, ...]:
+    """In a drought, its depth, its age, the index: of each row."""
+    ticks = book.ticks
+    measures = liquidity.near_touch(*book.shown, ticks.offsets, bps=book.settings.depth_bps)
+    entity = ticks.grid.select(ticks.keys).unique(maintain_order=True)["entity"].to_numpy()
+    if "session" in ticks.keys:
+        # a day before the first decision: no row of the session is earlier
+        offsets, opens, own = ticks.offsets, ticks.at[ticks.at_offsets[:-1]] - DAY, entity
+    else:
+        day, segment = ticks.time // DAY, np.repeat(np.arange(len(entity)), np.diff(ticks.offsets))
+        edges = np.flatnonzero((np.diff(day) != 0) | (np.diff(segment) != 0)) + 1
+        starts = np.concatenate([[0], edges]).astype(np.int64)[: len(day)]
+        offsets = np.append(starts, len(day))
+        opens, own = day[starts] * DAY, entity[segment[starts]]
+    entities = np.append(np.flatnonzero(np.append(True, own[1:] != own[:-1])[: len(own)]), len(own))
+    warm_up = book.settings.drought_warm_up / SECOND
+    return drought.drought(ticks.time, *measures, offsets, opens, entities, warm_up_seconds=warm_up)
+
+
+def formulas(book: Book, traded: Traded | None) -> dict[str, Callable[[int], Array]]:
+    """The columns at the decisions, by stem, each a function of its <time> in ns. Without trades, none: features that
+    need them are refused."""
+    if traded is None:
         return {}
-    traded = Traded(book, stream)
 
     def recovered(way: int) -> Callable[[int], Array]:
         def formula(horizon: int) -> Array:
@@ -89,7 +148,7 @@ def formulas(book: Book, stream: pl.DataFrame | None) -> dict[str, Callable[[int
         return formula
 
     def cancel_to_trade(half_life: int) -> Array:
-        cancelled, executed = removals(book, traded)
+        cancelled, executed = traded.removals
         updates = book.updates
         at = book.ticks.at, book.ticks.at_offsets
         gone, met = (
@@ -103,30 +162,6 @@ def formulas(book: Book, stream: pl.DataFrame | None) -> dict[str, Callable[[int
         "book_resilience_ask": recovered(-1),
         "book_cancel_to_trade": cancel_to_trade,
     }
-
-
-def removals(book: Book, traded: Traded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lots that each update shows to have been cancelled, and executed."""
-    updates = book.updates
-    return cancels.inferred_cancels(
-        updates.time,
-        updates.ticks,
-        in_lots(updates.size, book.settings.lot),
-        updates.side,
-        updates.action,
-        updates.offsets,
-        *traded.columns,
-        traded.offsets,
-        patience_ns=PATIENCE,
-        levels=level_count(book, traded),
-    )
-
-
-def level_count(book: Book, traded: Traded) -> int:
-    """Enough price levels for any segment: a limit of memory, which changes no value."""
-    columns = (book.updates.ticks, book.updates.offsets), (traded.ticks, traded.offsets)
-    named = [[len(np.unique(ticks[a:b])) for a, b in pairwise(offsets)] for ticks, offsets in columns]
-    return max(2, *(updates + trades for updates, trades in zip(*named, strict=True)))
 
 
 def _seen(book: Book, values: Array) -> Array:

@@ -24,7 +24,13 @@ SECOND = 10**9
 MAX_AGE = 5 * SECOND
 TICK = 0.5
 SETTINGS = BookSettings(
-    tick=TICK, lot=0.01, depth_bps=200.0, cost_size=12.0, fit_every=20 * SECOND, fit_window=40 * SECOND
+    tick=TICK,
+    lot=0.01,
+    depth_bps=200.0,
+    cost_size=12.0,
+    drought_warm_up=20 * SECOND,
+    fit_every=20 * SECOND,
+    fit_window=40 * SECOND,
 )
 LOST_FROM, LOST_TO = 70_000, 76_000
 """Milliseconds after START at which messages were lost, and at which the next snapshot came."""
@@ -84,6 +90,17 @@ def make_updates() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
+def make_trades() -> pl.DataFrame:
+    """Trades around the prices at which updates of the book take size away."""
+    updates = make_updates().filter(pl.col("action") == SET)[::7]
+    rng = np.random.default_rng(2)
+    return updates.select(
+        *("entity", "session", "event_time", "known_time", "price"),
+        pl.Series("size", rng.integers(1, 9, updates.height).astype(float)),
+        (-pl.col("side")).alias("side"),
+    )
+
+
 @pytest.fixture(scope="module")
 def feed() -> Feed:
     times = pl.Series(START + np.arange(-1000, 120_000, 900) * 1_000_000).cast(TIME)
@@ -93,7 +110,9 @@ def feed() -> Feed:
 
 def computed(feed: Feed, names: list[str], *, continuous: bool = True, **changes: object) -> dict[str, Array]:
     settings = BookSettings(**(vars(SETTINGS) | changes))  # type: ignore[arg-type]
-    return book.compute(*feed, names, MAX_AGE, settings, continuous=continuous)
+    end = feed[1]["decision_time"].max()
+    trades = make_trades().filter(pl.col("known_time") <= end)
+    return book.compute(*feed, names, MAX_AGE, settings, continuous=continuous, trades=trades)
 
 
 @dataclass

@@ -39,7 +39,9 @@ def config_of(**wanted: object) -> RunConfig:
             "sources": {
                 "quotes": source("quote"),
                 "trades": source("trade", quotes="quotes", bands=[2, 4, 20], **options),
-                "book": source("book_update", cost_size=2.0, depth_bps=2.0, trades="trades", **options),
+                "book": source(
+                    "book_update", cost_size=2.0, depth_bps=2.0, drought_warm_up="1min", trades="trades", **options
+                ),
             },
             "features": wanted or {"quotes": "all", "trades": "all", "book": "all"},
             "feature_fit": {"every": "1min", "window": "2min"},
