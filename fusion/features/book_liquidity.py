@@ -75,7 +75,8 @@ class Traded:
         """Enough price levels for any segment: a limit of memory, which changes no value."""
         columns = (self.book.updates.ticks, self.book.updates.offsets), (self.ticks, self.offsets)
         named = [[len(np.unique(ticks[a:b])) for a, b in pairwise(offsets)] for ticks, offsets in columns]
-        return max(2, *(updates + trades for updates, trades in zip(*named, strict=True)))
+        most: int = max(2, *(updates + trades for updates, trades in zip(*named, strict=True)))
+        return most
 
     @cached_property
     def removals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -80,7 +80,7 @@ def test_all_of_the_registry_is_there_and_nothing_of_it_knows_the_future(
     matrix = features.build(plan.config, tables, decision_grid(["SIMBTC"], plan.sessions, plan.config.decisions))
     for family in (quote, trade, book):
         for spec in family.FEATURES:
-            assert any(allowed([spec], name) for name in matrix.candidates), spec.name
+            assert any(allowed([spec], name) for name in matrix.families), spec.name
     # one session has no session before it, and an hour is too short for sixty days
     empty = {name for name in matrix.candidates if matrix.frame[name].is_nan().all()}
     assert {name for name in empty if not name.endswith("_1min")} == {"trade_pin", "trade_pin_adjusted", "trade_psos"}
