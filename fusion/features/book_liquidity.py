@@ -72,11 +72,12 @@ class Traded:
 
     @cached_property
     def levels(self) -> int:
-        """Enough price levels for any segment: a limit of memory, which changes no value."""
+        """Enough price levels for any segment, a price of both sides being two: a limit of memory, which changes no
+        value."""
         columns = (self.book.updates.ticks, self.book.updates.offsets), (self.ticks, self.offsets)
         named = [[len(np.unique(ticks[a:b])) for a, b in pairwise(offsets)] for ticks, offsets in columns]
-        most: int = max(2, *(updates + trades for updates, trades in zip(*named, strict=True)))
-        return most
+        most: int = max(1, *(updates + trades for updates, trades in zip(*named, strict=True)))
+        return 2 * most
 
     @cached_property
     def removals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
