@@ -162,17 +162,17 @@ def drought(time, bid_depth, ask_depth, spread, bid_arrived, ask_arrived, offset
     defaults = {
         "clock_seconds": 0.5,
         "bucket_seconds": 900.0,
-        "smoothing_seconds": 3.0,
-        "replenishment_seconds": 10.0,
+        "smoothing_seconds": 2.0,
+        "replenishment_seconds": 5.0,
         "warm_up_seconds": 300.0,
         "adapt_seconds": 1800.0,
-        "shrinkage": 0.5,
+        "shrinkage": 1.0,
         "memory": 20,
         "weights": (1.0, 1.0, 1.0),
-        "enter": 2.5,
+        "enter": 2.0,
         "leave": 1.0,
-        "gate": 0.5,
-        "hold_seconds": 2.0,
+        "gate": 0.25,
+        "hold_seconds": 3.0,
         "release_seconds": 3.0,
     }
     p = {**defaults, **parameters}
