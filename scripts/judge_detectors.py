@@ -17,13 +17,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.detectors import DEVELOPMENT, REPORTED, Detector, detectors, simulated
 from benchmarks.detectors.frame import judged
+from fusion.report.figures import DASHES, FONT, SERIES, SYMBOLS
+from scripts.draw_order_book import write_png
 from sources.simulate.orders.judge import Judgement
 
+SURE = 0.6  # detectors are compared at this precision, too: a threshold of its own for each
 SEEDS = {"development": DEVELOPMENT, "reported": REPORTED}
 
 
@@ -32,6 +36,7 @@ def record(detector: Detector, judgement: Judgement) -> dict[str, Any]:
     curve = judgement.curve
     # a curve of some thousand points is drawn with a hundred
     kept = np.unique(np.linspace(0, curve.height - 1, min(curve.height, 100)).astype(int)) if curve.height else []
+    sure = curve.filter(pl.col("precision") >= SURE)["recall"].max() if curve.height else None
     return {
         "detector": detector.name,
         "role": detector.role,
@@ -39,6 +44,7 @@ def record(detector: Detector, judgement: Judgement) -> dict[str, Any]:
         "precision": judgement.precision,
         "recall": judgement.recall,
         "average_precision": judgement.average_precision,
+        "recall_when_sure": 0.0 if sure is None else sure,
         "false_alarms_per_hour": judgement.false_alarms_per_hour,
         "detected_share": judgement.detected_share,
         "chance_recall": judgement.chance_recall,
@@ -56,7 +62,8 @@ def record(detector: Detector, judgement: Judgement) -> dict[str, Any]:
 def summary(records: list[dict[str, Any]]) -> Table:
     table = Table(title="all strengths", title_justify="left")
     table.add_column("detector")
-    for name in ("precision", "recall", "AP", "false/h", "time in alarms", "chance recall", "own chance"):
+    names = ("precision", "recall", "AP", f"recall at {SURE:.0%} precision", "false/h", "time in alarms")
+    for name in (*names, "chance recall", "own chance"):
         table.add_column(name, justify="right")
     for one in records:
         table.add_row(
@@ -64,6 +71,7 @@ def summary(records: list[dict[str, Any]]) -> Table:
             f"{one['precision']:.2f}",
             f"{one['recall']:.2f}",
             f"{one['average_precision']:.2f}",
+            f"{one['recall_when_sure']:.2f}",
             f"{one['false_alarms_per_hour']:.2f}",
             f"{one['detected_share']:.1%}",
             f"{one['chance_recall']:.2f} (97.5 %: {one['chance_recall_high']:.2f})",
@@ -93,6 +101,61 @@ def decoys(records: list[dict[str, Any]]) -> Table:
     return table
 
 
+def figure(records: list[dict[str, Any]], title: str) -> dict[str, Any]:
+    """Recall over strength on the left, precision over recall on the right, each detector's own threshold marked."""
+    traces: list[dict[str, Any]] = []
+    for place, one in enumerate(records):
+        colour, symbol = SERIES[place % len(SERIES)], SYMBOLS[place % len(SYMBOLS)]
+        look = {"color": colour, "width": 3 if one["role"] == "detector" else 1.5, "dash": DASHES[place % len(DASHES)]}
+        shared = {"type": "scatter", "name": one["detector"], "legendgroup": one["detector"]}
+        bins = one["by_strength"]
+        traces.append(
+            shared
+            | {
+                "mode": "lines+markers",
+                "x": [f"{row['strength_from']:g}" + ("+" if row["strength_to"] is None else "") for row in bins],
+                "y": [row["recall"] for row in bins],
+                "line": look,
+                "marker": {"symbol": symbol, "size": 9, "color": colour},
+            }
+        )
+        curve = one["curve"]
+        right = {"xaxis": "x2", "yaxis": "y2", "showlegend": False}
+        x, y = [row["recall"] for row in curve], [row["precision"] for row in curve]
+        traces.append(shared | right | {"mode": "lines", "x": x, "y": y, "line": look})
+        end = {"x": x[-1:], "y": y[-1:], "marker": {"symbol": symbol, "size": 10, "color": colour}}
+        traces.append(shared | right | end | {"mode": "markers"})
+    chance = records[0]["chance_recall"]
+    bins = records[0]["by_strength"]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"chance ({chance:.2f})",
+            "x": [f"{row['strength_from']:g}" + ("+" if row["strength_to"] is None else "") for row in bins],
+            "y": [chance] * len(bins),
+            "line": {"color": "#777", "width": 1, "dash": "dot"},
+        }
+    )
+    axis = {"gridcolor": "#e4e4e4", "zeroline": False, "automargin": True}
+    unit = {**axis, "range": [-0.03, 1.03]}
+    return {
+        "data": traces,
+        "layout": {
+            "title": {"text": title, "x": 0.01, "xanchor": "left", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
+            "font": {"family": FONT, "size": 13, "color": "#222"},
+            "paper_bgcolor": "white",
+            "plot_bgcolor": "white",
+            "margin": {"l": 8, "r": 12, "t": 130, "b": 8},
+            "legend": {"orientation": "h", "x": 0, "y": 1.03, "yanchor": "bottom", "xanchor": "left"},
+            "xaxis": {**axis, "title": {"text": "strength from"}, "domain": [0, 0.46], "type": "category"},
+            "yaxis": {**unit, "title": {"text": "recall"}},
+            "xaxis2": {**unit, "title": {"text": "recall"}, "domain": [0.56, 1.0]},
+            "yaxis2": {**unit, "title": {"text": "precision"}, "anchor": "x2"},
+        },
+    }
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="detectors whose name contains this; default: all")
@@ -101,7 +164,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=1.0, help="length of a session")
     parser.add_argument("--draws", type=int, default=200, help="random shifts for the chance recall")
     parser.add_argument("--json", type=Path, help="write the records to this file")
-    parser.add_argument("--plot", type=Path, help="draw recall over strength and precision over recall to this .png")
+    parser.add_argument(
+        "--plot", type=Path, help="draw recall over strength and precision over recall to this .png; needs Chromium"
+    )
     options = parser.parse_args(arguments)
     chosen = [one for one in detectors() if not options.only or options.only in one.name]
     if not chosen:
@@ -120,6 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"\nto find: {', '.join(kinds)}", style="bold")
         for table in (summary(mine), by_strength(mine), decoys(mine)):
             console.print(table)
+        if options.plot:
+            title = f"Simulated {' and '.join(kinds)}, {options.seeds} seeds {seeds[0]} to {seeds[-1]}"
+            path = options.plot.with_stem(f"{options.plot.stem}_{'_'.join(kinds)}")
+            write_png(figure(mine, title), path, height=520)
     if options.json:
         result = {
             "seeds": list(seeds),
