@@ -132,7 +132,7 @@ def cancels_alone(market: Market, times: float = 4.0, memory: int = 300 * SECOND
             row = first + np.flatnonzero((gone[0, first:last] > 0) & (rows.side[first:last] == side))
             time = rows.time[row]
             recent = np.arange(1, len(time) + 1) - np.searchsorted(time, time - SECOND, side="right")
-            watched = np.minimum(time - rows.time[first], memory)
+            watched = np.clip(time - rows.time[first], SECOND, memory)
             usual = (
                 (np.arange(1, len(time) + 1) - np.searchsorted(time, time - memory, side="right")) / watched * SECOND
             )

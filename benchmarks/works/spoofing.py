@@ -36,6 +36,6 @@ def works(data: Data) -> list[Work]:
         Work(volume.aggressor_volume, flow, {"half_life_ns": 20 * MINUTE, "lag_ns": 3 * MINUTE}),
         Work(order_origins.order_origins, (time, order, ticks // 4, lots, events, offsets), {}),
         Work(book_origins.level_origins, (time, ticks, lots, *gone, side, action, offsets), {"memory_ns": 9 * MINUTE}),
-        Work(spoofing.spoofing, arrays, {**spans, "together_ns": 2 * MINUTE}),
+        Work(spoofing.spoofing, arrays, {**spans, "together_ns": 2 * MINUTE, "away_ticks": 2}),
         Work(spoofing.spoofing, arrays, {**spans, "together_ns": 0, "away_ticks": 1, "large": 0.1, "opposite": 0.3}),
     ]

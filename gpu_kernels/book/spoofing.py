@@ -112,12 +112,12 @@ def spoofing(
     trade_offsets: Array,
     *,
     large: float = 0.5,
-    away_ticks: int = 2,
+    away_ticks: int = 3,
     min_age_ns: int = SECOND // 5,
     max_age_ns: int = 12 * SECOND,
-    before_ns: int = SECOND,
+    before_ns: int = 0,
     together_ns: int = SECOND // 10,
-    half_life_ns: int = 300 * SECOND,
+    half_life_ns: int = 100 * SECOND,
     clear: float = 2.0,
     opposite: float = 1.0,
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -156,6 +156,8 @@ def spoofing(
                      suspected order vanishes; group (2, n) float64: G, V / (V + E); clean_bid_sizes, clean_ask_sizes
                      (L, n) float64
 
+    The defaults were chosen on the development seeds of the simulated market (docs/simulated_order_book.md), whose
+    ticks are 2e-5 of the price; in a market of finer ticks `away_ticks` is to be raised.
     No more than 128 orders are watched at once; another one takes the place of the oldest.
     Missing values: where the best size of either side is NaN nobody knows the book: score and group are NaN, and what
     was watched is dropped. A cleaned size is NaN where the size is.

@@ -67,7 +67,7 @@ class Market:
         trades = [np.array([t[k] for t in self.trades], np.int64) for k in range(3)]
         return spoofing.spoofing(
             time, tick, *origins, side, *(books or self.books()), offsets, *trades, offsets_of(0, len(self.trades)),
-            **parameters,
+            **{"away_ticks": 2, "before_ns": SECOND, "half_life_ns": 300 * SECOND, **parameters},
         )  # fmt: skip
 
 
