@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import polars as pl
-from gpu_kernels.orders.replay import replay
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from gpu_kernels.book import rebuild, spoofing
 from gpu_kernels.book.origins import level_origins
 from gpu_kernels.decay import decayed_sum
 from gpu_kernels.orders.origins import order_origins
+from gpu_kernels.orders.replay import replay
 from gpu_kernels.trade.cancels import inferred_cancels
 from scripts.draw_order_book import write_png
 from sources.config import parse_source
@@ -98,7 +98,7 @@ def read(feed: str, files: list[Path]) -> Rows:
 
 def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame, float]:
     """Groups of cancels with a score of at least `alarm`, surest first; and the share of time with a window score
-    (half-life 60 s) of at least 1."""
+    (half-life 30 s) of at least 1."""
     offsets, (time, _, lots, aggressor) = np.array([0, len(rows.time)]), rows.trades
     score, began, group, *_ = spoofing.spoofing(
         rows.time, rows.tick, *rows.origins, rows.side, *rows.books, offsets, time, lots, aggressor,
@@ -138,7 +138,7 @@ def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame,
         .sort("score", descending=True)
     )
     clock = np.arange(rows.time[0], rows.time[-1], SECOND // 10)
-    window = decayed_sum(rows.time, score, offsets, clock, np.array([0, len(clock)]), 60 * SECOND)
+    window = decayed_sum(rows.time, score, offsets, clock, np.array([0, len(clock)]), 30 * SECOND)
     return grouped, float((window >= 1.0).mean())
 
 

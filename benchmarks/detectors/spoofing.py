@@ -149,10 +149,10 @@ def detectors() -> list[Detector]:
     return [
         of("spoofing, level 3", Feed.from_orders, "detector"),
         of("spoofing, level 2", Feed.from_levels, "detector"),
-        of("spoofing, level 3, every score", Feed.from_orders, alarm=0.1),
-        of("spoofing, level 2, every score", Feed.from_levels, alarm=0.1),
+        of("spoofing, level 3, every score", Feed.from_orders, alarm=0.01),
+        of("spoofing, level 2, every score", Feed.from_levels, alarm=0.01),
         of("spoofing without the trades", Feed.from_orders, opposite=0.0),
-        of("spoofing without the trades, every score", Feed.from_orders, alarm=0.1, opposite=0.0),
+        of("spoofing without the trades, every score", Feed.from_orders, alarm=0.01, opposite=0.0),
         Detector("size alone", KINDS, EDGES, size_alone),
         Detector("cancels alone", KINDS, EDGES, cancels_alone),
     ]

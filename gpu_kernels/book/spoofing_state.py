@@ -185,8 +185,8 @@ def _cancel(numbers, marks, open_orders, k, time, lots, scale, traded, rate, spa
     began, size = marks[_GROUP_BEGAN + side], numbers[_GROUP + side]
     expected = rate * np.float64(time - began + spans[BEFORE])
     share = _opposite_share(traded - marks[_GROUP_TRADED + side], expected)
-    evidence = size * (1.0 - limits[OPPOSITE] + limits[OPPOSITE] * share)
-    added = max(math.log(1.0 + evidence / limits[CLEAR]) / math.log(2.0) - numbers[_GIVEN + side], 0.0)
+    evidence = size * (1.0 - limits[OPPOSITE] + limits[OPPOSITE] * share) / limits[CLEAR]
+    added = max(math.log(1.0 + evidence * evidence) / math.log(2.0) - numbers[_GIVEN + side], 0.0)
     numbers[_GIVEN + side] += added
     return added, began, size, share
 

@@ -93,7 +93,7 @@ class TestByHand:
         share = 20 / (20 + 20 / 15 * 4)
         assert group[0, row] == pytest.approx(40 / typical, rel=1e-5)
         assert group[1, row] == pytest.approx(share, rel=1e-5)
-        assert score[row] == pytest.approx(math.log2(1 + 40 / typical * share / 2), rel=1e-5)
+        assert score[row] == pytest.approx(math.log2(1 + (40 / typical * share / 2) ** 2), rel=1e-5)
         assert began[row] == 12 * SECOND
         assert np.flatnonzero(score).tolist() == [row]
 
@@ -150,7 +150,7 @@ class TestByHand:
         assert alone[2][0, -1] == pytest.approx(alone[2][0, -2], rel=0.1)
         # one score of both, given in two parts
         share, size = together[2][1, -1], together[2][0, -1]
-        assert together[0][-2:].sum() == pytest.approx(math.log2(1 + size * share / 2))
+        assert together[0][-2:].sum() == pytest.approx(math.log2(1 + (size * share / 2) ** 2))
 
     def test_a_gap_drops_what_was_watched(self) -> None:
         market, row = spoofed()

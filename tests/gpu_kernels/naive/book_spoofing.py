@@ -108,7 +108,7 @@ def spoofing(  # noqa: PLR0912
                     rate = faded * math.log(2.0) / (half_life_ns * lived) if lived > 0 else 0.0
                     expected = rate * (now - one["began"] + before_ns)
                     share = volume / (volume + expected) if volume > 0 else 0.0
-                    whole = math.log2(1.0 + one["size"] * (1.0 - opposite + opposite * share) / clear)
+                    whole = math.log2(1.0 + (one["size"] * (1.0 - opposite + opposite * share) / clear) ** 2)
                     score[row] = max(whole - one["given"], 0.0)
                     one["given"] = max(whole, one["given"])
                     began[row], group[:, row] = one["began"], (one["size"], share)
