@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.works.data import MINUTE, Data, Work
+from benchmarks.works.data import Data, Work
 from benchmarks.works.state import deep_books
 from gpu_kernels.book import drought, liquidity
 
@@ -18,21 +18,22 @@ def watched(data: Data) -> tuple[np.ndarray, ...]:
     for column in (*sizes, spread):
         column[rng.random(rows) < 0.01] = np.nan
     columns = [column.astype(data.dtype) for column in (sizes[0], sizes[1], spread, sizes[2], sizes[3])]
-    opens = -rng.integers(0, 3 * MINUTE, data.segments)
+    opens = -rng.integers(0, 3 * 10**9, data.segments)
     thirds = [0, data.segments // 3, 2 * (data.segments // 3), data.segments]
-    return data.time_ns, *columns, data.offsets, opens, np.array(thirds)
+    # seconds apart instead of minutes, so that a long segment is still a session
+    return data.time_ns // 60, *columns, data.offsets, opens, np.array(thirds)
 
 
 def works(data: Data) -> list[Work]:
     books = deep_books(data)
-    minutes = {
-        "clock_seconds": 20.0,
-        "bucket_seconds": 480.0,
-        "smoothing_seconds": 30.0,
-        "replenishment_seconds": 60.0,
-        "warm_up_seconds": 600.0,
-        "hold_seconds": 40.0,
-        "release_seconds": 60.0,
+    seconds = {
+        "clock_seconds": 0.5,
+        "bucket_seconds": 8.0,
+        "smoothing_seconds": 0.5,
+        "replenishment_seconds": 1.0,
+        "warm_up_seconds": 10.0,
+        "hold_seconds": 1.0,
+        "release_seconds": 1.0,
         "enter": 0.6,
         "leave": 0.3,
         "gate": 0.1,
@@ -41,5 +42,5 @@ def works(data: Data) -> list[Work]:
     return [
         Work(liquidity.near_touch, (*books, data.offsets), {"bps": 8.0}),
         Work(liquidity.near_touch, (*(book[:3] for book in books), data.offsets), {"bps": 50.0}),
-        Work(drought.drought, watched(data), minutes),
+        Work(drought.drought, watched(data), seconds),
     ]
