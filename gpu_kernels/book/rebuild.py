@@ -4,17 +4,21 @@ A message of the feed may be several rows, of which only the last leaves the boo
 the one before the message. One thread per segment: an update means nothing without the one before it.
 """
 
+from typing import Any
+
 import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.book.window import (
+    COUNT,
     FAR_BEGIN,
     NO_RANK,
     SMALLEST_WIDTH,
     WORD,
     clear,
     levels_from,
+    rests,
     set_level,
     settle,
 )
@@ -30,19 +34,25 @@ SET, SNAPSHOT, GAP = 0, 1, 2
 DEPTH_TICKS = 1 << 16
 """Default width of the dense part of a side: 65,536 ticks take half a MiB."""
 
+TOUCHED, TOUCHES, KNOWN = range(6, 9)
+"""Of `head`, after those of `window`: since the levels shown were brought up to the book, the best rank among or before
+them that was set, and how many were; and whether the book is known."""
+HEAD = 9
+
 _BUFFER = 64
-_KNOWN = 2
+_NAMES, _OUTPUTS = ("bids", "bid_sizes", "asks", "ask_sizes"), (np.int64, np.float64, np.int64, np.float64)
 
 
 @body
 def _is_update(side, tick, quantity, action):
-    # written so that NaN is none
+    # written so that NaN is none, and without branches
+    known = (side == 1) | (side == -1)
     return (
-        (quantity >= 0.0)
-        & (quantity < np.inf)
-        & (abs(side) == 1)
+        known
         & (tick >= 0)
         & (tick < NO_RANK)
+        & (quantity >= 0.0)
+        & (quantity < np.inf)
         & (action >= 0)
         & (action <= GAP)
     )
@@ -50,17 +60,16 @@ def _is_update(side, tick, quantity, action):
 
 @body
 def _survey(side, price_ticks, size, action, start, stop):
-    """The first row that is no update of a book, or `stop`; of the rows before it the lowest and highest tick and the
-    number of bids."""
-    lowest, highest, bids, told = np.int64(0), np.int64(-1), 0, action.shape[0] > 0
+    """The first row that is no update of a book, or `stop`; lowest and highest tick and the number of bids."""
+    bad, told = stop, action.shape[0] > 0
+    lowest, highest, bids = np.int64(NO_RANK), np.int64(-1), 0
     for row in range(start, stop):
-        tick = price_ticks[row]
-        if not _is_update(side[row], tick, np.float64(size[row]), np.int64(action[row]) if told else 0):
-            return row, lowest, highest, bids
-        lowest = tick if row == start else min(lowest, tick)
-        highest = max(highest, tick)
-        bids += side[row] > 0
-    return stop, lowest, highest, bids
+        tick, way = price_ticks[row], side[row]
+        good = _is_update(way, tick, np.float64(size[row]), np.int64(action[row]) if told else 0)
+        bad = min(bad, stop if good else row)
+        lowest, highest = min(lowest, tick), max(highest, tick)
+        bids += way == 1
+    return bad, lowest, highest, bids
 
 
 @cpu_loop
@@ -79,126 +88,276 @@ def _survey_cuda(side, price_ticks, size, action, offsets, found):
 
 
 @body
-def _start(half, shown, starts_empty, bids):
-    """The state before a segment's first row, which has `bids` rows of bids."""
-    head = half[4]
-    ranks, sizes, touched = shown
-    head[0, FAR_BEGIN], head[1, FAR_BEGIN] = 0, bids
-    clear(half, 0)
-    clear(half, 1)
-    touched[0], touched[1], touched[_KNOWN] = NO_RANK, NO_RANK, np.int64(starts_empty)
-    ranks[:, :] = NO_RANK
-    sizes[:, :] = 0.0 if starts_empty else np.nan
+def _start(bits, head, ranks, quantities, starts_empty, bids):
+    """The state before the first row of a segment that has `bids` rows of bids."""
+    for way in range(2):
+        head[way, FAR_BEGIN] = bids if way == 1 else 0
+        head[way, TOUCHED], head[way, TOUCHES], head[way, KNOWN] = NO_RANK, 0, np.int64(starts_empty)
+        clear(bits, head, way)
+        for level in range(ranks.shape[1]):
+            ranks[way, level], quantities[way, level] = NO_RANK, 0.0 if starts_empty else np.nan
 
 
 @body
-def _refresh(half, way, shown):
-    """The levels shown from the first that may have changed on."""
-    ranks, sizes, touched = shown
-    if touched[way] < NO_RANK:
-        settle(half, way)
-        found = 0
-        while found < ranks.shape[1] and ranks[way, found] < touched[way]:
-            found += 1
-        levels_from(half, way, found, ranks[way, max(found - 1, 0)], ranks, sizes)
-        touched[way] = NO_RANK
+def _begin_again(bits, head, ranks, quantities, action):
+    """What a snapshot or a gap does before its own level."""
+    for way in range(2):
+        clear(bits, head, way)
+        head[way, KNOWN] = np.int64(action == SNAPSHOT)
+        head[way, TOUCHED], head[way, TOUCHES] = -NO_RANK if action == SNAPSHOT else NO_RANK, 2
+        for level in range(0 if action == SNAPSHOT else ranks.shape[1]):
+            ranks[way, level], quantities[way, level] = NO_RANK, np.nan
 
 
 @body
-def step(half, shown, event):
-    """One row of a segment. Event: action, whether it is a bid, tick, size, whether its message ends. State: `half`,
-    the book (see `window`); and `shown`, the last whole one: ranks and sizes, (2, levels), and (3,) int64: on each side
-    the best rank that has changed since, and whether the book is known."""
-    action, is_bid, tick, quantity, last = event
-    ranks, sizes, touched = shown
-    if action == GAP:
-        touched[_KNOWN] = 0
-        ranks[:, :] = NO_RANK
-        sizes[:, :] = np.nan
-    elif action == SNAPSHOT:
-        clear(half, 0)
-        clear(half, 1)
-        touched[0], touched[1], touched[_KNOWN] = -NO_RANK, -NO_RANK, 1
-    if touched[_KNOWN] != 0:
-        way, rank = (0, -tick) if is_bid else (1, tick)
-        set_level(half, way, rank, quantity)
-        if rank <= ranks[way, ranks.shape[1] - 1]:
-            touched[way] = min(touched[way], rank)
+def _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, tick, quantity):
+    """A level set in a book that is known."""
+    rank = tick if way == 1 else -tick
+    set_level(sizes, bits, far_ranks, far_sizes, head, way, rank, quantity)
+    if rank <= ranks[way, ranks.shape[1] - 1]:
+        head[way, TOUCHED] = min(head[way, TOUCHED], rank)
+        head[way, TOUCHES] += 1
+
+
+@body
+def _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way):
+    """Bring the levels shown of a side up to the book, from the first that may have changed on."""
+    levels, rank, one = ranks.shape[1], head[way, TOUCHED], head[way, TOUCHES] == 1
+    head[way, TOUCHED], head[way, TOUCHES] = NO_RANK, 0
+    found = 0
+    while found < levels and ranks[way, found] < rank:
+        found += 1
+    settle(sizes, bits, far_ranks, far_sizes, head, way)
+    if one and head[way, COUNT] >= levels:
+        # one level came, went or changed its size, and all levels to show are in the window
+        if rests(bits, head, way, rank):
+            if ranks[way, found] != rank:
+                for level in range(levels - 1, found, -1):
+                    ranks[way, level], quantities[way, level] = ranks[way, level - 1], quantities[way, level - 1]
+                ranks[way, found] = rank
+            quantities[way, found] = sizes[way, rank & (sizes.shape[1] - 1)]
+            return
+        if ranks[way, found] == rank:
+            for level in range(found, levels - 1):
+                ranks[way, level], quantities[way, level] = ranks[way, level + 1], quantities[way, level + 1]
+            found = levels - 1
+    levels_from(sizes, bits, far_ranks, far_sizes, head, way, found, ranks, quantities)
+
+
+@body
+def step(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, action, is_bid, tick, quantity, last):
+    """One row of a segment. State: the book (see `window`), and the last whole one, by ranks and quantities
+    (2, levels), which change where `last` says that the row ends its message, and at a gap."""
+    if action != SET:
+        _begin_again(bits, head, ranks, quantities, action)
+    if head[0, KNOWN] != 0:
+        _apply(sizes, bits, far_ranks, far_sizes, head, ranks, 0 if is_bid else 1, tick, quantity)
         if last:
-            _refresh(half, 0, shown)
-            _refresh(half, 1, shown)
+            for way in range(2):
+                if head[way, TOUCHED] < NO_RANK:
+                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way)
 
 
 @body
-def _event(side, price_ticks, size, action, last, row):
-    return (
-        np.int64(action[row]) if action.shape[0] > 0 else SET,
-        side[row] > 0,
-        price_ticks[row],
-        np.float64(size[row]),
-        last[row] if last.shape[0] > 0 else True,
-    )
-
-
-@body
-def _write(shown, out, place):
-    ranks, sizes, _ = shown
-    bids, bid_sizes, asks, ask_sizes = out
+def _write(ranks, quantities, way, ticks, sizes, place):
+    """The levels shown of a side to a column of the output."""
     for level in range(ranks.shape[1]):
-        bids[level, place] = -ranks[0, level] if ranks[0, level] < NO_RANK else MISSING_TICK
-        asks[level, place] = ranks[1, level] if ranks[1, level] < NO_RANK else MISSING_TICK
-        bid_sizes[level, place], ask_sizes[level, place] = sizes[0, level], sizes[1, level]
+        rank = ranks[way, level]
+        ticks[level, place] = MISSING_TICK if rank == NO_RANK else abs(rank)
+        sizes[level, place] = quantities[way, level]
 
 
 @body
-def _replay(updates, rows, at, places, half, shown, out):
+def _replay(
+    side,
+    price_ticks,
+    size,
+    action,
+    last,
+    start,
+    stop,
+    at,
+    place,
+    end,
+    sizes,
+    bits,
+    far_ranks,
+    far_sizes,
+    head,
+    ranks,
+    quantities,
+    bids,
+    bid_sizes,
+    asks,
+    ask_sizes,
+):
     """A segment's rows, written each, or at the rows `at` alone."""
-    side, price_ticks, size, action, last = updates
-    place, end = places
     every = at.shape[0] == 0
-    for row in range(rows[0], rows[1]):
-        step(half, shown, _event(side, price_ticks, size, action, last, row))
-        if every:
-            _write(shown, out, row)
-        else:
-            while place < end and at[place] == row:
-                _write(shown, out, place)
-                place += 1
-            if place == end:
-                return
+    for row in range(start, stop):
+        step(
+            sizes,
+            bits,
+            far_ranks,
+            far_sizes,
+            head,
+            ranks,
+            quantities,
+            np.int64(action[row]) if action.shape[0] > 0 else SET,
+            side[row] > 0,
+            price_ticks[row],
+            np.float64(size[row]),
+            last[row] if last.shape[0] > 0 else True,
+        )
+        while every or (place < end and at[place] == row):
+            column = row if every else place
+            _write(ranks, quantities, 0, bids, bid_sizes, column)
+            _write(ranks, quantities, 1, asks, ask_sizes, column)
+            place += 1
+            if every:
+                break
+        if place == end and not every:
+            return
+
+
+@body
+def _fill(ranks, quantities, way, tick_rows, size_rows, since, row):
+    """The levels shown of a side to the rows since..row - 1 of the buffer."""
+    for level in range(ranks.shape[1]):
+        rank, quantity = ranks[way, level], quantities[way, level]
+        tick = MISSING_TICK if rank == NO_RANK else abs(rank)
+        for place in range(since, row):
+            tick_rows[way, level, place], size_rows[way, level, place] = tick, quantity
+
+
+@body
+def _replay_rows(
+    side,
+    price_ticks,
+    size,
+    action,
+    last,
+    start,
+    stop,
+    sizes,
+    bits,
+    far_ranks,
+    far_sizes,
+    head,
+    ranks,
+    quantities,
+    tick_rows,
+    size_rows,
+):
+    """Some rows of a segment into the buffer, which is written only where what is shown changes."""
+    told, ends = action.shape[0] > 0, last.shape[0] > 0
+    since_bids, since_asks = 0, 0
+    for row in range(start, stop):
+        if told and action[row] != SET:
+            _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, row - start)
+            _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, row - start)
+            since_bids, since_asks = row - start, row - start
+            _begin_again(bits, head, ranks, quantities, action[row])
+        if head[0, KNOWN] != 0:
+            way = 0 if side[row] > 0 else 1
+            _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, price_ticks[row], np.float64(size[row]))
+            if not ends or last[row]:
+                if head[0, TOUCHED] < NO_RANK:
+                    _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, row - start)
+                    since_bids = row - start
+                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, 0)
+                if head[1, TOUCHED] < NO_RANK:
+                    _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, row - start)
+                    since_asks = row - start
+                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, 1)
+    _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, stop - start)
+    _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, stop - start)
+
+
+@body
+def _copy(rows, count, out, start):
+    for level in range(out.shape[0]):
+        for place in range(count):
+            out[level, start + place] = rows[level, place]
 
 
 @cpu_loop
-def _rebuild_cpu(updates, offsets, found, widths, starts_empty, at, at_offsets, far_ranks, far_sizes, out):
-    side, price_ticks, size, action, last = updates
-    bids, bid_sizes, asks, ask_sizes = out
+def _rebuild_cpu(
+    side,
+    price_ticks,
+    size,
+    action,
+    last,
+    offsets,
+    found,
+    widths,
+    starts_empty,
+    at,
+    at_offsets,
+    far_ranks,
+    far_sizes,
+    bids,
+    bid_sizes,
+    asks,
+    ask_sizes,
+):
     levels = bids.shape[0]
     for segment in prange(offsets.shape[0] - 1):
         start, stop, width = offsets[segment], offsets[segment + 1], widths[segment]
-        half = (
-            np.empty((2, width)),
-            np.empty((2, width // WORD), np.uint64),
-            far_ranks[start:stop],
-            far_sizes[start:stop],
-            np.empty((2, 6), np.int64),
-        )
-        shown = (np.empty((2, levels), np.int64), np.empty((2, levels)), np.empty(3, np.int64))
-        _start(half, shown, starts_empty, found[3, segment])
+        resting, bits = np.empty((2, width)), np.empty((2, width // WORD), np.uint64)
+        far_rank, far_size, head = far_ranks[start:stop], far_sizes[start:stop], np.empty((2, HEAD), np.int64)
+        ranks, quantities = np.empty((2, levels), np.int64), np.empty((2, levels))
+        _start(bits, head, ranks, quantities, starts_empty, found[3, segment])
         if at.shape[0] > 0:
-            places = (at_offsets[segment], at_offsets[segment + 1])
-            _replay(updates, (start, stop), at, places, half, shown, out)
+            _replay(
+                side,
+                price_ticks,
+                size,
+                action,
+                last,
+                start,
+                stop,
+                at,
+                at_offsets[segment],
+                at_offsets[segment + 1],
+                resting,
+                bits,
+                far_rank,
+                far_size,
+                head,
+                ranks,
+                quantities,
+                bids,
+                bid_sizes,
+                asks,
+                ask_sizes,
+            )
         else:
             # a column of the output touches a cache line per level: gather some rows, then write each level in one run
             tick_rows, size_rows = np.empty((2, levels, _BUFFER), np.int64), np.empty((2, levels, _BUFFER))
-            buffer = (tick_rows[0], size_rows[0], tick_rows[1], size_rows[1])
             for first in range(start, stop, _BUFFER):
                 end = min(first + _BUFFER, stop)
-                for row in range(first, end):
-                    step(half, shown, _event(side, price_ticks, size, action, last, row))
-                    _write(shown, buffer, row - first)
-                bids[:, first:end], asks[:, first:end] = tick_rows[0, :, : end - first], tick_rows[1, :, : end - first]
-                bid_sizes[:, first:end] = size_rows[0, :, : end - first]
-                ask_sizes[:, first:end] = size_rows[1, :, : end - first]
+                _replay_rows(
+                    side,
+                    price_ticks,
+                    size,
+                    action,
+                    last,
+                    first,
+                    end,
+                    resting,
+                    bits,
+                    far_rank,
+                    far_size,
+                    head,
+                    ranks,
+                    quantities,
+                    tick_rows,
+                    size_rows,
+                )
+                _copy(tick_rows[0], end - first, bids, first)
+                _copy(size_rows[0], end - first, bid_sizes, first)
+                _copy(tick_rows[1], end - first, asks, first)
+                _copy(size_rows[1], end - first, ask_sizes, first)
 
 
 @cuda.jit
@@ -220,8 +379,7 @@ def _rebuild_cuda(
     bits,
     heads,
     ranks,
-    sizes,
-    touched,
+    quantities,
     bids,
     bid_sizes,
     asks,
@@ -229,19 +387,33 @@ def _rebuild_cuda(
 ):
     segment = cuda.grid(1)
     if segment < offsets.shape[0] - 1:
-        rows, book = (offsets[segment], offsets[segment + 1]), (books[segment], books[segment + 1])
-        half = (
-            resting[:, book[0] : book[1]],
-            bits[:, book[0] // WORD : book[1] // WORD],
-            far_ranks[rows[0] : rows[1]],
-            far_sizes[rows[0] : rows[1]],
-            heads[segment],
+        start, stop, first, end = offsets[segment], offsets[segment + 1], books[segment], books[segment + 1]
+        held, head = bits[:, first // WORD : end // WORD], heads[segment]
+        rank, quantity = ranks[segment], quantities[segment]
+        _start(held, head, rank, quantity, starts_empty, found[3, segment])
+        _replay(
+            side,
+            price_ticks,
+            size,
+            action,
+            last,
+            start,
+            stop,
+            at,
+            at_offsets[segment],
+            at_offsets[segment + 1],
+            resting[:, first:end],
+            held,
+            far_ranks[start:stop],
+            far_sizes[start:stop],
+            head,
+            rank,
+            quantity,
+            bids,
+            bid_sizes,
+            asks,
+            ask_sizes,
         )
-        shown = (ranks[segment], sizes[segment], touched[segment])
-        _start(half, shown, starts_empty, found[3, segment])
-        places = (at_offsets[segment], at_offsets[segment + 1])
-        updates, out = (side, price_ticks, size, action, last), (bids, bid_sizes, asks, ask_sizes)
-        _replay(updates, rows, at, places, half, shown, out)
 
 
 def _surveyed(rows: Rows, side: Array, action: Array) -> tuple[Array, Array]:
@@ -264,7 +436,7 @@ def _surveyed(rows: Rows, side: Array, action: Array) -> tuple[Array, Array]:
             "action 0, 1 or 2",
             hint="set such rows aside before rebuilding",
         )
-    return found, highest - lowest + 1
+    return found, np.maximum(highest - lowest + 1, 1)
 
 
 def _small(name: str, array: Array | None, dtypes: tuple[type, ...], rows: Rows) -> Array:
@@ -295,6 +467,23 @@ def _places(at: Array | None, rows: Rows) -> tuple[Array, Array]:
     return at, to_side(np.searchsorted(wanted, rows.host_offsets).astype(np.int64), like=rows.offsets)
 
 
+def _outputs(shape: tuple[int, int], rows: Rows) -> tuple[Array, Array, Array, Array]:
+    bids, bid_sizes, asks, ask_sizes = (rows.empty(shape, dtype) for dtype in _OUTPUTS)
+    return bids, bid_sizes, asks, ask_sizes
+
+
+def _given(out: tuple[Array, Array, Array, Array], shape: tuple[int, int], rows: Rows) -> Any:
+    """The caller's arrays, checked."""
+    common_device(**dict(zip(_NAMES, out, strict=True)), offsets=rows.offsets)
+    for name, array, dtype in zip(_NAMES, out, _OUTPUTS, strict=True):
+        column(name, array, (np.dtype(dtype),), ndim=2)
+        if tuple(array.shape) != shape or (not rows.device and not array.flags.writeable):
+            raise ArgumentError(
+                f"out's {name} is {tuple(array.shape)}", allowed=f"writable arrays of (levels, rows), {shape}"
+            )
+    return out
+
+
 def rebuild(
     side: Array,
     price_ticks: Array,
@@ -307,6 +496,7 @@ def rebuild(
     starts_empty: bool = True,
     at: Array | None = None,
     depth_ticks: int = DEPTH_TICKS,
+    out: tuple[Array, Array, Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """The best `levels` levels of the last whole book after every level-2 update, or after the updates `at`.
 
@@ -324,6 +514,8 @@ def rebuild(
     at            (m,) int64 rows, which never fall, at which to show the book, e.g. on a clock. None: each row
     depth_ticks   ticks on each side, around the best price, that are held densely; rounded to a power of two. It moves
                   with the price; what lies beyond it is in a sorted list. The result does not depend on it.
+    out           what an earlier call returned for as many rows and levels, to be written over and returned: new memory
+                  costs more than the rebuilding
     returns       bid price, bid size, ask price, ask size, each level-major (levels, n or m): int64 ticks and float64
                   sizes, best level first. Bids and asks are kept apart: a feed that crosses gives a crossed book.
 
@@ -341,9 +533,7 @@ def rebuild(
     at_rows, at_offsets = _places(at, rows)
     size, price_ticks = rows.columns
     shape = (levels, rows.count if at is None else len(at_rows))
-    bids, asks = (rows.empty(shape, np.int64) for _ in range(2))
-    bid_sizes, ask_sizes = (rows.empty(shape, np.float64) for _ in range(2))
-    out = (bids, bid_sizes, asks, ask_sizes)
+    out = _outputs(shape, rows) if out is None else _given(out, shape, rows)
     if shape[1] == 0:
         return out
     found, spans = _surveyed(rows, side, action)
@@ -365,14 +555,13 @@ def rebuild(
             far_sizes,
             rows.empty((2, int(books[-1])), np.float64),
             rows.empty((2, int(books[-1]) // WORD), np.uint64),
-            rows.empty((rows.segments, 2, 6), np.int64),
+            rows.empty((rows.segments, 2, HEAD), np.int64),
             rows.empty((rows.segments, 2, levels), np.int64),
             rows.empty((rows.segments, 2, levels), np.float64),
-            rows.empty((rows.segments, 3), np.int64),
             *out,
         )
     else:
         on_cpu(_rebuild_cpu, rows.count, rows.segments)(
-            updates, rows.offsets, found, widths, starts_empty, at_rows, at_offsets, far_ranks, far_sizes, out
+            *updates, rows.offsets, found, widths, starts_empty, at_rows, at_offsets, far_ranks, far_sizes, *out
         )
     return out
