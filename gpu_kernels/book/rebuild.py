@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels._jit import body, cpu_loop, prange
+from gpu_kernels._jit import body, cpu_loop, prange, step_body
 from gpu_kernels.book.window import (
     COUNT,
     FAR_BEGIN,
@@ -34,10 +34,10 @@ SET, SNAPSHOT, GAP = 0, 1, 2
 DEPTH_TICKS = 1 << 16
 """Default width of the dense part of a side: 65,536 ticks take half a MiB."""
 
-TOUCHED, TOUCHES, KNOWN = range(6, 9)
+TOUCHED, TOUCHES, KNOWN, FILLED = range(6, 10)
 """Of `head`, after those of `window`: since the levels shown were brought up to the book, the best rank among or before
-them that was set, and how many were; and whether the book is known."""
-HEAD = 9
+them that was set, and how many were; whether the book is known; up to which row the buffer was filled."""
+HEAD = 10
 
 _BUFFER = 64
 _NAMES, _OUTPUTS = ("bids", "bid_sizes", "asks", "ask_sizes"), (np.int64, np.float64, np.int64, np.float64)
@@ -63,10 +63,13 @@ def _survey(side, price_ticks, size, action, start, stop):
     """The first row that is no update of a book, or `stop`; lowest and highest tick and the number of bids."""
     bad, told = stop, action.shape[0] > 0
     lowest, highest, bids = np.int64(NO_RANK), np.int64(-1), 0
-    for row in range(start, stop):
+    first = np.uint64(start)
+    for place in range(stop - start):
+        # unsigned, so that no index may count from the end, and the loop becomes vector code
+        row = first + np.uint64(place)
         tick, way = price_ticks[row], side[row]
         good = _is_update(way, tick, np.float64(size[row]), np.int64(action[row]) if told else 0)
-        bad = min(bad, stop if good else row)
+        bad = min(bad, stop if good else start + place)
         lowest, highest = min(lowest, tick), max(highest, tick)
         bids += way == 1
     return bad, lowest, highest, bids
@@ -109,7 +112,7 @@ def _begin_again(bits, head, ranks, quantities, action):
             ranks[way, level], quantities[way, level] = NO_RANK, np.nan
 
 
-@body
+@step_body
 def _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, tick, quantity):
     """A level set in a book that is known."""
     rank = tick if way == 1 else -tick
@@ -119,7 +122,7 @@ def _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, tick, quantity):
         head[way, TOUCHES] += 1
 
 
-@body
+@step_body
 def _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way):
     """Bring the levels shown of a side up to the book, from the first that may have changed on."""
     levels, rank, one = ranks.shape[1], head[way, TOUCHED], head[way, TOUCHES] == 1
@@ -136,8 +139,8 @@ def _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way):
                     ranks[way, level], quantities[way, level] = ranks[way, level - 1], quantities[way, level - 1]
                 ranks[way, found] = rank
             quantities[way, found] = sizes[way, rank & (sizes.shape[1] - 1)]
-            return
-        if ranks[way, found] == rank:
+            found = levels
+        elif ranks[way, found] == rank:
             for level in range(found, levels - 1):
                 ranks[way, level], quantities[way, level] = ranks[way, level + 1], quantities[way, level + 1]
             found = levels - 1
@@ -219,14 +222,25 @@ def _replay(
             return
 
 
-@body
-def _fill(ranks, quantities, way, tick_rows, size_rows, since, row):
-    """The levels shown of a side to the rows since..row - 1 of the buffer."""
+@step_body
+def _fill(head, ranks, quantities, tick_rows, size_rows, way, row):
+    """The levels shown of a side to the buffer, up to `row`, from where it was filled before."""
+    # unsigned, so that no index may count from the end, and the loops become vector code
+    first, count = np.uint64(head[way, FILLED]), np.uint64(row - head[way, FILLED])
     for level in range(ranks.shape[1]):
         rank, quantity = ranks[way, level], quantities[way, level]
         tick = MISSING_TICK if rank == NO_RANK else abs(rank)
-        for place in range(since, row):
-            tick_rows[way, level, place], size_rows[way, level, place] = tick, quantity
+        for place in range(count):
+            tick_rows[way, level, first + place] = tick
+        for place in range(count):
+            size_rows[way, level, first + place] = quantity
+    head[way, FILLED] = row
+
+
+@body
+def _fill_both(head, ranks, quantities, tick_rows, size_rows, row):
+    for way in range(2):
+        _fill(head, ranks, quantities, tick_rows, size_rows, way, row)
 
 
 @body
@@ -248,36 +262,31 @@ def _replay_rows(
     tick_rows,
     size_rows,
 ):
-    """Some rows of a segment into the buffer, which is written only where what is shown changes."""
-    told, ends = action.shape[0] > 0, last.shape[0] > 0
-    since_bids, since_asks = 0, 0
-    for row in range(start, stop):
+    """Some rows of a segment into the buffer, by the parts of `step`: what is shown is written before it changes."""
+    told, ends, first = action.shape[0] > 0, last.shape[0] > 0, np.uint64(start)
+    head[0, FILLED], head[1, FILLED] = 0, 0
+    for place in range(stop - start):
+        row = first + np.uint64(place)
         if told and action[row] != SET:
-            _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, row - start)
-            _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, row - start)
-            since_bids, since_asks = row - start, row - start
+            _fill_both(head, ranks, quantities, tick_rows, size_rows, place)
             _begin_again(bits, head, ranks, quantities, action[row])
         if head[0, KNOWN] != 0:
             way = 0 if side[row] > 0 else 1
             _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, price_ticks[row], np.float64(size[row]))
             if not ends or last[row]:
-                if head[0, TOUCHED] < NO_RANK:
-                    _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, row - start)
-                    since_bids = row - start
-                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, 0)
-                if head[1, TOUCHED] < NO_RANK:
-                    _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, row - start)
-                    since_asks = row - start
-                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, 1)
-    _fill(ranks, quantities, 0, tick_rows, size_rows, since_bids, stop - start)
-    _fill(ranks, quantities, 1, tick_rows, size_rows, since_asks, stop - start)
+                for changed in range(2):
+                    if head[changed, TOUCHED] < NO_RANK:
+                        _fill(head, ranks, quantities, tick_rows, size_rows, changed, place)
+                        _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, changed)
+    _fill_both(head, ranks, quantities, tick_rows, size_rows, stop - start)
 
 
 @body
-def _copy(rows, count, out, start):
+def _copy(rows, way, count, out, start):
+    first = np.uint64(start)
     for level in range(out.shape[0]):
-        for place in range(count):
-            out[level, start + place] = rows[level, place]
+        for place in range(np.uint64(count)):
+            out[level, first + place] = rows[way, level, place]
 
 
 @cpu_loop
@@ -354,10 +363,10 @@ def _rebuild_cpu(
                     tick_rows,
                     size_rows,
                 )
-                _copy(tick_rows[0], end - first, bids, first)
-                _copy(size_rows[0], end - first, bid_sizes, first)
-                _copy(tick_rows[1], end - first, asks, first)
-                _copy(size_rows[1], end - first, ask_sizes, first)
+                _copy(tick_rows, 0, end - first, bids, first)
+                _copy(size_rows, 0, end - first, bid_sizes, first)
+                _copy(tick_rows, 1, end - first, asks, first)
+                _copy(size_rows, 1, end - first, ask_sizes, first)
 
 
 @cuda.jit

@@ -17,7 +17,7 @@ head        (2, `HEAD`) int64, see the names below
 
 import numpy as np
 
-from gpu_kernels._jit import body, lowest_bit
+from gpu_kernels._jit import body, lowest_bit, step_body
 
 LOW, BEST, COUNT, FAR_BEGIN, FAR_END, FAR_COUNT = range(6)
 """Of `head`: the window's first rank, a multiple of 64; a rank that none is better than; how many levels rest in the
@@ -160,7 +160,7 @@ def _set_outside(sizes, bits, far_ranks, far_sizes, head, way, rank, quantity):
     return False
 
 
-@body
+@step_body
 def set_level(sizes, bits, far_ranks, far_sizes, head, way, rank, quantity):
     """`quantity` is now all that rests at `rank`."""
     width = sizes.shape[1]
@@ -174,7 +174,7 @@ def set_level(sizes, bits, far_ranks, far_sizes, head, way, rank, quantity):
         head[way, BEST] = min(head[way, BEST], rank if quantity > 0.0 else NO_RANK)
 
 
-@body
+@step_body
 def settle(sizes, bits, far_ranks, far_sizes, head, way):
     """Find the best level: `BEST` is then its rank, or NO_RANK, and it lies in the first half of the window."""
     best = np.int64(NO_RANK)
@@ -191,19 +191,11 @@ def settle(sizes, bits, far_ranks, far_sizes, head, way):
 
 
 @body
-def levels_from(sizes, bits, far_ranks, far_sizes, head, way, found, ranks, quantities):
-    """Fill the best levels of a settled side from number `found` on; ranks of NO_RANK and sizes of 0 where there are no
-    more."""
-    levels, mask = ranks.shape[1], sizes.shape[1] - 1
-    rank = head[way, BEST] if found == 0 else ranks[way, found - 1] + 1
-    near = min(levels, head[way, COUNT])
-    while found < near:
-        rank = next_rank(bits, way, rank)
-        ranks[way, found], quantities[way, found] = rank, sizes[way, rank & mask]
-        found += 1
-        rank += 1
-    if found < levels and head[way, FAR_COUNT] > 0:
-        place = far_place(far_ranks, head, way, rank)
+def _levels_outside(far_ranks, far_sizes, head, way, found, ranks, quantities):
+    """Fill the levels shown from number `found` on, where the window holds no more."""
+    levels = ranks.shape[1]
+    if head[way, FAR_COUNT] > 0:
+        place = far_place(far_ranks, head, way, ranks[way, found - 1] + 1)
         while found < levels and place < head[way, FAR_END]:
             if far_sizes[place] > 0.0:
                 ranks[way, found], quantities[way, found] = far_ranks[place], far_sizes[place]
@@ -211,3 +203,18 @@ def levels_from(sizes, bits, far_ranks, far_sizes, head, way, found, ranks, quan
             place += 1
     for level in range(found, levels):
         ranks[way, level], quantities[way, level] = NO_RANK, 0.0
+
+
+@step_body
+def levels_from(sizes, bits, far_ranks, far_sizes, head, way, found, ranks, quantities):
+    """Fill the best levels of a settled side from number `found` on; ranks of NO_RANK and sizes of 0 where there are no
+    more."""
+    near = min(ranks.shape[1], head[way, COUNT])
+    rank = head[way, BEST] if found == 0 else ranks[way, found - 1] + 1
+    while found < near:
+        rank = next_rank(bits, way, rank)
+        ranks[way, found], quantities[way, found] = rank, sizes[way, rank & (sizes.shape[1] - 1)]
+        found += 1
+        rank += 1
+    if found < ranks.shape[1]:
+        _levels_outside(far_ranks, far_sizes, head, way, found, ranks, quantities)
