@@ -39,7 +39,7 @@ TOUCHED, TOUCHES, KNOWN, FILLED = range(6, 10)
 them that was set, and how many were; whether the book is known; up to which row the buffer was filled."""
 HEAD = 10
 
-_BUFFER = 64
+_BUFFER = 512
 _NAMES, _OUTPUTS = ("bids", "bid_sizes", "asks", "ask_sizes"), (np.int64, np.float64, np.int64, np.float64)
 
 
