@@ -1,14 +1,13 @@
-"""Best-level features in one pass, deeper imbalance, and the book rebuilt from level-2 updates."""
+"""Best-level features in one pass, and deeper imbalance."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
 from benchmarks.harness import Comparison, Outputs
-from gpu_kernels.book import best, rebuild
+from gpu_kernels.book import best
 
 NAMES = ("bid_price", "bid_size", "ask_price", "ask_size")
 
@@ -56,13 +55,6 @@ def quotes(rows: int, levels: int, dtype: str) -> tuple[np.ndarray, ...]:
     return tuple(array.astype(dtype) for array in (bid, sizes[0], ask, sizes[1]))
 
 
-def updates(rows: int) -> tuple[Any, ...]:
-    rng = np.random.default_rng(3)
-    side = rng.choice(np.array([-1, 1], np.int8), rows)
-    distance = rng.geometric(0.2, rows)
-    return side, 10_000 - side * distance, rng.integers(0, 4, rows).astype(np.float64), np.array([0, rows // 2, rows])
-
-
 def comparisons(quick: bool) -> Iterator[Comparison]:
     rows = 200_000 if quick else 4_000_000
     offsets = np.array([0, rows])
@@ -93,13 +85,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             lambda books=books: (best.imbalance(books[1], books[3], 5),),
             {"Polars": lambda f=both, b=bid, a=ask: (f.select(x=(b - a) / (b + a))["x"].to_numpy(),)},
             tolerance=1e-6 if dtype == "float32" else 1e-9,
-        )
-    for levels in (1, 10):
-        feed = updates(rows // 4)
-        yield Comparison(
-            f"book of {levels} levels from level-2 updates",
-            rows // 4,
-            "float64",
-            rows // 4 * (17 + 32 * levels),
-            lambda feed=feed, levels=levels: rebuild.rebuild(*feed, levels),
         )

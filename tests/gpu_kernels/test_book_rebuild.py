@@ -1,5 +1,6 @@
 """The book rebuilt from level-2 updates: messages, snapshots, gaps, stray prices, and that only the past decides."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from naive import book_rebuild as naive
 
 from gpu_kernels.book import rebuild
+from gpu_kernels.errors import ArgumentError
 from sources import schema
 
 Book = tuple[np.ndarray, ...]
@@ -120,3 +122,31 @@ def test_a_price_that_walks_away_and_back() -> None:
     np.testing.assert_array_equal(bid[0, : len(there)], 50_000 + there)
     np.testing.assert_array_equal(bid[0, len(there) :], ticks[len(there) :] - 7)
     np.testing.assert_array_equal(bid[1, 2 : len(there)], bid[0, 2 : len(there)] - 7)
+
+
+def test_segments_do_not_touch_each_other() -> None:
+    (side, ticks, size, offsets, levels), named = flow(5)
+    whole = rebuild.rebuild(side, ticks, size, offsets, levels, **named)
+    for begin, end in pairwise(offsets):
+        alone = {name: column[begin:end] for name, column in named.items() if name != "starts_empty"}
+        part = rebuild.rebuild(
+            side[begin:end],
+            ticks[begin:end],
+            size[begin:end],
+            np.array([0, end - begin]),
+            levels,
+            **alone,
+            starts_empty=named["starts_empty"],
+        )
+        require_equal(part, tuple(array[:, begin:end] for array in whole))
+
+
+def test_outputs_are_written_over() -> None:
+    updates, named = flow(6)
+    wanted = naive.rebuild(*updates, **named)
+    out = tuple(np.full_like(array, 7) for array in wanted)
+    got = rebuild.rebuild(*updates, **named, out=out)
+    assert all(one is other for one, other in zip(got, out, strict=True))
+    require_equal(out, wanted)
+    with pytest.raises(ArgumentError, match=r"out's bids is \(1, 3\); allowed: writable arrays"):
+        rebuild.rebuild(*updates, **named, out=(out[0][:1, :3].copy(), *out[1:]))
