@@ -22,7 +22,7 @@ from fusion.selection import SelectionConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
-from sources.config import Source
+from sources.config import BOOKS, Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 
@@ -98,12 +98,10 @@ class RunConfig(Section):
             if name not in self.sources:
                 raise ValueError(f"features names {name!r}, which is no source; sources: {', '.join(self.sources)}")
             source = self.sources[name]
-            if source.table == "book_update" and getattr(source, "tick", None) is None:
+            if source.table in BOOKS and getattr(source, "tick", None) is None:
                 raise ValueError(
                     f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
                 )
-            if source.table == "order_event":
-                raise ValueError(f"source {name!r}: no feature reads orders yet; its trades can be used")
             for option, table in (("quotes", "quote"), ("trades", "trade")):
                 named = getattr(source, option, None)
                 if named is not None and (named not in self.sources or self.sources[named].table != table):

@@ -14,7 +14,7 @@ from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import TICKS, StreamSource
+from sources.config import BOOKS, TICKS, StreamSource
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (
@@ -64,7 +64,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
     families: dict[str, str] = {}
     late: dict[str, int] = {}
     entities = set(grid["entity"].unique())
-    given = Counter(config.sources[name].table for name in config.features)
+    given = Counter(_family(config.sources[name].table) for name in config.features)
     for name, wanted in config.features.items():
         source, rows = config.sources[name], tables[name]
         names = None if wanted == "all" else list(wanted)
@@ -85,7 +85,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
             columns = trade.compute(
                 stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes, settings=settings
             )
-        elif source.table == "book_update":
+        elif source.table in BOOKS:
             stream, late[name] = in_order(rows, source.table)
             assert isinstance(source, StreamSource)
             chosen = _possible(name, names, source, book.FEATURES, book.needs)
@@ -105,7 +105,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         else:
             kinds = _known(name, names, sorted(getattr(source, "kinds", names or [])))
             columns = event.compute(rows, grid, kinds)
-        if source.table in TICKS and given[source.table] > 1:
+        if source.table in TICKS and given[_family(source.table)] > 1:
             columns = {f"{name}_{column}": values for column, values in columns.items()}
         if clash := set(columns) & set(families):
             raise ConfigError(
@@ -115,6 +115,11 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _family(table: str) -> str:
+    """What a table's features are named by: a book's may be made of updates or of orders."""
+    return "book" if table in BOOKS else table
 
 
 def _possible(

@@ -34,11 +34,13 @@ def compute(
 ) -> dict[str, Array]:
     """The wanted columns at each decision, and `book_age` in minutes.
 
-    `stream`, and `trades` of the same market where there are any, are in order (sources.stream.in_order). A decision
-    sees the book at the end of the last message known by then. Missing values: see the specs.
+    `stream` is of book updates or of order events, `trades` where there are any of the same market; both in order
+    (sources.stream.in_order). A decision sees the book at the end of the last message known by then. Missing values:
+    see the specs.
     Raises DataError where a price is no multiple of the tick.
     """
-    book = Book.of_updates(stream, grid, max_age_ns, settings, continuous=continuous)
+    rebuilt = Book.of_orders if "order" in stream.columns else Book.of_updates
+    book = rebuilt(stream, grid, max_age_ns, settings, continuous=continuous)
     traded = None if trades is None else book_liquidity.Traded(book, trades)
     suspicion = None if traded is None else book_spoofing.Suspicion(book, traded)
     columns = built(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fusion.asof import nanoseconds
 from fusion.feature_fit import DAY
-from fusion.features.book_rows import Book
+from fusion.features.book_rows import Book, in_lots
 from fusion.features.book_state import spec
 from fusion.features.ticks import SECOND, Array
 from gpu_kernels import decay
@@ -81,17 +81,14 @@ class Traded:
 
     @cached_property
     def removals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Lots that each update of the book shows to have been cancelled, and executed."""
+        """Lots that each update of the book shows to have been cancelled, and executed; orders tell it themselves."""
+        if self.book.removed is not None:
+            return self.book.removed
         updates = self.book.updates
         lots = in_lots(updates.size, self.book.settings.lot)
         columns = updates.time, updates.ticks, lots, updates.side, updates.action, updates.offsets
         trades = self.time, self.ticks, self.lots, self.side, self.offsets
         return cancels.inferred_cancels(*columns, *trades, patience_ns=PATIENCE, levels=self.levels)
-
-
-def in_lots(sizes: Array, lot: float) -> NDArray[np.int64]:
-    """Whole lots; a size that nobody knows is none."""
-    return np.nan_to_num(np.round(sizes / lot)).astype(np.int64)
 
 
 def plain(book: Book) -> dict[str, Callable[[], Array]]:

@@ -15,7 +15,8 @@ from fusion.feature_fit import Fit, fits
 from fusion.features.ticks import Array, Ticks, in_segments
 from gpu_kernels.book import rebuild
 from gpu_kernels.errors import DataError
-from sources.schema import GAP
+from gpu_kernels.orders import replay
+from sources.schema import EXECUTED, GAP
 
 Clock = NDArray[np.int64]
 Shown = tuple[Clock, Array, Clock, Array]
@@ -59,12 +60,14 @@ class Book:
 
     ticks     its rows are the ends of messages, seen from the decisions
     updates   what it is rebuilt from
+    removed   lots that each update's event cancelled, and executed; None where only trades could tell
     """
 
     ticks: Ticks
     updates: Updates
     settings: BookSettings
     starts_empty: bool
+    removed: tuple[Clock, Clock] | None = None
 
     @classmethod
     def of_updates(
@@ -88,6 +91,47 @@ class Book:
         )
         ticks = Ticks.of(rows[updates.ends], grid, max_age, continuous=continuous)
         return cls(ticks, updates, settings, not continuous)
+
+    @classmethod
+    def of_orders(
+        cls, stream: pl.DataFrame, grid: pl.DataFrame, max_age: int, settings: BookSettings, *, continuous: bool
+    ) -> "Book":
+        """The same of a stream of order events, replayed to level-2 updates."""
+        keys = ["entity"] if continuous else ["entity", "session"]
+        if continuous:
+            stream = stream.sort("entity", "known_time", "session", "sequence")
+        rows, offsets = in_segments(stream, grid, keys)
+        action, last = rows["action"].to_numpy(), rows["last"].to_numpy()
+        ticks = in_ticks(rows["price"].to_numpy(), settings.tick, action == GAP)
+        lots = in_lots(rows["size"].to_numpy(), settings.lot)
+        named = [len(np.unique(ticks[first:stop])) for first, stop in pairwise(offsets)]
+        found = replay.replay(
+            nanoseconds(rows["known_time"]),
+            rows["order"].to_numpy(),
+            action,
+            rows["side"].to_numpy(),
+            ticks,
+            lots,
+            offsets,
+            starts_empty=not continuous,
+            levels=2 * max(1, *named),
+        )
+        event = found.event
+        updates = Updates(
+            nanoseconds(rows["known_time"])[event],
+            found.side,
+            found.price_ticks,
+            found.lots * settings.lot,
+            found.action,
+            (found.whole > 0) & last[event],
+            found.update_offsets,
+        )
+        # an event of two updates removes once
+        went = np.where(found.whole > 0, np.maximum(found.lots_before - found.lots_left, 0)[event], 0)
+        is_executed = action[event] == EXECUTED
+        removed = np.where(is_executed, 0, went), np.where(is_executed, went, 0)
+        shown = Ticks.of(rows[event[updates.ends]], grid, max_age, continuous=continuous)
+        return cls(shown, updates, settings, not continuous, removed)
 
     @cached_property
     def shown(self) -> Shown:
@@ -136,6 +180,11 @@ class Book:
                 offsets = np.concatenate([[0], edges, [len(past)]]).astype(np.int64)
                 moved = Fit(fit.moment, fit.first, fit.stop, fit.last, begin + fit.begin, begin + fit.end)
                 yield moved, past, offsets
+
+
+def in_lots(sizes: Array, lot: float) -> Clock:
+    """Whole lots; a size that nobody knows is none."""
+    return np.nan_to_num(np.round(sizes / lot)).astype(np.int64)
 
 
 def in_ticks(prices: Array, tick: float, is_none: NDArray[np.bool_] | None = None) -> Clock:

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fusion.features.book_liquidity import Traded, in_lots
-from fusion.features.book_rows import Book
+from fusion.features.book_liquidity import Traded
+from fusion.features.book_rows import Book, in_lots
 from fusion.features.book_state import spec
 from fusion.features.ticks import SECOND, Array, ratio
 from gpu_kernels import decay

@@ -42,6 +42,7 @@ def config_of(**wanted: object) -> RunConfig:
                 "book": source(
                     "book_update", cost_size=2.0, depth_bps=2.0, drought_warm_up="1min", trades="trades", **options
                 ),
+                "orders": source("order_event", depth_bps=2.0, trades="trades", **options),
             },
             "features": wanted or {"quotes": "all", "trades": "all", "book": "all"},
             "feature_fit": {"every": "1min", "window": "2min"},
@@ -65,7 +66,7 @@ def tables() -> dict[str, pl.DataFrame]:
     """Ten minutes of the market, and a loss of the book's messages in them."""
     found = simulate_orders(OrderSimulation(seed=11, sessions=1))
     inside = pl.col("known_time") <= pl.lit(END, TIME)
-    rows = {"quotes": found.quote, "trades": found.trade, "book": found.book_update}
+    rows = {"quotes": found.quote, "trades": found.trade, "book": found.book_update, "orders": found.order_event}
     return {name: table.filter(inside) for name, table in rows.items()}
 
 
@@ -127,6 +128,24 @@ class TestPlantedLeaks:
         for module in ("trade_models", "book_rows"):
             monkeypatch.setattr(f"fusion.features.{module}.fits", ahead)
         assert self.differing(plan, tables, name)
+
+
+def test_the_orders_of_a_book_give_the_features_of_its_updates(plan: Plan, tables: dict[str, pl.DataFrame]) -> None:
+    names = ["book_spread", "book_imbalance_10", "book_depth_near", "book_ofi_levels_10s", "book_cancel_to_trade_1min"]
+    config = config_of(book=names, orders=names)
+    grid = decision_grid(["SIMBTC"], plan.sessions, config.decisions)
+    frame = features.build(config, tables, grid).frame
+    for name in names[:4]:
+        of_updates, of_orders = (frame[f"{source}_{name}"].to_numpy() for source in ("book", "orders"))
+        assert np.isfinite(of_updates).sum() > 200
+        np.testing.assert_allclose(of_orders, of_updates, rtol=1e-6, atol=1e-9, err_msg=name)
+    # what trades do not explain is a guess from updates, and told by the orders
+    guessed, told = (frame[f"{source}_book_cancel_to_trade_1min"].to_numpy() for source in ("book", "orders"))
+    assert np.nanmedian(np.abs(guessed - told)) < 0.3
+    cut = pl.lit(START + timedelta(minutes=6, seconds=30), TIME)
+    left = {key: rows.filter(pl.col("known_time") <= cut) for key, rows in tables.items()}
+    part = features.build(config, left, grid.filter(pl.col("decision_time") <= cut)).frame
+    assert part.equals(frame.head(part.height))
 
 
 def with_a_loss(rows: pl.DataFrame) -> pl.DataFrame:
