@@ -106,6 +106,9 @@ def judged(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
 
 def checked(rows: pl.DataFrame) -> Checked:
     """Rows by what was said of them."""
+    if rows["reason"].null_count() == rows["ignore"].null_count() == rows.height:
+        rows = rows.drop("ignore", "problem")
+        return Checked(rows.drop("reason"), rows.clear(), {})
     ignored = rows.filter(pl.col("ignore").is_not_null())["ignore"].value_counts()
     return Checked(
         rows.filter(is_good()).drop("reason", "ignore", "problem"),

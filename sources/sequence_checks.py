@@ -5,9 +5,12 @@ Both carry what they need of the rows before, so that any cut of the rows into b
 import numpy as np
 import polars as pl
 
+from sources.schema import TIME
+
 # a bad print is rarely repeated; after this many rows in a row at a new level, the level is real
 _JUMP_CONFIRMED = 3
 _CLOCKS = ("event_time", "known_time")
+_BY = ("file", "entity")
 
 
 class Order:
@@ -17,37 +20,42 @@ class Order:
     Carries the latest clocks of each file and entity."""
 
     def __init__(self) -> None:
-        self._latest: pl.DataFrame | None = None
+        self._latest: dict[tuple[int, str], tuple[int, int]] = {}
         self._newest = np.iinfo(np.int64).min
 
     def goes_back(self, rows: pl.DataFrame) -> pl.Series:
         """Which of the next rows go back, given those that passed the earlier checks, in the order of their file."""
-        by = ("file", "entity")
         if rows.is_empty():
             return pl.Series("back", [], dtype=pl.Boolean)
-        known = rows["known_time"].to_physical().to_numpy()
+        event, known = (rows[clock].to_physical().to_numpy() for clock in _CLOCKS)
         # most feeds are in the order of receipt, and then nothing goes back
         rising = known[0] >= self._newest and bool((known[1:] >= known[:-1]).all())
         self._newest = max(self._newest, int(known.max()))
         back = pl.Series("back", [False], dtype=pl.Boolean).new_from_index(0, rows.height)
         if not rising:
-            back = self._compared(rows, by)
-        latest = rows.group_by(by, maintain_order=True).agg(pl.col(clock).max().alias(f"_{clock}") for clock in _CLOCKS)
-        if self._latest is not None:
-            latest = pl.concat([self._latest, latest]).group_by(by, maintain_order=True).agg(pl.all().max())
-        self._latest = latest
+            back = self._compared(rows)
+        if all((rows[name] == rows[name][0]).all() for name in _BY):
+            latest = [(*(rows[name][0] for name in _BY), int(event.max()), int(known.max()))]
+        else:
+            clocks = [pl.col(clock).max().to_physical() for clock in _CLOCKS]
+            latest = rows.group_by(_BY, maintain_order=True).agg(clocks).rows()
+        for file, entity, *clocks_of in latest:
+            before = self._latest.get((file, entity), clocks_of)
+            self._latest[file, entity] = (max(clocks_of[0], before[0]), max(clocks_of[1], before[1]))
         return back
 
-    def _compared(self, rows: pl.DataFrame, by: tuple[str, str]) -> pl.Series:
-        seen = [pl.col(clock).cum_max().shift(1).over(by) for clock in _CLOCKS]
-        if self._latest is not None:
-            rows = rows.join(self._latest, on=by, how="left", maintain_order="left")
-            seen = [pl.max_horizontal(before, f"_{clock}") for before, clock in zip(seen, _CLOCKS, strict=True)]
-        return rows.select(
-            pl.all_horizontal(pl.col(clock) < before for clock, before in zip(_CLOCKS, seen, strict=True))
-            .fill_null(False)
-            .alias("back")
-        )["back"]
+    def _compared(self, rows: pl.DataFrame) -> pl.Series:
+        latest = pl.DataFrame(
+            [(*key, *clocks) for key, clocks in self._latest.items()],
+            schema={"file": pl.UInt32, "entity": pl.String} | {f"_{clock}": pl.Int64 for clock in _CLOCKS},
+            orient="row",
+        ).with_columns(pl.col(f"_{clock}").cast(TIME) for clock in _CLOCKS)
+        rows = rows.join(latest, on=_BY, how="left", maintain_order="left")
+        back = [
+            pl.col(clock) < pl.max_horizontal(pl.col(clock).cum_max().shift(1).over(_BY), f"_{clock}")
+            for clock in _CLOCKS
+        ]
+        return rows.select(pl.all_horizontal(back).fill_null(False).alias("back"))["back"]
 
 
 class Jumps:

@@ -237,6 +237,22 @@ class TestBrokenFiles:
         assert len(str(error.value).splitlines()) == 1
         assert not [path for path in (tmp_path / "lake").rglob("*") if path.is_file() or path.name.startswith(".")]
 
+    def test_stopped_in_the_middle(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path, readers = dirty_log(tmp_path / "b.log"), dict(READERS)
+
+        def stopped(*arguments: Any, **more: Any) -> Iterator[RawBatch]:
+            yield from readers["binance_raw"](*arguments, **more)
+            assert list((tmp_path / "lake").rglob("*.run")), "nothing was written yet"
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(runs, "ROW_GROUP", 4)
+        monkeypatch.setitem(READERS, "binance_raw", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            ingest("x", self.entry(path), calendar="24/7", lake=tmp_path / "lake")
+        assert not [found for found in (tmp_path / "lake").rglob("*") if found.is_file()]
+        monkeypatch.undo()
+        assert not ingest("x", self.entry(path), calendar="24/7", lake=tmp_path / "lake").reused
+
     def test_empty(self, tmp_path: Path) -> None:
         for name, content in (("0.log", b""), ("0.gz", gzip.compress(b""))):
             (tmp_path / name).write_bytes(content)
