@@ -1,4 +1,4 @@
-"""Best-level features in one pass, and deeper imbalance."""
+"""Best-level features in one pass, deeper imbalance, and ten features of ten levels."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from benchmarks import ten_features
 from benchmarks.harness import Comparison, Outputs
 from gpu_kernels.book import best
 
@@ -86,3 +87,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             {"Polars": lambda f=both, b=bid, a=ask: (f.select(x=(b - a) / (b + a))["x"].to_numpy(),)},
             tolerance=1e-6 if dtype == "float32" else 1e-9,
         )
+    yield from ten_features.comparisons(quick)
