@@ -2,7 +2,8 @@
 
 Every price level keeps two counts that fade with a half-life. A segment's levels lie in a ring of `memory_ticks` slots,
 tick modulo the ring; so a level is forgotten when an arrival comes that many ticks away from it (or a multiple), which
-no distance asked for reaches.
+no distance asked for reaches. Counts are kept as of one moment, the segment's origin: an arrival counts more the later
+it comes, and ratios need no fading. The origin moves on before the numbers grow too large.
 """
 
 import numpy as np
@@ -20,17 +21,25 @@ MEMORY_TICKS = 4096
 _NO_TICK = np.int64(-(2**63))
 
 
+# half-lives from the origin after which it moves: 2 ** 512 times any number of arrivals is still a float64
+_FARTHEST = 512
+
+
 @body
-def _arrive(ticks, times, counts, tick, side, time, half_life):
-    """One arrival: its level's counts fade to `time`, and its side's grows by 1."""
+def _arrive(ticks, counts, origin, tick, side, time, half_life):
+    """One arrival counted, each 2 ** (its age at the origin / half_life); returns the origin, which may have moved."""
+    passed = (time - origin) // half_life
+    if passed > _FARTHEST:
+        fading = 2.0 ** -np.float64(passed)
+        for slot in range(ticks.shape[0]):
+            counts[0, slot] *= fading
+            counts[1, slot] *= fading
+        origin += passed * half_life
     slot = tick % ticks.shape[0]
     if ticks[slot] != tick:
-        ticks[slot], times[slot] = tick, time
-        counts[0, slot], counts[1, slot] = 0.0, 0.0
-    fading = 2.0 ** (-np.float64(time - times[slot]) / half_life)
-    counts[0, slot] = counts[0, slot] * fading + (1.0 if side > 0 else 0.0)
-    counts[1, slot] = counts[1, slot] * fading + (1.0 if side < 0 else 0.0)
-    times[slot] = time
+        ticks[slot], counts[0, slot], counts[1, slot] = tick, 0.0, 0.0
+    counts[0 if side > 0 else 1, slot] += 2.0 ** (np.float64(time - origin) / half_life)
+    return origin
 
 
 @body
@@ -39,79 +48,69 @@ def _balance(bought, sold):
 
 
 @body
-def _asymmetry(ticks, times, counts, bid, ask, time, bands, half_life, out, at):
-    """Asymmetry of each band around the mid of bid and ask, then that of all together, as of `time`."""
-    every_bought, every_sold, last_reach = 0.0, 0.0, np.int64(-1)
-    # distances in half ticks, since a mid may lie between two ticks
+def _counted(ticks, counts, first, last, bought, sold):
+    """The counts of the levels first to last added."""
+    slot = first % ticks.shape[0]
+    for tick in range(first, last + 1):
+        if ticks[slot] == tick:
+            bought += counts[0, slot]
+            sold += counts[1, slot]
+        slot = slot + 1 if slot + 1 < ticks.shape[0] else 0
+    return bought, sold
+
+
+@body
+def _asymmetry(ticks, counts, bid, ask, bands, out, at):
+    """Asymmetry of each band around the mid of bid and ask, then that of all together."""
+    every_bought, every_sold = 0.0, 0.0
+    # distances in half ticks, since a mid may lie between two ticks; the first band has none inside it
     centre = bid + ask
+    inner_lowest, inner_highest = (centre + 1) // 2, (centre + 1) // 2 - 1
     for band in range(bands.shape[0]):
-        bought, sold, reach = 0.0, 0.0, 2 * bands[band]
-        lowest, highest = -((reach - centre) // 2), (centre + reach) // 2
-        for tick in range(lowest, highest + 1):
-            slot = tick % ticks.shape[0]
-            if abs(2 * tick - centre) > last_reach and ticks[slot] == tick:
-                fading = 2.0 ** (-np.float64(time - times[slot]) / half_life)
-                bought += counts[0, slot] * fading
-                sold += counts[1, slot] * fading
+        lowest, highest = -((2 * bands[band] - centre) // 2), (centre + 2 * bands[band]) // 2
+        bought, sold = _counted(ticks, counts, lowest, inner_lowest - 1, 0.0, 0.0)
+        bought, sold = _counted(ticks, counts, inner_highest + 1, highest, bought, sold)
         out[band, at] = _balance(bought, sold)
         every_bought += bought
         every_sold += sold
-        last_reach = reach
+        inner_lowest, inner_highest = lowest, highest
     out[bands.shape[0], at] = _balance(every_bought, every_sold)
 
 
 @body
-def _arrivals_segment(
-    time, tick, side, start, begin, end, at, last, bid, ask, bands, half_life, ticks, times, counts, out
-):
+def _arrivals_segment(time, tick, side, start, begin, end, last, bid, ask, bands, half_life, ticks, counts, out):
     ticks[:] = _NO_TICK
-    arrival = start
+    arrival, origin = start, np.int64(0)
     for i in range(begin, end):
         while arrival <= last[i]:
+            if arrival == start:
+                origin = time[arrival]
             if side[arrival] != 0:
-                _arrive(ticks, times, counts, tick[arrival], side[arrival], time[arrival], half_life)
+                origin = _arrive(ticks, counts, origin, tick[arrival], side[arrival], time[arrival], half_life)
             arrival += 1
         if 0 < bid[i] <= ask[i]:
-            _asymmetry(ticks, times, counts, bid[i], ask[i], at[i], bands, half_life, out, i)
+            _asymmetry(ticks, counts, bid[i], ask[i], bands, out, i)
         else:
             out[:, i] = np.nan
 
 
 @cpu_loop
-def _arrivals_cpu(time, tick, side, offsets, at, last, bid, ask, at_offsets, bands, half_life, memory, out):
+def _arrivals_cpu(time, tick, side, offsets, last, bid, ask, at_offsets, bands, half_life, memory, out):
     for s in prange(offsets.shape[0] - 1):
-        ticks, times, counts = np.empty(memory, np.int64), np.empty(memory, np.int64), np.empty((2, memory))
+        ticks, counts = np.empty(memory, np.int64), np.empty((2, memory))
         begin, end = at_offsets[s], at_offsets[s + 1]
         _arrivals_segment(
-            time, tick, side, offsets[s], begin, end, at, last, bid, ask, bands, half_life, ticks, times, counts, out
+            time, tick, side, offsets[s], begin, end, last, bid, ask, bands, half_life, ticks, counts, out
         )
 
 
 @cuda.jit
-def _arrivals_cuda(
-    time, tick, side, offsets, at, last, bid, ask, at_offsets, bands, half_life, ticks, times, counts, out
-):
+def _arrivals_cuda(time, tick, side, offsets, last, bid, ask, at_offsets, bands, half_life, ticks, counts, out):
     s = cuda.grid(1)
     if s < offsets.shape[0] - 1:
         begin, end = at_offsets[s], at_offsets[s + 1]
-        ring = (ticks[s], times[s], counts[s])
         _arrivals_segment(
-            time,
-            tick,
-            side,
-            offsets[s],
-            begin,
-            end,
-            at,
-            last,
-            bid,
-            ask,
-            bands,
-            half_life,
-            ring[0],
-            ring[1],
-            ring[2],
-            out,
+            time, tick, side, offsets[s], begin, end, last, bid, ask, bands, half_life, ticks[s], counts[s], out
         )
 
 
@@ -144,13 +143,13 @@ def arrival_asymmetry(
     returns             (len(bands) + 1, m) float64, -1 (only sells) to 1 (only buys); the last row is of all bands
 
     Missing values: NaN where a band has seen no arrival, and where the quote is crossed or not above 0. Side 0 is left
-    out.
+    out. What is more than some 1000 half-lives older than the newest arrival may be forgotten.
     Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
     """
     edges = np.array([positive("bands", edge, minimum=0, maximum=2**31) for edge in bands], np.int64)
     if len(edges) == 0 or (np.diff(edges) <= 0).any():
         raise ArgumentError(f"bands is {tuple(bands)!r}", allowed="rising whole numbers of ticks, at least one")
-    half_life = float(positive("half_life_ns", half_life_ns))
+    half_life = positive("half_life_ns", half_life_ns)
     memory = positive("memory_ticks", memory_ticks, minimum=2 * int(edges[-1]) + 2, maximum=2**31)
     rows = Rows(offsets, times={"time": time, "price_ticks": price_ticks})
     sides = small_column("side", side, rows)
@@ -160,8 +159,8 @@ def arrival_asymmetry(
     out = decisions.empty((len(edges) + 1, decisions.count), np.float64)
     if decisions.count == 0:
         return out
-    moments, bid, ask = decisions.columns
-    bounds = (rows.offsets, moments, last, bid, ask, decisions.offsets, to_side(edges, like=rows.offsets), half_life)
+    _, bid, ask = decisions.columns
+    bounds = (rows.offsets, last, bid, ask, decisions.offsets, to_side(edges, like=rows.offsets), half_life)
     if rows.device:
         rings = [rows.empty((rows.segments, *shape, memory), dtype) for shape, dtype in _RING]
         _arrivals_cuda[grid_of(rows.segments)](*rows.columns, sides, *bounds, *rings, out)
@@ -170,4 +169,4 @@ def arrival_asymmetry(
     return out
 
 
-_RING: tuple[tuple[tuple[int, ...], type], ...] = (((), np.int64), ((), np.int64), ((2,), np.float64))
+_RING: tuple[tuple[tuple[int, ...], type], ...] = (((), np.int64), ((2,), np.float64))

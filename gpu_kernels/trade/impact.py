@@ -16,52 +16,99 @@ from gpu_kernels.trade.vpin import change
 
 _SLOPE, _ROLL_NAN, _ROLL_ZERO = 0, 1, 2
 
-
-@body
-def _co_moments(x, y, x_lag, first, row):
-    """(number of pairs, sum of squares of x, sum of products), each from its mean, over the rows first..row where both
-    are there. Two passes over the window: nothing is carried from row to row, so nothing lingers."""
-    count, mean_x, mean_y = 0, 0.0, 0.0
-    for i in range(first, row + 1):
-        a, b = np.float64(x[i - x_lag]), np.float64(y[i])
-        if math.isfinite(a) and math.isfinite(b):
-            count += 1
-            mean_x += a
-            mean_y += b
-    if count == 0:
-        return count, 0.0, 0.0
-    mean_x /= count
-    mean_y /= count
-    squares, products = 0.0, 0.0
-    for i in range(first, row + 1):
-        a, b = np.float64(x[i - x_lag]), np.float64(y[i])
-        if math.isfinite(a) and math.isfinite(b):
-            squares += (a - mean_x) * (a - mean_x)
-            products += (a - mean_x) * (b - mean_y)
-    # what the rounding of the mean leaves of values that are all equal is no spread
-    return count, squares if squares > count * (1e-12 * mean_x) ** 2 else 0.0, products
+# rows of a tile of windows: their sums stay in the first-level cache
+_TILE = 512
 
 
 @body
-def _measure(x, y, x_lag, first, row, min_periods, what):
-    count, squares, products = _co_moments(x, y, x_lag, first, row)
+def _add(count, sum_x, sum_y, a, b):
+    """A pair added to the number of pairs and to both sums, where both are there: selects, so that a loop over rows is
+    vector code."""
+    there = math.isfinite(a) & math.isfinite(b)
+    return count + (1.0 if there else 0.0), sum_x + (a if there else 0.0), sum_y + (b if there else 0.0)
+
+
+@body
+def _add_products(squares, products, mean_x, mean_y, a, b):
+    there = math.isfinite(a) & math.isfinite(b)
+    x = a - mean_x
+    return squares + (x * x if there else 0.0), products + (x * (b - mean_y) if there else 0.0)
+
+
+@body
+def _measure_of(count, mean_x, squares, products, min_periods, what):
     if count < min_periods:
         return np.nan
     if what == _SLOPE:
-        return products / squares if squares > 0.0 else np.nan
+        # what the rounding of the mean leaves of values that are all equal is no spread
+        return products / squares if squares > count * (1e-12 * mean_x) ** 2 else np.nan
     covariance = products / (count - 1.0)
     if covariance > 0.0:
         return np.nan if what == _ROLL_NAN else 0.0
     return 2.0 * math.sqrt(-covariance)
 
 
+@body
+def _measure(x, y, x_lag, first, row, min_periods, what):
+    """Of the pairs of the rows first..row. Two passes over the window, about its mean: nothing is carried from row to
+    row, so nothing lingers."""
+    count, mean_x, mean_y = 0.0, 0.0, 0.0
+    for i in range(first, row + 1):
+        count, mean_x, mean_y = _add(count, mean_x, mean_y, np.float64(x[i - x_lag]), np.float64(y[i]))
+    if count == 0.0:
+        return np.nan
+    mean_x, mean_y = mean_x / count, mean_y / count
+    squares, products = 0.0, 0.0
+    for i in range(first, row + 1):
+        a, b = np.float64(x[i - x_lag]), np.float64(y[i])
+        squares, products = _add_products(squares, products, mean_x, mean_y, a, b)
+    return _measure_of(count, mean_x, squares, products, min_periods, what)
+
+
+@body
+def _add_rows(x, y, count, mean_x, mean_y):
+    for i in range(count.shape[0]):
+        count[i], mean_x[i], mean_y[i] = _add(count[i], mean_x[i], mean_y[i], np.float64(x[i]), np.float64(y[i]))
+
+
+@body
+def _add_rows_products(x, y, mean_x, mean_y, squares, products):
+    for i in range(squares.shape[0]):
+        squares[i], products[i] = _add_products(
+            squares[i], products[i], mean_x[i], mean_y[i], np.float64(x[i]), np.float64(y[i])
+        )
+
+
+@body
+def _measure_rows(x, y, x_lag, start, stop, window, min_periods, what, sums, out):
+    """`_measure` of rows that all have a whole window, pair after pair for all rows instead of row after row: the same
+    additions in the same order, side by side."""
+    rows = stop - start
+    count, mean_x, mean_y = sums[0, :rows], sums[1, :rows], sums[2, :rows]
+    squares, products = sums[3, :rows], sums[4, :rows]
+    for i in range(rows):
+        count[i], mean_x[i], mean_y[i], squares[i], products[i] = 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(start - window + 1, start + 1):
+        _add_rows(x[i - x_lag : i - x_lag + rows], y[i : i + rows], count, mean_x, mean_y)
+    for i in range(rows):
+        mean_x[i] /= count[i]
+        mean_y[i] /= count[i]
+    for i in range(start - window + 1, start + 1):
+        _add_rows_products(x[i - x_lag : i - x_lag + rows], y[i : i + rows], mean_x, mean_y, squares, products)
+    for i in range(rows):
+        out[start + i] = _measure_of(count[i], mean_x[i], squares[i], products[i], min_periods, what)
+
+
 @cpu_loop
 def _measure_cpu(x, y, x_lag, offsets, tiles, tile, window, min_periods, what, out):
     for unit in prange(tiles[-1]):
         segment, start, stop = tile_rows(unit, tiles, offsets, tile)
-        for row in range(start, stop):
-            first = max(offsets[segment] + x_lag, row - window + 1)
-            out[row] = _measure(x, y, x_lag, first, row, min_periods, what)
+        begin = offsets[segment] + x_lag
+        whole = min(max(start, begin + window - 1), stop)
+        for row in range(start, whole):
+            out[row] = _measure(x, y, x_lag, begin, row, min_periods, what)
+        if whole < stop:
+            _measure_rows(x, y, x_lag, whole, stop, window, min_periods, what, np.empty((5, tile)), out)
 
 
 @cuda.jit
@@ -102,7 +149,7 @@ def _moving(rows: Rows, x: Array, y: Array, x_lag: int, window: int, min_periods
     if rows.count and rows.device:
         _measure_cuda[grid_of(rows.count)](x, y, x_lag, rows.offsets, window, needed, what, out)
     elif rows.count:
-        tiles = (rows.tiles(), TILE_ROWS)
+        tiles = (rows.tiles(_TILE), _TILE)
         on_cpu(_measure_cpu, rows.count)(x, y, x_lag, rows.offsets, *tiles, window, needed, what, out)
     return out
 

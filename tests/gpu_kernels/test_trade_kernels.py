@@ -6,6 +6,7 @@ from itertools import pairwise
 import calls
 import numpy as np
 import pytest
+from naive import trade_arrivals
 from scipy import special, stats
 
 from benchmarks.works import trade, trade_cost, trade_orders
@@ -162,23 +163,29 @@ class TestArrivals:
         np.testing.assert_allclose(got[1], [-1, 1, -1, np.nan])
         np.testing.assert_allclose(got[2], [1 / 2, 1 / 2, 1 / 2, np.nan])
 
-    def test_event_by_event(self) -> None:
+    @pytest.mark.parametrize("half_life", [3 * MINUTE, MINUTE // 20])
+    def test_event_by_event(self, half_life: int) -> None:
+        """With the short half-life the origin moves many times."""
         trades = trade.Trades(Data(300, 1, "float64", 8))
-        rows = np.arange(300)
-        bid, ask, bands, half_life = trades.path, trades.path + 2, np.array([2, 6]), 3.0 * MINUTE
+        bid, ask, bands = trades.path, trades.path + 2, np.array([2, 6])
         arrays = (trades.time, trades.ticks, trades.side, trades.offsets, trades.time, bid, ask, trades.offsets)
-        batch = arrivals.arrival_asymmetry(*arrays, bands=(2, 6), half_life_ns=3 * MINUTE, memory_ticks=64)
-        ticks, times, counts = np.full(64, -(2**63)), np.zeros(64, np.int64), np.zeros((2, 64))
+        settings = {"bands": (2, 6), "half_life_ns": half_life, "memory_ticks": 64}
+        batch = arrivals.arrival_asymmetry(*arrays, **settings)
+        ticks, counts, origin = np.full(64, -(2**63)), np.zeros((2, 64)), trades.time[0]
         out = np.empty((3, 1))
-        for row in rows:
+        for row in range(300):
             if trades.side[row]:
-                tick, side = trades.ticks[row], trades.side[row]
-                arrivals._arrive(ticks, times, counts, tick, side, trades.time[row], half_life)
+                event = (trades.ticks[row], trades.side[row], trades.time[row], half_life)
+                origin = arrivals._arrive(ticks, counts, origin, *event)
             if row + 1 == 300 or trades.time[row + 1] > trades.time[row]:
-                arrivals._asymmetry(
-                    ticks, times, counts, bid[row], ask[row], trades.time[row], bands, half_life, out, 0
-                )
+                arrivals._asymmetry(ticks, counts, bid[row], ask[row], bands, out, 0)
                 np.testing.assert_array_equal(out[:, 0], batch[:, row])
+        assert (origin > trades.time[0]) == (half_life < MINUTE)
+        slow = trade_arrivals.arrival_asymmetry(*arrays, **settings)
+        # a band whose arrivals are all too old for a float64 has none left in the slow one
+        there = ~np.isnan(slow)
+        assert there.mean() > 0.5
+        np.testing.assert_allclose(batch[there], slow[there], atol=1e-11)
 
 
 class TestOrders:
