@@ -3,6 +3,8 @@
 # want, give PyTorch's own CPU build, as its install page says: make demo TORCH="torch ...".
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# a process for each core: each compiles what it meets first, and all share the machine code
+PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 # keep every cache inside the checkout
