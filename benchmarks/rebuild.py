@@ -62,11 +62,12 @@ def _walk(resting, best, step, lowest, row, ticks, sizes):
 @njit
 def _plain(side, ticks, size, action, last, lowest, span, bids, bid_sizes, asks, ask_sizes):
     resting = np.zeros((2, span))
-    best_bid, best_ask = -1, span
+    best_bid, best_ask, begin = -1, span, 0
     for row in range(len(side)):
         if action[row] == rebuild.SNAPSHOT:
-            resting[:] = 0.0
-            best_bid, best_ask = -1, span
+            for earlier in range(begin, row):
+                resting[:, ticks[earlier] - lowest] = 0.0
+            best_bid, best_ask, begin = -1, span, row
         position = ticks[row] - lowest
         if side[row] > 0:
             resting[0, position] = size[row]

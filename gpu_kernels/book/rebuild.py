@@ -91,7 +91,7 @@ def _survey_cuda(side, price_ticks, size, action, offsets, found):
 
 
 @body
-def _start(bits, head, ranks, quantities, starts_empty, bids):
+def start_of(bits, head, ranks, quantities, starts_empty, bids):
     """The state before the first row of a segment that has `bids` rows of bids."""
     for way in range(2):
         head[way, FAR_BEGIN] = bids if way == 1 else 0
@@ -315,7 +315,7 @@ def _rebuild_cpu(
         resting, bits = np.empty((2, width)), np.empty((2, width // WORD), np.uint64)
         far_rank, far_size, head = far_ranks[start:stop], far_sizes[start:stop], np.empty((2, HEAD), np.int64)
         ranks, quantities = np.empty((2, levels), np.int64), np.empty((2, levels))
-        _start(bits, head, ranks, quantities, starts_empty, found[3, segment])
+        start_of(bits, head, ranks, quantities, starts_empty, found[3, segment])
         if at.shape[0] > 0:
             _replay(
                 side,
@@ -399,7 +399,7 @@ def _rebuild_cuda(
         start, stop, first, end = offsets[segment], offsets[segment + 1], books[segment], books[segment + 1]
         held, head = bits[:, first // WORD : end // WORD], heads[segment]
         rank, quantity = ranks[segment], quantities[segment]
-        _start(held, head, rank, quantity, starts_empty, found[3, segment])
+        start_of(held, head, rank, quantity, starts_empty, found[3, segment])
         _replay(
             side,
             price_ticks,

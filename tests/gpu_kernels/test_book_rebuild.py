@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from naive import book_rebuild as naive
 
-from gpu_kernels.book import rebuild
+from gpu_kernels.book import rebuild, window
 from gpu_kernels.errors import ArgumentError
 from sources import schema
 
@@ -150,3 +150,18 @@ def test_outputs_are_written_over() -> None:
     require_equal(out, wanted)
     with pytest.raises(ArgumentError, match=r"out's bids is \(1, 3\); allowed: writable arrays"):
         rebuild.rebuild(*updates, **named, out=(out[0][:1, :3].copy(), *out[1:]))
+
+
+def test_one_event_at_a_time_gives_the_bits_of_the_batch() -> None:
+    (side, ticks, size, _, _), named = flow(3)
+    rows, levels, width = len(side), 4, window.SMALLEST_WIDTH
+    action, last, starts_empty = named.values()
+    whole = rebuild.rebuild(side, ticks, size, np.array([0, rows]), levels, **named)
+    book = (np.empty((2, width)), np.empty((2, width // window.WORD), np.uint64), np.empty(rows, np.int64))
+    book = (*book, np.empty(rows), np.empty((2, rebuild.HEAD), np.int64))
+    ranks, quantities = np.empty((2, levels), np.int64), np.empty((2, levels))
+    rebuild.start_of(book[1], book[4], ranks, quantities, starts_empty, int((side > 0).sum()))
+    for row in range(rows):
+        rebuild.step(*book, ranks, quantities, action[row], side[row] > 0, ticks[row], size[row], last[row])
+        shown = np.where(ranks == window.NO_RANK, rebuild.MISSING_TICK, np.abs(ranks))
+        require_equal((shown[0], quantities[0], shown[1], quantities[1]), tuple(array[:, row] for array in whole))
