@@ -22,6 +22,7 @@ import pytest
 from gpu_kernels.book.rebuild import rebuild
 from gpu_kernels.orders.event import CANCELLED, CHANGED, EXECUTED, FINE, PLACED, SNAPSHOT, UNNAMED_ORDER
 from gpu_kernels.orders.replay import PROBLEMS, Replay, replay
+from gpu_kernels.trade.cancels import inferred_cancels
 from gpu_kernels.trade.lives import NAMES, order_lives
 from sources.config import parse_source
 from sources.files import input_files
@@ -246,6 +247,29 @@ class TestLobster:
         assert found["cancel_to_trade_lots"] == pytest.approx(3.49, abs=0.01)
         assert 0.1 < found["median_life_cancelled"] / 1e9 < 0.5
         assert found["mean_life_cancelled"] / 1e9 == pytest.approx(0.74, abs=0.01)
+
+    def test_cancels_inferred_from_levels_are_the_real_ones(self, data_root: Path, lobster: pl.DataFrame) -> None:
+        """Where trades carry the time of the update that they caused, the levels and trades alone tell each cancel."""
+        trades = read(data_root / LOBSTER, "lobster", 10_000, 1, data="trade", delay="1ms")
+        made = replayed(lobster)
+        columns = [trades[name].to_numpy() for name in ("time", "ticks", "lots", "side")]
+        cancelled, executed = inferred_cancels(
+            lobster["time"].to_numpy()[made.event],
+            made.price_ticks,
+            made.lots,
+            made.side,
+            made.action,
+            made.update_offsets,
+            *columns,
+            np.array([0, trades.height]),
+            patience_ns=10**6,
+        )
+        known = (made.problem == FINE)[made.event]
+        taken = (made.lots_before - made.lots_left)[made.event]
+        for found, action in ((cancelled, CANCELLED), (executed, EXECUTED)):
+            truth = np.where(lobster["action"].to_numpy()[made.event] == action, taken, 0)
+            assert (truth[known] > 0).sum() > 80
+            np.testing.assert_array_equal(found[known], truth[known])
 
 
 class TestEmini:
