@@ -15,7 +15,6 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from gpu_kernels.errors import ConfigError, TrifuseError
-from sources.durations import parse_duration
 
 INTERRUPTED, INTERNAL = 130, 70
 EXIT_CODES = """\b
@@ -109,6 +108,8 @@ def progress(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
 
 def option_duration(option: str, text: str) -> int:
     """Nanoseconds above 0 of an option such as 5min. Raises ConfigError on anything else."""
+    from sources.durations import parse_duration  # what --help does not need does not load
+
     try:
         found = parse_duration(text)
     except ValueError as error:

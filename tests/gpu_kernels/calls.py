@@ -19,7 +19,13 @@ _spec.loader.exec_module(gpu_check)
 works, largest_difference = gpu_check.works, gpu_check.largest_difference
 
 # they serve the kernels: checks of arguments, where a row lies, a moving mean that is then scaled
-_SERVING = {"gpu_kernels.dispatch", "gpu_kernels.segments", "gpu_kernels.doubling", "gpu_kernels.rolling.scaled_mean"}
+_SERVING = {
+    "gpu_kernels.dispatch",
+    "gpu_kernels.segments",
+    "gpu_kernels.doubling",
+    "gpu_kernels.rolling.scaled_mean",
+    "gpu_kernels.book.spoofing.parameters",
+}
 
 TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
 """Relative, or absolute below 1: summation order for float64, the rounding of the output for float32."""
