@@ -12,7 +12,7 @@ FEATURES = (
     *(f"bar_return_{k}" for k in (1, 5, 15, 30)),
     "bar_rsi_14",
     "book_imbalance_5",
-    "book_order_flow_imbalance_60s",
+    "book_ofi_1min",
     "news_score_decay_1h",
     "news_market_score_decay_1d",
     "metric_lot_fill_change",
@@ -161,7 +161,7 @@ def _ledger(days: list[date], effect: float, draw: np.random.Generator) -> pl.Da
 def _reason(significant: bool, kept: bool) -> str:
     if significant:
         return (
-            "significant (q 0.01)" if kept else "redundant with book_order_flow_imbalance_60s (rank correlation 0.95)"
+            "significant (q 0.01)" if kept else "redundant with book_ofi_1min (rank correlation 0.95)"
         )
     return "not significant (q 0.6); kept as one of the best 2 (min_features)" if kept else "not significant (q 0.6)"
 
