@@ -160,9 +160,7 @@ def _ledger(days: list[date], effect: float, draw: np.random.Generator) -> pl.Da
 
 def _reason(significant: bool, kept: bool) -> str:
     if significant:
-        return (
-            "significant (q 0.01)" if kept else "redundant with book_ofi_1min (rank correlation 0.95)"
-        )
+        return "significant (q 0.01)" if kept else "redundant with book_ofi_1min (rank correlation 0.95)"
     return "not significant (q 0.6); kept as one of the best 2 (min_features)" if kept else "not significant (q 0.6)"
 
 
