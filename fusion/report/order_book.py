@@ -41,7 +41,7 @@ def heat_map(
     tick      what one unit of the prices is worth in the axis' currency (of the trades, too)
     reach     prices shown beyond the best ones of the picture, in units of `books`; default: half their range, and at
               least ten of the smallest steps between levels
-    unit      of the sizes; episode: what the interval is called
+    unit      of the sizes; episode: what the interval is called, "" to leave it unmarked
 
     Missing values: where the book is unknown (a size of NaN) or lies behind its last level, the picture is blank.
     """
@@ -60,12 +60,14 @@ def heat_map(
     shown = np.log10(np.where(sizes > 0, sizes, np.nan))
     seconds = (edges[1:] - interval[0]) / NS
     figure = _figure(shown, seconds, levels * tick, unit, title, begin, interval)
-    for name, line, colour in (("best ask", ask[0], _ASK), ("best bid", bid[0], _BID)):
-        figure["data"].append(_line(name, seconds, line * tick, colour))
     figure["layout"]["yaxis"]["range"] = [low * tick, high * tick]
     if trades is not None:
         figure["data"] += _trades(trades, begin, end, interval[0], (low * tick, high * tick), tick)
-    _mark(figure["layout"], (interval[1] - interval[0]) / NS, episode)
+    # above the trades, which would hide them where there are many
+    for name, line, colour in (("best ask", ask[0], _ASK), ("best bid", bid[0], _BID)):
+        figure["data"].append(_line(name, seconds, line * tick, colour))
+    if episode:
+        _mark(figure["layout"], (interval[1] - interval[0]) / NS, episode)
     return figure
 
 
@@ -108,7 +110,7 @@ def _line(name: str, x: Array, y: Array, colour: str) -> Trace:
         "name": name,
         "x": x.round(3).tolist(),
         "y": [None if not np.isfinite(value) else round(float(value), 6) for value in y],
-        "line": {"color": colour, "width": 2, "shape": "hv"},
+        "line": {"color": colour, "width": 1.6, "shape": "hv"},
     }
 
 
@@ -134,8 +136,8 @@ def _trades(
                         "symbol": symbol,
                         "color": colour,
                         # area tells the size
-                        "size": (5 + 9 * np.sqrt(size[chosen] / largest)).round(1).tolist(),
-                        "line": {"color": "white", "width": 0.7},
+                        "size": (4 + 9 * np.sqrt(size[chosen] / largest)).round(1).tolist(),
+                        "line": {"color": "white", "width": 0.4},
                     },
                 }
             )
