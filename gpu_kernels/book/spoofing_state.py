@@ -198,7 +198,7 @@ def _mean_level_size(bid_sizes, ask_sizes, row):
     for level in range(bid_sizes.shape[0]):
         below, above = np.float64(bid_sizes[level, row]), np.float64(ask_sizes[level, row])
         total += below + above
-        held += (below != 0.0) + (above != 0.0)
+        held += (1 if below != 0.0 else 0) + (1 if above != 0.0 else 0)
     if not (bid_sizes[0, row] > 0 and ask_sizes[0, row] > 0):
         return np.nan
     return total / np.float64(held)
