@@ -43,7 +43,7 @@ class BaseSource(BaseModel):
     quoted            whether fields of a CSV file may stand in double quotes
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     # these do not change what ingest writes, so changing them must not make it write again
     not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
 
@@ -99,7 +99,7 @@ class HawkesModel(BaseModel):
     """A Hawkes process of buys and sells, in that order: events per second; `branching[i][j]` events of kind i that one
     of kind j brings; `decay`, per second, of all of them. See gpu_kernels.trade.hawkes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     baseline: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
     branching: tuple[_Brought, _Brought]
     decay: float = Field(gt=0)

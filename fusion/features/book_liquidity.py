@@ -12,7 +12,7 @@ from fusion.asof import nanoseconds
 from fusion.feature_fit import DAY
 from fusion.features.book_rows import Book, in_lots
 from fusion.features.book_state import spec
-from fusion.features.ticks import SECOND, Array
+from fusion.features.ticks import SECOND, Array, counted
 from gpu_kernels import decay
 from gpu_kernels.book import depth, drought, liquidity, resilience
 from gpu_kernels.spec import FeatureSpec
@@ -67,7 +67,7 @@ class Traded:
         none = np.zeros(0)
         no_quotes = (none.astype(np.int64), none, none, np.zeros(len(self.offsets), np.int64))
         self.side, _ = aggressor.lee_ready(self.time, price, rows["side"].to_numpy(), self.offsets, *no_quotes)
-        self.ticks = np.round(price / book.settings.tick).astype(np.int64)
+        self.ticks = counted(price, book.settings.tick, "price", "tick")
         self.lots = in_lots(rows["size"].to_numpy(), book.settings.lot)
 
     @cached_property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusion.asof import nanoseconds, segment_offsets
 from fusion.feature_fit import Fit, fits
-from fusion.features.ticks import Array, Ticks, in_segments
+from fusion.features.ticks import Array, Ticks, counted, in_segments
 from gpu_kernels.book import rebuild
 from gpu_kernels.errors import DataError
 from gpu_kernels.orders import replay
@@ -183,19 +183,20 @@ class Book:
 
 
 def in_lots(sizes: Array, lot: float) -> Clock:
-    """Whole lots; a size that nobody knows is none."""
-    return np.nan_to_num(np.round(sizes / lot)).astype(np.int64)
+    """Whole lots; a size that nobody knows is none. Raises DataError where they are too many to be counted exactly."""
+    return counted(sizes, lot, "size", "lot")
 
 
 def in_ticks(prices: Array, tick: float, is_none: NDArray[np.bool_] | None = None) -> Clock:
     """Prices as whole ticks. The tick comes from the config and not from the prices: a finer price of tomorrow must not
-    change today's book. `is_none`: rows that tell no price. Raises DataError where a price is no multiple of it."""
+    change today's book. `is_none`: rows that tell no price. Raises DataError where a price is no multiple of it, or too
+    many of it to be counted exactly."""
     is_none = np.zeros(len(prices), bool) if is_none is None else is_none
-    ticks = np.round(prices / tick)
+    ticks = counted(np.where(is_none, 0.0, prices), tick, "price", "tick")
     off = (np.abs(prices - ticks * tick) > 1e-6 * np.maximum(prices, tick)) & ~is_none
     if off.any():
         raise DataError(
             f"{np.count_nonzero(off)} book prices are no multiple of tick {tick:g}, first {prices[off][0]:.10g}",
             hint="write the feed's price step as the source's tick",
         )
-    return np.where(is_none, 0, np.nan_to_num(ticks)).astype(np.int64)
+    return ticks

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fusion.asof import AsOf, as_of, nanoseconds, segment_offsets
 from gpu_kernels import align, decay
+from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
 from sources.durations import format_duration, parse_duration
 
@@ -24,6 +25,9 @@ BPS = 1e4
 SECOND = 10**9
 HALF_LIVES = (SECOND, 10 * SECOND, 60 * SECOND)
 """Of the windowed features that `all` stands for; a config may name others, e.g. trade_imbalance_30s."""
+
+MOST_STEPS = 2.0**53
+"""Of a price in ticks and a size in lots: beyond, floats leave out whole numbers."""
 
 _WINDOWED = re.compile(r"(.+)_(\d+(?:ms|s|min|h))")
 
@@ -38,7 +42,10 @@ def half_life_of(name: str, stems: Sequence[str]) -> tuple[str, int] | None:
     found = _WINDOWED.fullmatch(name)
     if found is None or found[1] not in stems:
         return None
-    half_life = parse_duration(found[2])
+    try:
+        half_life = parse_duration(found[2])
+    except ValueError:
+        return None  # longer than any
     return (found[1], half_life) if half_life > 0 else None
 
 
@@ -61,6 +68,20 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, missing where the denominator is not positive."""
     quotient: Array = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
     return quotient
+
+
+def counted(values: Array, step: float, name: str, option: str) -> NDArray[np.int64]:
+    """Values, of an option's steps, as the nearest whole number of them; 0 where they are missing. Raises DataError where
+    a number is too high to be exact as a float."""
+    with np.errstate(over="ignore"):
+        counts = np.round(values / step)
+    if (counts > MOST_STEPS).any():
+        raise DataError(
+            f"a {name} of {np.nanmax(values):.10g} is {np.nanmax(counts):.3g} steps of {option} {step:g}",
+            allowed=f"up to {MOST_STEPS:.3g}",
+            hint=f"write the feed's step as the source's {option}, or leave out what is no {name}",
+        )
+    return np.nan_to_num(counts).astype(np.int64)
 
 
 def in_segments(stream: pl.DataFrame, grid: pl.DataFrame, keys: list[str]) -> tuple[pl.DataFrame, NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.features.intervals import Intervals
-from fusion.features.ticks import Array
+from fusion.features.ticks import Array, counted
 from fusion.features.trade_rows import Trades
 from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
@@ -156,4 +156,4 @@ def formulas(trades: Trades) -> dict[str, Callable[[int], Array]]:
 
 def _levels(prices: Array, tick: float) -> NDArray[np.int64]:
     """The nearest price level in ticks, as trades may print between two; 0, which is no price, where it is missing."""
-    return np.nan_to_num(np.round(prices / tick)).astype(np.int64)
+    return counted(prices, tick, "price", "tick")

@@ -34,6 +34,9 @@ SET, SNAPSHOT, GAP = 0, 1, 2
 DEPTH_TICKS = 1 << 16
 """Default width of the dense part of a side: 65,536 ticks take half a MiB."""
 
+MOST_DEPTH_TICKS = 1 << 24
+"""Wider ones take more than 256 MiB for each segment: a price far off would take all memory."""
+
 TOUCHED, TOUCHES, KNOWN, FILLED = range(6, 10)
 """Of `head`, after those of `window`: since the levels shown were brought up to the book, the best rank among or before
 them that was set, and how many were; whether the book is known; up to which row the buffer was filled."""
@@ -483,6 +486,8 @@ def _outputs(shape: tuple[int, int], rows: Rows) -> tuple[Array, Array, Array, A
 
 def _given(out: tuple[Array, Array, Array, Array], shape: tuple[int, int], rows: Rows) -> Any:
     """The caller's arrays, checked."""
+    if len(out) != len(_NAMES):
+        raise ArgumentError(f"out has {len(out)} arrays", allowed=f"{len(_NAMES)}: {', '.join(_NAMES)}")
     common_device(**dict(zip(_NAMES, out, strict=True)), offsets=rows.offsets)
     for name, array, dtype in zip(_NAMES, out, _OUTPUTS, strict=True):
         column(name, array, (np.dtype(dtype),), ndim=2)
@@ -490,6 +495,8 @@ def _given(out: tuple[Array, Array, Array, Array], shape: tuple[int, int], rows:
             raise ArgumentError(
                 f"out's {name} is {tuple(array.shape)}", allowed=f"writable arrays of (levels, rows), {shape}"
             )
+    if len({id(array) for array in out}) < len(out):
+        raise ArgumentError("out holds one array twice", allowed="four arrays, each of its own memory")
     return out
 
 
@@ -533,7 +540,7 @@ def rebuild(
     Raises: ArgumentError (an update that is none, rows `at` that are none), DeviceError.
     """
     levels = positive("levels", levels)
-    depth_ticks = positive("depth_ticks", depth_ticks, maximum=1 << 40)
+    depth_ticks = positive("depth_ticks", depth_ticks, maximum=MOST_DEPTH_TICKS)
     common_device(side=side, price_ticks=price_ticks)
     rows = Rows(offsets, values={"size": size}, times={"price_ticks": price_ticks})
     side = _small("side", side, (np.int8, np.int64), rows)

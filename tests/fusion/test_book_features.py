@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from fusion.features import book
-from fusion.features.book_rows import BookSettings, in_ticks
+from fusion.features.book_rows import BookSettings, in_lots, in_ticks
 from fusion.features.ticks import Array, defaults, half_life_of
 from gpu_kernels.book import flow_fit, micro_price_fit
 from gpu_kernels.errors import DataError
@@ -369,7 +369,16 @@ def test_a_price_between_ticks_is_refused() -> None:
         in_ticks(np.array([99.99, 100.005]), 0.01)
 
 
+def test_what_cannot_be_counted_exactly_is_refused() -> None:
+    with pytest.raises(DataError, match=r"a price of 1e\+17 is 1e\+19 steps of tick 0\.01; allowed: up to 9\.01e\+15"):
+        in_ticks(np.array([10.0, 1e17]), 0.01)
+    with pytest.raises(DataError, match=r"a size of 1e\+300 is inf steps of lot 1e-09"):
+        in_lots(np.array([1.0, np.nan, 1e300]), 1e-9)
+    assert in_lots(np.array([3e9, np.nan]), 1e-6).tolist() == [3 * 10**15, 0]
+
+
 def test_all_names_are_windows_or_none() -> None:
     names = defaults(book.FEATURES)
     assert "book_ofi_integrated_10s" in names
+    assert half_life_of("book_ofi_99999999999h", ["book_ofi"]) is None
     assert half_life_of("book_ofi_5min", ["book_ofi"]) == ("book_ofi", 300 * SECOND)

@@ -148,6 +148,12 @@ def test_outputs_are_written_over() -> None:
     got = rebuild.rebuild(*updates, **named, out=out)
     assert all(one is other for one, other in zip(got, out, strict=True))
     require_equal(out, wanted)
+    with pytest.raises(ArgumentError, match="out has 3 arrays; allowed: 4: bids, bid_sizes"):
+        rebuild.rebuild(*updates, **named, out=out[:3])
+    with pytest.raises(ArgumentError, match="out holds one array twice"):
+        rebuild.rebuild(*updates, **named, out=(out[0], out[1], out[0], out[1]))
+    with pytest.raises(ArgumentError, match="depth_ticks is 1099511627776; allowed: a whole number, 1 to 16777216"):
+        rebuild.rebuild(*updates, **named, depth_ticks=1 << 40)
     with pytest.raises(ArgumentError, match=r"out's bids is \(1, 3\); allowed: writable arrays"):
         rebuild.rebuild(*updates, **named, out=(out[0][:1, :3].copy(), *out[1:]))
 

@@ -14,6 +14,7 @@ NEWS = {"kind": "news_file", "files": "x.csv", "timezone": "UTC", "max_age": "1d
 SERIES = {"kind": "series_file", "files": "x.csv", "timezone": "UTC", "max_age": "1d", "metrics": {"vix": "CLOSE"}}
 CALENDAR = {"kind": "calendar_file", "files": "x.csv", "timezone": "UTC", "kinds": {"nfp": ["Nonfarm Payrolls"]}}
 TABLE = {"kind": "table_file", "table": "bar", "files": "x.csv", "timezone": "UTC", "max_age": "1d"}
+BOOK = {**TABLE, "table": "book_update"}
 LEAN = {"kind": "lean_zip", "files": "x.zip", "timezone": "UTC", "max_age": "1d", "delay": "1s", "security": "equity"}
 
 
@@ -26,6 +27,10 @@ def test_configs_of_the_repository_parse(path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
+        ({**BOOK, "tick": float("inf")}, "tick: Input should be a finite number"),
+        ({**BOOK, "lot": float("inf")}, "lot: Input should be a finite number"),
+        ({**BOOK, "cost_size": float("inf")}, "cost_size: Input should be a finite number"),
+        ({**BOOK, "depth_bps": float("inf")}, "depth_bps: Input should be a finite number"),
         ({**NEWS}, "no known_time"),
         ({**CALENDAR}, "no known_time"),
         ({**SERIES}, "exactly one of columns.known_time and known"),
