@@ -3,7 +3,8 @@
 Checks run in stages, each on the rows that passed the earlier ones, and a row gets the first reason that holds:
 
 1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
-                  negative_size, high_below_low, price_outside_bar, crossed_quote, known_before_event
+                  negative_size, high_below_low, price_outside_bar, crossed_quote, unknown_action, unknown_side,
+                  known_before_event
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
 3. sessions       outside_session (counted only, where the source says extended_hours)
 4. bar spacing    wrong_bar_interval: a file whose bars are of a longer or shorter interval than the source says
@@ -32,7 +33,7 @@ from gpu_kernels.errors import DataError
 from sources.config import BOOKS, STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.durations import format_duration
-from sources.schema import TABLES, TIME
+from sources.schema import ACTIONS, TABLES, TIME
 from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
 
@@ -144,6 +145,10 @@ def _row_problems(columns: list[str], table: str) -> pl.Expr:
         checks += [("high_below_low", pl.col("high") < pl.col("low")), ("price_outside_bar", outside)]
     if table == "quote":
         checks.append(("crossed_quote", pl.col("bid_price") > pl.col("ask_price")))
+    if table in BOOKS:
+        checks.append(("unknown_action", ~pl.col("action").is_in(ACTIONS[table])))
+    if table == "book_update":
+        checks.append(("unknown_side", ~pl.col("side").is_in((1, -1))))
     if table != "event":
         checks.append(("known_before_event", pl.col("known_time") < pl.col("event_time")))
     return pl.coalesce("problem", *(pl.when(where).then(pl.lit(reason)) for reason, where in checks))

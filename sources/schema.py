@@ -74,6 +74,11 @@ _LAST = ColumnSpec(
 SET, SNAPSHOT, GAP = 0, 1, 2
 # order_event.action; SNAPSHOT and GAP mean the same in both tables
 PLACED, CHANGED, CANCELLED, EXECUTED = 3, 4, 5, 6
+ACTIONS = {
+    "book_update": (SET, SNAPSHOT, GAP),
+    "order_event": (SNAPSHOT, GAP, PLACED, CHANGED, CANCELLED, EXECUTED),
+}
+"""What may stand in the column `action` of each table of books."""
 
 TABLES: dict[str, TableSpec] = {
     table.name: table

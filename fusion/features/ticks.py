@@ -71,8 +71,8 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 
 
 def counted(values: Array, step: float, name: str, option: str) -> NDArray[np.int64]:
-    """The nearest whole numbers of an option's steps; 0 where a value is missing. Raises DataError where one is too high
-    to be exact as a float."""
+    """The nearest whole numbers of an option's steps; 0 where a value is missing. Raises DataError where one is too
+    high to be exact as a float."""
     with np.errstate(over="ignore"):
         counts = np.round(values / step)
     if (counts > MOST_STEPS).any():

@@ -84,6 +84,9 @@ NAN, INF = float("nan"), float("inf")
         ("metric", {"known": -1}, "known_before_event"),
         ("book_update", {"price": 0.0}, "non_positive_price"),
         ("book_update", {"size": -1.0}, "negative_size"),
+        ("book_update", {"action": 3}, "unknown_action"),
+        ("book_update", {"side": 0}, "unknown_side"),
+        ("order_event", {"action": 0}, "unknown_action"),
     ],
 )
 def test_bad_row_gets_its_reason(table: str, change: dict[str, Any], reason: str) -> None:
@@ -92,6 +95,7 @@ def test_bad_row_gets_its_reason(table: str, change: dict[str, Any], reason: str
         "quote": GOOD_QUOTE,
         "metric": {"metric": "m", "value": 1.0},
         "book_update": {"sequence": 1, "side": 1, "price": 5.0, "size": 1.0},
+        "order_event": {"sequence": 1, "order": 1, "action": 3, "side": 1, "price": 5.0, "size": 1.0},
     }[table]
     assert reasons(check(batch(table, [{**good}]), source_of(table), WINDOW)) == {}
     found = check(batch(table, [{**good, **change}]), source_of(table), WINDOW)
