@@ -4,6 +4,8 @@
 
 FEED is spot, usdm or coinm (Binance's websocket logs: level 2, the lives of orders are inferred) or bitstamp (its raw
 log: level 3). An alarm is a group of cancels with a score of at least 1. There is no truth here: a person judges.
+Told too is the share of time with a window score of at least 1, and with one over what is usual in the feed, which is
+the feature `book_spoofing`; of the latter from a minute of the feed on.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from fusion.features import book_spoofing
 from fusion.report.order_book import heat_map
 from gpu_kernels.book import rebuild, spoofing
 from gpu_kernels.book.origins import level_origins
@@ -96,9 +99,9 @@ def read(feed: str, files: list[Path]) -> Rows:
     return Rows(time, tick, side, origins, books, trades)
 
 
-def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame, float]:
-    """Groups of cancels with a score of at least `alarm`, surest first; and the share of time with a window score
-    (half-life 30 s) of at least 1."""
+def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame, list[float]]:
+    """Groups of cancels with a score of at least `alarm`, surest first; and the shares of the time in which both are
+    known with a window score of at least 1, and with `book_spoofing` of at least 1."""
     offsets, (time, _, lots, aggressor) = np.array([0, len(rows.time)]), rows.trades
     score, began, group, *_ = spoofing.spoofing(
         rows.time, rows.tick, *rows.origins, rows.side, *rows.books, offsets, time, lots, aggressor,
@@ -138,8 +141,11 @@ def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame,
         .sort("score", descending=True)
     )
     clock = np.arange(rows.time[0], rows.time[-1], SECOND // 10)
-    window = decayed_sum(rows.time, score, offsets, clock, np.array([0, len(clock)]), 30 * SECOND)
-    return grouped, float((window >= 1.0).mean())
+    at = rows.time, score, offsets, clock, np.array([0, len(clock)])
+    window = decayed_sum(*at, book_spoofing.HALF_LIFE)
+    over = book_spoofing.excess(*at, np.array([False]), warm_up=60 * SECOND)
+    told = ~np.isnan(over)
+    return grouped, [float((values[told] >= 1.0).mean()) for values in (window, over)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
     console, (_, ticks, lots) = Console(width=150), FEEDS[options.feed]
     console.print(
         f"{options.feed}: {len(rows.time):,} rows in {60 * hours:.1f} minutes; {len(found)} alarms, "
-        f"{len(found) / hours:.1f} an hour; window score of at least 1 for {flagged:.1%} of the time"
+        f"{len(found) / hours:.1f} an hour; window score of at least 1 for {flagged[0]:.1%} of the time, "
+        f"over what is usual for {flagged[1]:.1%}"
     )
     shown = Table()
     for name in ("UTC", "side", "score", "size", "levels' mean", "orders", "away", "life", "traded against"):

@@ -21,7 +21,7 @@ TICKS = ("trade", "quote", *BOOKS)
 _Brought = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 _OPTIONS_OF = {
     ("trade",): ("quotes", "quote_lag", "bands", "hawkes"),
-    BOOKS: ("levels", "depth_bps", "cost_size", "drought_warm_up", "trades"),
+    BOOKS: ("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
     ("trade", *BOOKS): ("tick", "lot"),
 }
 _Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
@@ -130,12 +130,13 @@ class StreamSource(BaseSource):
     depth_bps       how far from the mid, in basis points, depth counts as near
     cost_size       the size whose cost of trading at once is told
     drought_warm_up of the first session, in which no drought is told: its depths and spreads are the first baseline
+    spoofing_warm_up of the feed has to be seen before suspected spoofing is told: how much of it is usual
     trades          the source of the same market's trades: these tell what was taken and what was cancelled
     """
 
     not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {
         *("continuous", "tick", "quotes", "quote_lag", "lot", "bands", "hawkes"),
-        *("levels", "depth_bps", "cost_size", "drought_warm_up", "trades"),
+        *("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
     }
 
     delay: Duration | None = None
@@ -151,6 +152,7 @@ class StreamSource(BaseSource):
     depth_bps: float = Field(default=5.0, gt=0)
     cost_size: float | None = Field(default=None, gt=0)
     drought_warm_up: Annotated[Duration, Field(gt=0)] = 300 * 10**9
+    spoofing_warm_up: Annotated[Duration, Field(gt=0, le=1200 * 10**9)] = 300 * 10**9
     trades: str | None = None
 
     @model_validator(mode="after")

@@ -171,6 +171,7 @@ def _book_settings(config: RunConfig, source: StreamSource) -> BookSettings:
         depth_bps=source.depth_bps,
         cost_size=source.cost_size,
         drought_warm_up=source.drought_warm_up,
+        spoofing_warm_up=source.spoofing_warm_up,
         fit_every=config.feature_fit.every,
         fit_window=config.feature_fit.window,
     )

@@ -32,6 +32,7 @@ class BookSettings:
     depth_bps: float = 5.0
     cost_size: float | None = None
     drought_warm_up: int = 300 * 10**9
+    spoofing_warm_up: int = 300 * 10**9
     fit_every: int = 86_400 * 10**9
     fit_window: int = 5 * 86_400 * 10**9
 

@@ -29,6 +29,7 @@ SETTINGS = BookSettings(
     depth_bps=200.0,
     cost_size=12.0,
     drought_warm_up=20 * SECOND,
+    spoofing_warm_up=5 * SECOND,
     fit_every=20 * SECOND,
     fit_window=40 * SECOND,
 )
