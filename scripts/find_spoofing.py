@@ -101,7 +101,7 @@ def read(feed: str, files: list[Path]) -> Rows:
 
 def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame, list[float]]:
     """Groups of cancels with a score of at least `alarm`, surest first; and the shares of the time in which both are
-    known with a window score of at least 1, and with `book_spoofing` of at least 1."""
+    known with a window score of at least 1, and with `book_spoofing` of at least 1, and the most of that."""
     offsets, (time, _, lots, aggressor) = np.array([0, len(rows.time)]), rows.trades
     score, began, group, *_ = spoofing.spoofing(
         rows.time, rows.tick, *rows.origins, rows.side, *rows.books, offsets, time, lots, aggressor,
@@ -145,7 +145,7 @@ def episodes(rows: Rows, alarm: float, **parameters: Any) -> tuple[pl.DataFrame,
     window = decayed_sum(*at, book_spoofing.HALF_LIFE)
     over = book_spoofing.excess(*at, np.array([False]), warm_up=60 * SECOND)
     told = ~np.isnan(over)
-    return grouped, [float((values[told] >= 1.0).mean()) for values in (window, over)]
+    return grouped, [*(float((values[told] >= 1.0).mean()) for values in (window, over)), float(over[told].max())]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(
         f"{options.feed}: {len(rows.time):,} rows in {60 * hours:.1f} minutes; {len(found)} alarms, "
         f"{len(found) / hours:.1f} an hour; window score of at least 1 for {flagged[0]:.1%} of the time, "
-        f"over what is usual for {flagged[1]:.1%}"
+        f"over what is usual for {flagged[1]:.1%}, at most {flagged[2]:.2f}"
     )
     shown = Table()
     for name in ("UTC", "side", "score", "size", "levels' mean", "orders", "away", "life", "traded against"):

@@ -3,8 +3,8 @@ any, by the plain window score and by the one over what is usual (`fusion.featur
 
     python scripts/measure_spoofing_flag.py [--seeds 301 302 ...] [--sessions 3]
 
-Level-2 updates, a decision each second, the limit 1. A spoof is told where the flag is up at the first decision after its
-orders went. Right is time flagged within three half-lives of the window after such a moment.
+Level-2 updates, a decision each second, the limit 1. A spoof is told where the flag is up at the first decision after
+its orders went. Right is time flagged within three half-lives of the window after such a moment.
 """
 
 import argparse

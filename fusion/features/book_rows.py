@@ -15,7 +15,7 @@ from fusion.feature_fit import Fit, fits
 from fusion.features.ticks import Array, Ticks, counted, in_segments
 from gpu_kernels.book import rebuild
 from gpu_kernels.errors import DataError
-from gpu_kernels.orders import replay
+from gpu_kernels.orders import origins, replay
 from sources.schema import EXECUTED, GAP
 
 Clock = NDArray[np.int64]
@@ -56,12 +56,43 @@ class Updates:
 
 
 @dataclass(frozen=True)
+class Orders:
+    """The order events (table order_event) that a book's updates are replayed from: prices in ticks, sizes in lots.
+    `ended` is the event whose last update each update is, or -1."""
+
+    time: Clock
+    order: Clock
+    ticks: Clock
+    lots: Clock
+    action: NDArray[np.int8]
+    offsets: Clock
+    ended: Clock
+
+    @cached_property
+    def lives(self) -> tuple[Clock, Clock, Clock]:
+        """`orders.origins` by update instead of by event: lots placed, the update that placed what leaves, lots that
+        leave (cancelled, executed)."""
+        events = self.time, self.order, self.ticks, self.lots, self.action
+        placed, origin, gone = origins.order_origins(*events, self.offsets)
+        update = np.full(len(self.time), -1)
+        ends = np.flatnonzero(self.ended >= 0)
+        own = self.ended[ends]
+        update[own] = ends
+        by_update = np.zeros((3, len(self.ended)), np.int64)
+        by_update[:, ends] = placed[own], *gone[:, own]
+        placed_by = np.full(len(self.ended), -1)
+        placed_by[ends] = np.where(origin[own] >= 0, update[origin[own]], -1)
+        return by_update[0], placed_by, by_update[1:]
+
+
+@dataclass(frozen=True)
 class Book:
     """The best levels at the end of each message.
 
     ticks     its rows are the ends of messages, seen from the decisions
     updates   what it is rebuilt from
     removed   lots that each update's event cancelled, and executed; None where only trades could tell
+    orders    the orders behind the updates, where the feed has them
     """
 
     ticks: Ticks
@@ -69,6 +100,7 @@ class Book:
     settings: BookSettings
     starts_empty: bool
     removed: tuple[Clock, Clock] | None = None
+    orders: Orders | None = None
 
     @classmethod
     def of_updates(
@@ -102,13 +134,14 @@ class Book:
         if continuous:
             stream = stream.sort("entity", "known_time", "session", "sequence")
         rows, offsets = in_segments(stream, grid, keys)
+        time, order = nanoseconds(rows["known_time"]), rows["order"].to_numpy()
         action, last = rows["action"].to_numpy(), rows["last"].to_numpy()
         ticks = in_ticks(rows["price"].to_numpy(), settings.tick, action == GAP)
         lots = in_lots(rows["size"].to_numpy(), settings.lot)
         named = [len(np.unique(ticks[first:stop])) for first, stop in pairwise(offsets)]
         found = replay.replay(
-            nanoseconds(rows["known_time"]),
-            rows["order"].to_numpy(),
+            time,
+            order,
             action,
             rows["side"].to_numpy(),
             ticks,
@@ -119,7 +152,7 @@ class Book:
         )
         event = found.event
         updates = Updates(
-            nanoseconds(rows["known_time"])[event],
+            time[event],
             found.side,
             found.price_ticks,
             found.lots * settings.lot,
@@ -132,7 +165,8 @@ class Book:
         is_executed = action[event] == EXECUTED
         removed = np.where(is_executed, 0, went), np.where(is_executed, went, 0)
         shown = Ticks.of(rows[event[updates.ends]], grid, max_age, continuous=continuous)
-        return cls(shown, updates, settings, not continuous, removed)
+        orders = Orders(time, order, ticks, lots, action, offsets, np.where(found.whole > 0, event, -1))
+        return cls(shown, updates, settings, not continuous, removed, orders)
 
     @cached_property
     def shown(self) -> Shown:

@@ -92,7 +92,7 @@ def excess(
 def _carried(total: Array, at: Clock, at_offsets: Clock, goes_on: Flags, half_life: int) -> Array:
     """A faded sum at each decision, with what there was at the last one of the session before."""
     total = total.copy()
-    for segment in np.flatnonzero(goes_on):
+    for segment in np.flatnonzero(goes_on & (np.diff(at_offsets) > 0)):
         first, stop = at_offsets[segment], at_offsets[segment + 1]
         total[first:stop] += total[first - 1] * 2.0 ** (-(at[first:stop] - at[first]) / half_life)
     return total
@@ -109,8 +109,11 @@ class Suspicion:
         """Score of each update; cleaned bid and ask sizes in lots, (levels, rows) at the ends of messages."""
         book, traded, updates = self.book, self.traded, self.book.updates
         lots = in_lots(updates.size, book.settings.lot)
-        columns = updates.time, updates.ticks, lots, *traded.removals, updates.side, updates.action, updates.offsets
-        lives = origins.level_origins(*columns, memory_ns=MEMORY, levels=traded.levels)
+        if book.orders is None:
+            columns = updates.time, updates.ticks, lots, *traded.removals, updates.side, updates.action, updates.offsets
+            lives = origins.level_origins(*columns, memory_ns=MEMORY, levels=traded.levels)
+        else:
+            lives = book.orders.lives
         shown = rebuild.rebuild(
             updates.side,
             updates.ticks,
