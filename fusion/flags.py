@@ -15,7 +15,8 @@ _COLUMN: dict[Flag, str] = {"drought": "book_drought", "spoofing": "book_spoofin
 class FlagsConfig(BaseModel):
     """When a decision is flagged, by the book features of its matrix, and what follows.
 
-    spoofing   the window score `book_spoofing` from which a decision is flagged; `book_drought` flags by itself
+    spoofing   `book_spoofing`, what the window score is over the feed's usual one, from which a decision is flagged;
+               `book_drought` flags by itself
     withhold   flags under which no score is given; the status says so
     """
 
@@ -33,7 +34,8 @@ def flag_columns(names: list[str], flag: Flag) -> list[str]:
 def flags_of(matrix: pl.DataFrame, config: FlagsConfig) -> pl.Series:
     """`flags` of each decision: names joined by commas, "" where none is up, null where no book feature could tell.
 
-    Missing values: a book that is missing at a decision raises no flag there; its age tells that it is missing.
+    Missing values: a book that is missing at a decision raises no flag there; its age tells that it is missing. Nor
+    does a detector that has not seen enough of the feed yet.
     """
     told = {flag: flag_columns(matrix.columns, flag) for flag in _COLUMN}
     if not any(told.values()):
