@@ -40,8 +40,13 @@ def config_of(**wanted: object) -> RunConfig:
                 "quotes": source("quote"),
                 "trades": source("trade", quotes="quotes", bands=[2, 4, 20], **options),
                 "book": source(
-                    "book_update", cost_size=2.0, depth_bps=2.0, drought_warm_up="1min", spoofing_warm_up="1min",
-                    trades="trades", **options
+                    "book_update",
+                    cost_size=2.0,
+                    depth_bps=2.0,
+                    drought_warm_up="1min",
+                    spoofing_warm_up="1min",
+                    trades="trades",
+                    **options,
                 ),
                 "orders": source("order_event", depth_bps=2.0, trades="trades", **options),
             },
