@@ -86,7 +86,8 @@ def excess(
         _carried(total, at, at_offsets, goes_on, USUAL_HALF_LIFE) for total in both(USUAL_HALF_LIFE, USUAL_LAG)
     )
     usual = np.divide(found, seen, out=np.full(len(at), np.nan), where=seen >= warm_up) * span
-    return (1.0 + window) / (1.0 + usual) - 1.0
+    over: Array = (1.0 + window) / (1.0 + usual) - 1.0
+    return over
 
 
 def _carried(total: Array, at: Clock, at_offsets: Clock, goes_on: Flags, half_life: int) -> Array:
