@@ -213,9 +213,21 @@ def describe_run(
     }
 
 
+def bouncing_prices(config: RunConfig) -> list[str]:
+    """A warning where the prices of the targets are trades: Roll's bounce is no return that anyone can earn."""
+    name = config.price_source
+    if config.sources[name].table != "trade":
+        return []
+    quotes = config.source_of("quote") or "<a source of quotes>"
+    return [
+        f"targets.price {name!r} is of trades: returns between last traded prices bounce between bid and ask, so the "
+        f"side of the last trades seems to predict them; use the mid of quotes instead (targets.price: {quotes})"
+    ]
+
+
 def warnings_of(plan: Plan, found: Study) -> list[str]:
     """What a reader of the signals must know before trusting them, in sentences."""
-    said = []
+    said = bouncing_prices(plan.config)
     kept = found.ledger.filter(pl.col("kept"))
     first = plan.config.walk_forward.train_sessions
     if not found.refits:

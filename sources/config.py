@@ -25,6 +25,15 @@ _OPTIONS_OF = {
     ("trade", *BOOKS): ("tick", "lot"),
 }
 _Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
+RECEIPTS = {
+    "binance_raw": "the local receipt recorded in the file, moved forward where the recorder's clock was seen to be "
+    "behind the exchange's (least latency {minimum_latency})",
+    "bitstamp_orders": "the local receipt recorded in the file",
+    "tardis_csv": "the receipt that Tardis recorded (local_timestamp)",
+    "databento_dbn": "the receipt that Databento recorded (ts_recv)",
+}
+"""Of the kinds whose files hold the time of receipt: what it is. Of the others, LOBSTER among them, a delay of the
+config tells known_time."""
 _TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "book": "book_update"}
 
 
@@ -232,7 +241,7 @@ class LeanZip(StreamSource):
 
 
 class BookFeed(StreamSource):
-    """A venue's own feed, whose files hold the times of receipt.
+    """A venue's own feed. Most files hold the times of receipt (RECEIPTS).
 
     delay       from the receipt in the file to one's own; known_time is the receipt plus this
     continuous  the book goes on from session to session, as on a market that never closes

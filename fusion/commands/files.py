@@ -42,16 +42,19 @@ def schema(
     Examples:
       trifuse schema                 tables, then features
       trifuse schema bar             the table of bars and the features made from it
+      trifuse schema book_ofi_30s    one feature, of any <time>
+      trifuse schema trade_hawkes    the features whose names begin so
       trifuse schema --json | jq -r '.features[].name'
     """
     from dataclasses import asdict
 
     from fusion.features import REGISTRY
+    from fusion.features.ticks import is_meant
     from gpu_kernels.errors import ConfigError
     from sources.schema import TABLES, TIME
 
     tables = [table for table in TABLES.values() if name in (None, table.name)]
-    features = [spec for spec in REGISTRY if name in (None, spec.name, spec.family)]
+    features = [spec for spec in REGISTRY if name is None or name == spec.family or is_meant(spec, name)]
     if not tables and not features:
         families = sorted({spec.family for spec in REGISTRY})
         raise ConfigError(

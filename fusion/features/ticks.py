@@ -55,6 +55,11 @@ def allowed(specs: Sequence[FeatureSpec], name: str) -> bool:
     return any(spec.name == name for spec in specs) or half_life_of(name, stems) is not None
 
 
+def is_meant(spec: FeatureSpec, name: str) -> bool:
+    """Whether a name is the spec's, its <time> told or left out, or the first words of it."""
+    return allowed([spec], name) or spec.name.startswith(f"{name}_")
+
+
 def defaults(specs: Sequence[FeatureSpec]) -> list[str]:
     """The names that `all` stands for: windowed features with each of HALF_LIVES."""
     names: list[str] = []

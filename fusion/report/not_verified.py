@@ -3,6 +3,9 @@
 from typing import Any
 
 from fusion.report.run_folder import RunFolder, section
+from sources.config import RECEIPTS
+
+_PRICES = {"bar": "the closes of the last bars", "quote": "the mids of the last quotes", "trade": "last traded prices"}
 
 
 def not_verified(run: RunFolder) -> list[str]:
@@ -10,7 +13,7 @@ def not_verified(run: RunFolder) -> list[str]:
     config = run.config
     points = [
         "Costs: spread, fees, market impact and borrow are not in any figure; a return smaller than they are is none.",
-        "Execution: returns run between last traded prices at the decision and at the horizon; no order was simulated.",
+        f"Execution: returns run between {_prices(run)} at the decision and at the horizon; no order was simulated.",
         "Multiplicity: the false discovery rate covers features and regimes inside one refit. Horizons, groups and the "
         "configs tried before this one are not corrected for.",
         "Confidence intervals and t statistics take sessions as independent; dependence between sessions would widen "
@@ -29,13 +32,25 @@ def not_verified(run: RunFolder) -> list[str]:
     return points
 
 
+def _prices(run: RunFolder) -> str:
+    """What the returns are between, told by the table of the source of prices: the bars where none is named."""
+    name = section(run.config, "targets").get("price")
+    table = section(section(run.manifest, "sources"), str(name)).get("table") if name else "bar"
+    return _PRICES.get(str(table), "the last prices")
+
+
 def _clock(name: str, source: Any) -> list[str]:
-    """A source whose known_time is a rule of the config rather than a recorded receipt."""
+    """Where known_time comes from, of a source whose rows do not tell it themselves: a receipt that was recorded, whose
+    clock nobody checked, or a rule of the config."""
     if not isinstance(source, dict):
         return []
     columns = section(source, "columns")
     if columns.get("known_time"):
         return []
+    if receipt := RECEIPTS.get(str(source.get("kind"))):
+        clock = receipt.format(minimum_latency=source.get("minimum_latency") or "0s")
+        delay = source.get("delay") or "0s"
+        return [f"Clock of {name}: its rows were known at {clock}, plus a delay of {delay} of the config."]
     known = source.get("known")
     if isinstance(known, dict):
         days, time = known.get("days", 0), known.get("time", "")

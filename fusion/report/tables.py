@@ -212,9 +212,14 @@ def staleness(run: RunFolder) -> Table | None:
 
 
 def age(minutes: float) -> str:
-    """Minutes up to two days, then days."""
+    """Milliseconds up to a second, seconds up to a minute, minutes up to two days, then days."""
     if not math.isfinite(minutes):
         return MISSING
+    seconds = 60 * minutes
+    if seconds < 1:
+        return f"{significant_digits(1000 * seconds, 3)} ms" if seconds else "0"
+    if minutes < 1:
+        return f"{plain(seconds, 1)} s"
     return f"{plain(minutes / 1440, 1)} d" if minutes > _TWO_DAYS else f"{plain(minutes, 1)} min"
 
 

@@ -245,6 +245,19 @@ class TestSchema:
         assert [table["name"] for table in found["tables"]] == ["bar"]
         assert {feature["family"] for feature in found["features"]} == {"bar"}
 
+    @pytest.mark.parametrize(
+        ("name", "specs"),
+        [
+            ("book_ofi_30s", {"book_ofi_<time>"}),
+            ("book_ofi", {"book_ofi_<time>", "book_ofi_levels_<time>"}),
+            ("trade_hawkes", {"trade_hawkes_imbalance"}),
+        ],
+    )
+    def test_a_half_life_and_the_first_words_find_their_features(self, name: str, specs: set[str]) -> None:
+        found = json.loads(trifuse("schema", name, "--json").stdout)
+        assert specs <= {feature["name"] for feature in found["features"]}
+        assert all(feature["name"].startswith(name.removesuffix("_30s")) for feature in found["features"])
+
     def test_words(self) -> None:
         shown = trifuse("schema", "book_update").stdout
         assert "Level-2 update" in shown

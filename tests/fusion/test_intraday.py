@@ -11,7 +11,7 @@ from small_market import CONFIGS
 from fusion.config import RunConfig, parse
 from fusion.config import load as load_config
 from fusion.invariance import check, cut_times, verify
-from fusion.pipeline import ingest, load, run
+from fusion.pipeline import bouncing_prices, ingest, load, run
 from fusion.plan import make_plan
 from fusion.refresh import signals
 
@@ -74,6 +74,7 @@ def test_a_run_counts_by_blocks_and_can_be_refreshed(lake: Path, tmp_path: Path)
     shorter = config_of(end=datetime(2024, 9, 5, 16, 0, tzinfo=UTC))
     result = run(shorter, lake=lake, runs=tmp_path)
     assert result.manifest["window"]["sessions"] == 12 + 13 + 5
+    assert any(line.startswith("targets.price 'trades' is of trades") for line in result.manifest["warnings"])
     made = pl.read_parquet(result.folder / "signals.parquet")
     assert made["score"].is_not_null().any()
     assert made["session"].dtype == pl.Datetime("ns", "UTC")
@@ -84,6 +85,12 @@ def test_a_run_counts_by_blocks_and_can_be_refreshed(lake: Path, tmp_path: Path)
     newer = signals(result.folder, lake=lake, end=END.date())
     assert newer["decision_time"].min() > made["decision_time"].max()
     assert newer["score"].is_not_null().any()
+
+
+def test_prices_of_trades_are_warned_of() -> None:
+    (said,) = bouncing_prices(config_of())
+    assert "bounce between bid and ask" in said
+    assert bouncing_prices(load_config(CONFIGS / "demo.yaml")) == []
 
 
 def test_prices_must_come_from_a_source_that_tells_them() -> None:

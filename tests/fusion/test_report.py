@@ -354,6 +354,38 @@ class TestPage:
         assert "GPU: this run used the CPU" in said
         assert "These data are simulated" not in said
 
+    def test_a_recorded_receipt_is_no_rule_of_the_config(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=30)
+        config = json.loads((folder / "manifest.json").read_text())["config"]
+        kinds = {"depth": "binance_raw", "tardis": "tardis_csv", "orders": "lobster", "ticks": "lean_zip"}
+        sources = {name: {"kind": kind, "delay": "5ms", "columns": {}} for name, kind in kinds.items()}
+        change_manifest(folder, config=config | {"sources": sources})
+        said = {line.split(":")[0].removeprefix("Clock of "): line for line in not_verified(RunFolder(folder))}
+        for name in ("depth", "tardis"):
+            assert "recorded" in said[name]
+            assert "plus a delay of 5ms of the config" in said[name]
+            assert "not a recorded receipt" not in said[name]
+        assert "moved forward where the recorder's clock was seen to be behind" in said["depth"]
+        for name in ("orders", "ticks"):
+            assert said[name].endswith("is a delay of 5ms of the config, not a recorded receipt.")
+
+    @pytest.mark.parametrize(
+        ("table", "words"), [("quote", "between the mids of the last quotes"), ("trade", "between last traded prices")]
+    )
+    def test_what_returns_run_between_is_told(self, tmp_path: Path, table: str, words: str) -> None:
+        folder = write_run(tmp_path, count=30)
+        config = json.loads((folder / "manifest.json").read_text())["config"]
+        changed = config | {"targets": config["targets"] | {"price": "perp"}}
+        change_manifest(folder, config=changed, sources={"perp": {"table": table}})
+        assert words in "\n".join(not_verified(RunFolder(folder)))
+
+    @pytest.mark.parametrize(
+        ("minutes", "words"),
+        [(0.0, "0"), (0.00001, "0.600 ms"), (0.002, "120 ms"), (0.5, "30.0 s"), (3.0, "3.0 min"), (4320.0, "3.0 d")],
+    )
+    def test_ages_have_the_unit_that_shows_them(self, minutes: float, words: str) -> None:
+        assert tables.age(minutes) == words
+
     def test_simulated_data_are_named_first(self, tmp_path: Path) -> None:
         folder = write_run(tmp_path, count=30)
         config = json.loads((folder / "manifest.json").read_text())["config"]
