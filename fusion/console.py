@@ -3,9 +3,11 @@
 import errno
 import json
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -57,6 +59,16 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         line, code = _explain(error)
         _complain(line)
         raise typer.Exit(code) from None
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Runs a script's `main` and exits with what it returns; an error is one line, and a traceback only where
+    TRIFUSE_DEBUG is set."""
+    try:
+        with one_line_errors(bool(os.environ.get("TRIFUSE_DEBUG"))):
+            sys.exit(main())
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -9,6 +9,7 @@ book every 3.6 seconds only, in a market whose spread is ten basis points. Nothi
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,9 +23,11 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from fusion.console import run_script
 from fusion.report.order_book import heat_map
+from fusion.report.picture import write_png
 from gpu_kernels.book import drought, episodes, liquidity, rebuild
-from scripts.draw_order_book import write_png
+from gpu_kernels.errors import ConfigError, DataError
 from sources.config import parse_source
 from sources.files import InputFile
 from sources.readers import binance_raw, bitstamp_orders
@@ -171,16 +174,17 @@ def found(feed: Feed, time: np.ndarray, books: Sequence[np.ndarray]) -> tuple[pl
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds market/")
+    parser.add_argument("--data", type=Path, default=os.environ.get("TRIFUSE_DATA"), help="folder that holds market/")
     parser.add_argument("--top", type=int, default=3, help="episodes of each feed that are listed and drawn")
     parser.add_argument("--draw", type=Path, help="folder for a PNG of each listed episode; needs Chromium")
     options = parser.parse_args(arguments)
+    if options.data is None:
+        raise ConfigError("TRIFUSE_DATA is not set", hint="set it, or give --data")
     console = Console(width=max(Console().width, 130))
     for feed in FEEDS:
         folder = options.data / "market"
         if not (folder / feed.file).exists():
-            print(f"{feed.name}: {folder / feed.file} is not there; give --data", file=sys.stderr)
-            return 3
+            raise DataError(f"{feed.name}: {folder / feed.file} is not there", hint="give --data")
         time, books = book_of(feed, folder)
         rows, hours, share = found(feed, time, books)
         alarms = int(rows["alarm"].sum())
@@ -228,4 +232,4 @@ def table_for(rows: pl.DataFrame) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

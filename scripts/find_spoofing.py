@@ -2,8 +2,10 @@
 
     python scripts/find_spoofing.py FEED FILE [FILE ...] [--top 5] [--plots FOLDER]
 
-FEED is spot, usdm or coinm (Binance's websocket logs: level 2, the lives of orders are inferred) or bitstamp (its raw
-log: level 3). An alarm is a group of cancels with a score of at least 1. There is no truth here: a person judges.
+FEED is spot, usdm or coinm (Binance's websocket logs: level 2, the lives of orders are inferred), e.g. of
+$TRIFUSE_DATA/market/binance_l2/spot_btcusdt_20240808.gz, or bitstamp (its raw log: level 3), e.g. of
+$TRIFUSE_DATA/market/bitstamp_l3_obanalytics/2015-05-01.log.xz. An alarm is a group of cancels with a score of at least
+1. There is no truth here: a person judges.
 Told too is the share of time with a window score of at least 1, and with one over what is usual in the feed, which is
 the feature `book_spoofing`; of the latter from a minute of the feed on.
 """
@@ -20,15 +22,16 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from fusion.console import run_script
 from fusion.features import book_spoofing
 from fusion.report.order_book import heat_map
+from fusion.report.picture import write_png
 from gpu_kernels.book import rebuild, spoofing
 from gpu_kernels.book.origins import level_origins
 from gpu_kernels.decay import decayed_sum
 from gpu_kernels.orders.origins import order_origins
 from gpu_kernels.orders.replay import replay
 from gpu_kernels.trade.cancels import inferred_cancels
-from scripts.draw_order_book import write_png
 from sources.config import parse_source
 from sources.files import input_files
 from sources.readers import READERS
@@ -205,4 +208,4 @@ def draw(rows: Rows, one: dict[str, Any], options: argparse.Namespace, number: i
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from benchmarks.detectors import DEVELOPMENT, REPORTED, Detector, detectors, simulated
 from benchmarks.detectors.frame import judged
+from fusion.console import run_script
 from fusion.report.figures import DASHES, FONT, SERIES, SYMBOLS
-from scripts.draw_order_book import write_png
+from fusion.report.picture import write_png
 from sources.simulate.orders.judge import Judgement
 
 SURE = 0.6  # detectors are compared at this precision, too: a threshold of its own for each
@@ -204,4 +205,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -21,10 +21,11 @@ import polars as pl
 
 from benchmarks.detectors.frame import REPORTED, Market, simulated
 from benchmarks.detectors.spoofing import KINDS, feed
+from fusion.console import run_script
+from fusion.report.picture import write_png
 from gpu_kernels.book.flow import weighted_flow
 from gpu_kernels.book.levels import exponential_weights
 from gpu_kernels.book.state import weighted_imbalance
-from scripts.draw_order_book import write_png
 
 SECOND = 10**9
 AROUND = np.arange(-10 * SECOND, 15 * SECOND, SECOND // 5)
@@ -144,4 +145,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

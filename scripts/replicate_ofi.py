@@ -9,6 +9,7 @@ strictly before it. One regression a session, from open to close; means over ses
 interval's change says how little of it one could have traded on.
 """
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,13 +72,16 @@ def record_of(impact: Impact) -> dict[str, Any]:
     }
 
 
+def require_matplotlib() -> None:
+    """Told before the work, not after it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("matplotlib is not installed, which --png needs", hint="pip install matplotlib")
+
+
 def draw(quotes: BestQuotes, impact: Impact, path: Path) -> None:
     """Flow against the change of the same interval, and against the next one's, side by side."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("matplotlib is not installed, which --png needs", hint="pip install matplotlib") from error
     import numpy as np
+    from matplotlib.figure import Figure
 
     flow, change, offsets = intervals_of(quotes, impact.interval_ns)
     follows = np.ones(len(flow), bool)
@@ -128,6 +132,8 @@ def main(
     with one_line_errors(debug):
         spans = [option_duration("--intervals", text) for text in lengths.split(",")]
         settings = {"block_ns": option_duration("--block", block), "draws": draws}
+        if png is not None:
+            require_matplotlib()
         quotes = quotes_of(files, tick, calendar)
         found = [price_impact(quotes, span, **settings) for span in spans]
         if png is not None:

@@ -30,7 +30,7 @@ def heat_map(
     unit: str = "",
     episode: str = "episode",
 ) -> dict[str, Any]:
-    """The book as a heat map, as a Plotly figure; `scripts/draw_order_book.py` makes PNGs of it.
+    """The book as a heat map, as a Plotly figure; `fusion.report.picture` makes PNGs of it.
 
     Any detector may call it: price against time, colour the logarithm of the size that rests, best bid and ask as
     lines, trades as triangles, the interval between two dashed lines.

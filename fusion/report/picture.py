@@ -1,9 +1,4 @@
-"""Make PNGs of Plotly figures with a headless Chromium: the pictures of the order book in docs/.
-
-from scripts.draw_order_book import write_png
-from fusion.report.order_book import heat_map
-write_png(heat_map(time, books, (start, end)), Path("docs/drought.png"))
-"""
+"""PNGs of Plotly figures, drawn by a headless Chromium."""
 
 import json
 import shutil
@@ -14,14 +9,23 @@ from typing import Any
 
 import plotly.offline
 
+from gpu_kernels.errors import ConfigError
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def write_png(figure: dict[str, Any], path: Path, *, width: int = 1100, height: int = 560, scale: float = 1.0) -> None:
-    """Draw a figure of plain mappings ({"data", "layout"}) at a size in CSS pixels; RuntimeError without a browser."""
+    """Draw a figure of plain mappings ({"data", "layout"}) at a size in CSS pixels.
+
+    Raises ConfigError where no browser is found.
+    """
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
-        raise RuntimeError(f"no browser found; allowed: one of {', '.join(BROWSERS)} on the PATH")
+        raise ConfigError(
+            "no browser found, which draws the pictures",
+            allowed=f"one of {', '.join(BROWSERS)} on the PATH",
+            hint="install Chromium, or leave the pictures out",
+        )
     layout = {**figure["layout"], "width": width, "height": height}
     page = (
         "<!doctype html><meta charset='utf-8'><body style='margin:0;background:white'><div id='figure'></div>"
