@@ -112,7 +112,7 @@ class Book:
         if continuous:
             # what was known earlier comes earlier, across midnight too
             stream = stream.sort("entity", "known_time", "session", "sequence")
-        rows, offsets = in_segments(stream, grid, keys)
+        rows, offsets = _in_time(stream, grid, keys)
         updates = Updates(
             nanoseconds(rows["known_time"]),
             rows["side"].to_numpy(),
@@ -133,7 +133,7 @@ class Book:
         keys = ["entity"] if continuous else ["entity", "session"]
         if continuous:
             stream = stream.sort("entity", "known_time", "session", "sequence")
-        rows, offsets = in_segments(stream, grid, keys)
+        rows, offsets = _in_time(stream, grid, keys)
         time, order = nanoseconds(rows["known_time"]), rows["order"].to_numpy()
         action, last = rows["action"].to_numpy(), rows["last"].to_numpy()
         ticks = in_ticks(rows["price"].to_numpy(), settings.tick, action == GAP)
@@ -215,6 +215,16 @@ class Book:
                 offsets = np.concatenate([[0], edges, [len(past)]]).astype(np.int64)
                 moved = Fit(fit.moment, fit.first, fit.stop, fit.last, begin + fit.begin, begin + fit.end)
                 yield moved, past, offsets
+
+
+def _in_time(stream: pl.DataFrame, grid: pl.DataFrame, keys: list[str]) -> tuple[pl.DataFrame, Clock]:
+    """`in_segments`, without what came more than a day after its session's last decision: none of them sees it, and a
+    session that lasts for weeks has no time of day."""
+    if "session" in keys:
+        ends = grid.group_by(keys).agg(_end=pl.col("decision_time").max() + pl.duration(days=1))
+        stream = stream.join(ends, on=keys, how="inner", maintain_order="left")
+        stream = stream.filter(pl.col("known_time") <= pl.col("_end")).drop("_end")
+    return in_segments(stream, grid, keys)
 
 
 def in_lots(sizes: Array, lot: float) -> Clock:

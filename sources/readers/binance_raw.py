@@ -64,6 +64,7 @@ class Feed:
     """What one entity's feed carries from block to block and from file to file."""
 
     symbol: bytes | None = None
+    is_of_market: bool = False
     least_latency: int | None = None
     known: int = 0
     rows: int = 0
@@ -107,6 +108,7 @@ def read_together(
         for source, feed in zip(sources, feeds, strict=True):
             own = lines.only(found, _KIND[source.data])
             _one_symbol(own, block, feed, file)
+            _one_market(own, feed, source, file)
             batches.append(_batch(own, feed, source, file.entity, index, line))
         yield batches
         line += len(found.kind)
@@ -134,6 +136,20 @@ def _one_symbol(found: Lines, block: bytes, feed: Feed, file: InputFile) -> None
             allowed="files of one symbol for one entity",
             hint="split the file by symbol",
         )
+
+
+def _one_market(found: Lines, feed: Feed, source: BinanceRaw, file: InputFile) -> None:
+    """By the other market's sequence rule no change would follow on another: a book that is lost for ever."""
+    changes = (found.kind == lines.DEPTH) & (found.first != ABSENT) & (found.update != ABSENT)
+    if feed.is_of_market or not changes.any():
+        return
+    is_future = bool((found.before[changes] != ABSENT).any())
+    if is_future != (source.market != "spot"):
+        raise DataError(
+            f"{file.path} is read as market: {source.market}; its depth changes have {'a' if is_future else 'no'} pu",
+            allowed="market: usdm or coinm" if is_future else "market: spot",
+        )
+    feed.is_of_market = True
 
 
 def _clock(found: Lines, feed: Feed, source: BinanceRaw) -> tuple[Array, Array]:

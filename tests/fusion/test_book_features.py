@@ -270,6 +270,17 @@ def test_a_book_of_sessions_begins_empty_and_one_that_goes_on_is_unknown(feed: F
     assert np.isnan(parts[first:]).all() or (parts[first + 2] < whole[first + 2])
 
 
+def test_a_row_that_comes_weeks_late_stops_no_session(feed: Feed) -> None:
+    updates, grid = feed
+    weeks = pl.col("known_time") + pl.duration(weeks=3)
+    late = updates.tail(1).with_columns(known_time=weeks, sequence=pl.lit(10**6, pl.Int64)).cast(SCHEMA)  # type: ignore[arg-type]
+    names = ["book_spread", "book_drought"]
+    wanted = computed(feed, names, continuous=False)
+    found = computed((pl.concat([updates, late]), grid), names, continuous=False)
+    for name in names:
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
 class TestModels:
     def past(self, feed: Feed, at: int) -> list[Shown]:
         moment = at // SETTINGS.fit_every * SETTINGS.fit_every

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def test_spot_counts_its_updates_without_pu(tmp_path: Path) -> None:
     lines = [SNAPSHOT, change(2, 11, 12, 0, [["99", "1"]], []), change(3, 13, 13, 0, [["99", "2"]], [])]
     path.write_text("\n".join([*lines, change(4, 15, 15, 0, [["99", "3"]], [])]))
     assert rows_of(path, market="spot")[0]["action"].to_list() == [1, 0, 0, 0, 0, 2]
+
+
+def test_the_other_markets_log_is_refused(log: Path) -> None:
+    with pytest.raises(DataError, match="market: spot; its depth changes have a pu; allowed: market: usdm or coinm"):
+        rows_of(log, market="spot")
+    log.write_text(re.sub(r'"pu":\d+,', "", log.read_text()))
+    assert len(rows_of(log, market="spot")[0]) > 3
+    with pytest.raises(DataError, match="market: coinm; its depth changes have no pu; allowed: market: spot"):
+        rows_of(log, market="coinm")
 
 
 def test_a_damaged_change_is_set_aside_and_leaves_a_gap(log: Path) -> None:
