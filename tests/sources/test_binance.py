@@ -91,7 +91,8 @@ def test_a_snapshot_ends_a_gap(log: Path) -> None:
 def test_spot_counts_its_updates_without_pu(tmp_path: Path) -> None:
     path = tmp_path / "spot.log"
     lines = [SNAPSHOT, change(2, 11, 12, 0, [["99", "1"]], []), change(3, 13, 13, 0, [["99", "2"]], [])]
-    path.write_text("\n".join([*lines, change(4, 15, 15, 0, [["99", "3"]], [])]))
+    text = "\n".join([*lines, change(4, 15, 15, 0, [["99", "3"]], [])])
+    path.write_text(text.replace('"pu":0,', ""))
     assert rows_of(path, market="spot")[0]["action"].to_list() == [1, 0, 0, 0, 0, 2]
 
 
