@@ -91,7 +91,7 @@ def _folder(path: Path) -> dict[str, Any]:
     if (path / "ingest.json").is_file():
         from sources.lake import read
 
-        record = json.loads((path / "ingest.json").read_text())
+        record = _record(path / "ingest.json", ("name", "table", "counts", "window", "inputs", "warnings"))
         rows = read(path)
         plain = rows.with_columns(
             _line=pl.int_range(1, rows.height + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String)
@@ -105,10 +105,21 @@ def _folder(path: Path) -> dict[str, Any]:
             "ingest": {name: record[name] for name in ("name", "counts", "window", "inputs", "warnings")},
         }
     if (path / "manifest.json").is_file():
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = _record(path / "manifest.json", ())
         tables = {file.name: _parquet_facts(file) for file in sorted(path.glob("*.parquet"))}
         return {"path": str(path), "kind": "run", "manifest": manifest, "tables": tables}
     raise DataError(f"{path} is a folder of no known kind", allowed="a file, a lake folder (ingest.json), a run folder")
+
+
+def _record(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Other programs write files of these names too."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(name in found for name in names):
+        raise DataError(f"{path} is not what trifuse writes", allowed="a lake folder, a run folder, or a file in it")
+    return found
 
 
 def _parquet_facts(path: Path) -> dict[str, Any]:

@@ -63,7 +63,11 @@ def fit(flows: Array) -> IntegratedFlow:
         raise ArgumentError(
             f"{count} whole intervals for {levels} levels", allowed=f"{levels + 1} or more", hint="give more history"
         )
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(whole)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = np.atleast_2d(np.cov(whole))
+    if not np.isfinite(covariance).all():
+        raise ArgumentError(f"flows up to {np.abs(whole).max():.3g}", allowed="numbers whose squares are finite")
+    values, vectors = np.linalg.eigh(covariance)
     if not values[-1] > 0:
         raise ArgumentError("flows that never change", allowed="at least one level with a change")
     first = vectors[:, -1]

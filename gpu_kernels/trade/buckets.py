@@ -41,8 +41,11 @@ def bucket_sizes(daily_lots: Array, buckets_per_day: int = 50, days: int = 20) -
     """
     daily = column("daily_lots", daily_lots).astype(np.float64)
     buckets_per_day, days = positive("buckets_per_day", buckets_per_day), positive("days", days)
-    if np.isinf(daily).any() or (daily < 0).any():
-        raise ArgumentError("daily_lots holds infinite or negative volumes", allowed="finite numbers of at least 0")
+    if (daily > 2.0**62).any() or (daily < 0).any():
+        raise ArgumentError(
+            "daily_lots holds negative or infinite volumes, or such that have no whole number",
+            allowed="numbers from 0 to 2**62",
+        )
     sizes = np.zeros(len(daily), np.int64)
     for day in range(1, len(daily)):
         past = daily[max(0, day - days) : day]

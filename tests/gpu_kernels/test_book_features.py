@@ -150,6 +150,10 @@ class TestFlow:
             (np.ones((3, 3)), "3 whole intervals for 3 levels"),
             (np.full((2, 9), np.nan), "0 whole intervals"),
             (np.ones((2, 9)), "never change"),
+            (
+                np.arange(18.0).reshape(2, 9) * 1e200,
+                "flows up to 1.7e\\+201; allowed: numbers whose squares are finite",
+            ),
             (np.ones(4), "shape"),
         ):
             with pytest.raises(ArgumentError, match=message):

@@ -148,6 +148,8 @@ class TestVpin:
                 buckets.bucket_size(wrong)
         with pytest.raises(ArgumentError, match="negative"):
             buckets.bucket_sizes(np.array([-1, 2]))
+        with pytest.raises(ArgumentError, match=r"allowed: numbers from 0 to 2\*\*62"):
+            buckets.bucket_sizes(np.array([1e300, 2.0]))
 
 
 class TestArrivals:

@@ -184,3 +184,7 @@ def test_bad_files(tmp_path: Path, content: bytes | None, words: str) -> None:
         describe(path)
     with pytest.raises(DataError, match="no known kind"):
         describe(tmp_path)
+    for name, other in (("manifest.json", "[1]"), ("manifest.json", "\xff"), ("ingest.json", '{"table": "bar"}')):
+        (tmp_path / name).write_text(other, encoding="latin-1")
+        with pytest.raises(DataError, match="is not what trifuse writes"):
+            describe(tmp_path)
