@@ -12,6 +12,7 @@ from scipy import special, stats
 from benchmarks.works import trade, trade_cost, trade_orders
 from benchmarks.works.data import MINUTE, Data
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.hash_table import EMPTY
 from gpu_kernels.trade import arrivals, buckets, cancels, flow, impact, lives, spreads, vpin
 
 
@@ -246,7 +247,7 @@ class TestOrders:
         (work,) = (w for w in trade_orders.works(Data(500, 1, "float64", 3)) if w.function is cancels.inferred_cancels)
         time, ticks, lots, side, action, _, trade_time, trade_ticks, trade_lots, by, _ = work.arrays
         batch = work.run(work.arrays)
-        keys, book, used = np.full(4096, -1), np.zeros((4, 4096), np.int64), np.zeros(1, np.int64)
+        keys, book, used = np.full(4096, EMPTY), np.zeros((4, 4096), np.int64), np.zeros(1, np.int64)
         epoch, known, hit = 0, True, 0
         for row in range(500):
             while hit < 500 and trade_time[hit] <= time[row]:
