@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import config, njit, prange
+from llvmlite import ir
+from numba import config, njit, prange, types
+from numba.extending import intrinsic
 
 try:
     import fcntl
@@ -47,6 +49,30 @@ if config.DISABLE_JIT:
         return (int(word) & -int(word)).bit_length() - 1
 else:
     lowest_bit = body(lowest_bit)
+
+
+def stream_eight(target, place, source, first):
+    """Eight numbers of 8 bytes from `source` to `target`, where that lies on a cache line of 64 bytes, past the cache:
+    a plain store reads each line from memory before it overwrites all of it."""
+    target[place : place + 8] = source[first : first + 8]
+
+
+def _stream_eight_typed(_, target, place, source, first):
+    def generate(context, builder, signature, arguments):
+        pointers = []
+        for array, index in ((0, 1), (2, 3)):
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            eight = ir.VectorType(ir.IntType(64), 8).as_pointer()
+            pointers.append(builder.bitcast(builder.gep(data, [arguments[index]]), eight))
+        store = builder.store(builder.load(pointers[1], align=8), pointers[0], align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.none(target, place, source, first), generate
+
+
+if not config.DISABLE_JIT:
+    stream_eight = intrinsic(_stream_eight_typed)
 
 
 def _package_stamp() -> str:
@@ -97,4 +123,4 @@ def _lock(folder: str) -> Iterator[None]:
         os.close(handle)
 
 
-__all__ = ["body", "cpu_loop", "lowest_bit", "prange", "step_body"]
+__all__ = ["body", "cpu_loop", "lowest_bit", "prange", "step_body", "stream_eight"]

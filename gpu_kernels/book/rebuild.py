@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels._jit import body, cpu_loop, prange, step_body
+from gpu_kernels._jit import body, cpu_loop, prange, step_body, stream_eight
 from gpu_kernels.book.window import (
     COUNT,
     FAR_BEGIN,
@@ -43,6 +43,10 @@ them that was set, and how many were; whether the book is known; up to which row
 HEAD = 10
 
 _BUFFER = 512
+
+_STREAMED = 1 << 20
+"""Numbers of an output from which on it goes past the cache: four of them take 32 MiB."""
+
 _NAMES, _OUTPUTS = ("bids", "bid_sizes", "asks", "ask_sizes"), (np.int64, np.float64, np.int64, np.float64)
 
 
@@ -285,11 +289,19 @@ def _replay_rows(
 
 
 @body
-def _copy(rows, way, count, out, start):
-    first = np.uint64(start)
+def _copy(rows, way, count, out, start, streams):
+    """A run of each level to the output, past the cache where that is too small for the output anyway."""
     for level in range(out.shape[0]):
-        for place in range(np.uint64(count)):
-            out[level, first + place] = rows[way, level, place]
+        run, held = out[level, start : start + count], rows[way, level]
+        address = run.ctypes.data
+        begin = min((-(address >> 3)) & 7, count) if streams and address & 7 == 0 else count
+        end = begin + ((count - begin) & ~7)
+        for place in range(np.uint64(begin)):
+            run[place] = held[place]
+        for place in range(begin, end, 8):
+            stream_eight(run, place, held, place)
+        for place in range(np.uint64(end), np.uint64(count)):
+            run[place] = held[place]
 
 
 @cpu_loop
@@ -312,7 +324,7 @@ def _rebuild_cpu(
     asks,
     ask_sizes,
 ):
-    levels = bids.shape[0]
+    levels, streams = bids.shape[0], bids.size > _STREAMED
     for segment in prange(offsets.shape[0] - 1):
         start, stop, width = offsets[segment], offsets[segment + 1], widths[segment]
         resting, bits = np.empty((2, width)), np.empty((2, width // WORD), np.uint64)
@@ -366,10 +378,10 @@ def _rebuild_cpu(
                     tick_rows,
                     size_rows,
                 )
-                _copy(tick_rows, 0, end - first, bids, first)
-                _copy(size_rows, 0, end - first, bid_sizes, first)
-                _copy(tick_rows, 1, end - first, asks, first)
-                _copy(size_rows, 1, end - first, ask_sizes, first)
+                _copy(tick_rows, 0, end - first, bids, first, streams)
+                _copy(size_rows, 0, end - first, bid_sizes, first, streams)
+                _copy(tick_rows, 1, end - first, asks, first, streams)
+                _copy(size_rows, 1, end - first, ask_sizes, first, streams)
 
 
 @cuda.jit

@@ -158,6 +158,15 @@ def test_outputs_are_written_over() -> None:
         rebuild.rebuild(*updates, **named, out=(out[0][:1, :3].copy(), *out[1:]))
 
 
+def test_an_output_that_goes_past_the_cache_is_the_book_at_each_row() -> None:
+    rows = (1 << 20) + 1003
+    rng = np.random.default_rng(1)
+    side = rng.choice(np.array([-1, 1], np.int8), rows)
+    ticks = 1000 - side * rng.geometric(0.1, rows)
+    updates = (side, ticks, rng.integers(0, 3, rows).astype(float), np.array([0, 5, 333_333, rows]), 1)
+    require_equal(rebuild.rebuild(*updates), rebuild.rebuild(*updates, at=np.arange(rows)))
+
+
 def test_one_event_at_a_time_gives_the_bits_of_the_batch() -> None:
     (side, ticks, size, _, _), named = flow(3)
     rows, levels, width = len(side), 4, window.SMALLEST_WIDTH
