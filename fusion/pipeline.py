@@ -18,6 +18,7 @@ import yaml
 from fusion import manifest as record
 from fusion import model, regime, report
 from fusion.config import RunConfig
+from fusion.features.choice import left_out
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
 from sentiment.embedded import TRAINED_THROUGH
@@ -225,9 +226,14 @@ def bouncing_prices(config: RunConfig) -> list[str]:
     ]
 
 
+def warnings_of_config(config: RunConfig) -> list[str]:
+    """Those that are known before any file is read."""
+    return bouncing_prices(config) + left_out(config)
+
+
 def warnings_of(plan: Plan, found: Study) -> list[str]:
     """What a reader of the signals must know before trusting them, in sentences."""
-    said = bouncing_prices(plan.config)
+    said = warnings_of_config(plan.config)
     kept = found.ledger.filter(pl.col("kept"))
     first = plan.config.walk_forward.train_sessions
     if not found.refits:

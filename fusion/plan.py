@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from fusion.config import RunConfig, day_of
+from fusion.features.choice import check
 from fusion.grid import blocks
 from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
@@ -67,8 +68,10 @@ class Plan:
 def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan:
     """Resolve a config; generates the embedded market into the lake where the config asks for one.
 
-    `end` replaces the config's last day. Raises ConfigError when no session lies in the window.
+    `end` replaces the config's last day. Raises ConfigError when no session lies in the window, or a feature cannot be
+    made of its source.
     """
+    check(config)
     variables: dict[str, str] = {}
     entities, start, last = config.entities, day_of(config.start), end or day_of(config.end)
     if config.simulate is not None:

@@ -91,7 +91,9 @@ def schema(
 
 def config(
     file: ConfigFile,
-    check: Annotated[bool, typer.Option("--check", help="Only check it, and that its files exist.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check it, its features, and that its files exist.")
+    ] = False,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -128,13 +130,20 @@ def config(
     settings = configs.load(file, overrides or [])
     content = settings.model_dump(mode="json", exclude_none=True)
     if check:
-        files = _files(settings)
+        from fusion.features.choice import check as check_features
+        from fusion.pipeline import warnings_of_config
+
+        check_features(settings)
+        files, warnings = _files(settings), warnings_of_config(settings)
         summary = {"config": str(file), "ok": True, "name": settings.name, "sha256": settings.digest(), "files": files}
+        summary["warnings"] = warnings
         if as_json:
             answer(summary)
         else:
             counted = ", ".join(f"{name} {count}" for name, count in files.items())
             typer.echo(f"{file} is right, and its files are there ({counted}); `trifuse ingest` says what they hold")
+            for line in warnings:
+                typer.echo(f"warning: {line}")
     elif as_json:
         answer(content)
     else:

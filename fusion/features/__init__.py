@@ -1,7 +1,7 @@
 """All features: the registry that `trifuse schema` prints, and the one function that builds the matrix."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +9,7 @@ import polars as pl
 from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, trade
 from fusion.features.book_rows import BookSettings
-from fusion.features.ticks import allowed, defaults
+from fusion.features.choice import chosen
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
@@ -65,46 +65,38 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
     late: dict[str, int] = {}
     entities = set(grid["entity"].unique())
     given = Counter(_family(config.sources[name].table) for name in config.features)
-    for name, wanted in config.features.items():
-        source, rows = config.sources[name], tables[name]
-        names = None if wanted == "all" else list(wanted)
+    for name in config.features:
+        source, rows, wanted = config.sources[name], tables[name], chosen(config, name)
         if source.table == "bar":
             stream, late[name] = in_order(rows, source.table)
-            chosen = _known(name, names, [spec.name for spec in bar.FEATURES])
-            columns = bar.compute(stream, grid, chosen, source.max_age)
+            columns = bar.compute(stream, grid, wanted, source.max_age)
         elif source.table == "quote":
             stream, late[name] = in_order(rows, source.table)
-            chosen = _windowed(name, names, quote.FEATURES)
-            columns = quote.compute(stream, grid, chosen, source.max_age, continuous=source.carries_book)
+            columns = quote.compute(stream, grid, wanted, source.max_age, continuous=source.carries_book)
         elif source.table == "trade":
             stream, late[name] = in_order(rows, source.table)
             assert isinstance(source, StreamSource)
-            chosen = _possible(name, names, source, trade.FEATURES, trade.needs)
             quotes = None if source.quotes is None else in_order(tables[source.quotes], "quote")[0]
             settings = _trade_settings(config, source)
             columns = trade.compute(
-                stream, grid, chosen, source.max_age, continuous=source.carries_book, quotes=quotes, settings=settings
+                stream, grid, wanted, source.max_age, continuous=source.carries_book, quotes=quotes, settings=settings
             )
         elif source.table in BOOKS:
             stream, late[name] = in_order(rows, source.table)
             assert isinstance(source, StreamSource)
-            chosen = _possible(name, names, source, book.FEATURES, book.needs)
             traded = None if source.trades is None else in_order(tables[source.trades], "trade")[0]
             book_settings = _book_settings(config, source)
             columns = book.compute(
-                stream, grid, chosen, source.max_age, book_settings, continuous=source.carries_book, trades=traded
+                stream, grid, wanted, source.max_age, book_settings, continuous=source.carries_book, trades=traded
             )
         elif source.table == "news":
             table = news.news_features(rows, grid)
-            chosen = _known(name, names, table.columns)
-            columns = {column: table[column].to_numpy() for column in chosen}
+            columns = {column: table[column].to_numpy() for column in wanted}
         elif source.table == "metric":
-            metrics = _known(name, names, sorted(getattr(source, "metrics", names or [])))
             market = None if source.entity in entities else source.entity
-            columns = metric.compute(rows, grid, metrics, source.max_age, market=market)
+            columns = metric.compute(rows, grid, wanted, source.max_age, market=market)
         else:
-            kinds = _known(name, names, sorted(getattr(source, "kinds", names or [])))
-            columns = event.compute(rows, grid, kinds)
+            columns = event.compute(rows, grid, wanted)
         if source.table in TICKS and given[_family(source.table)] > 1:
             columns = {f"{name}_{column}": values for column, values in columns.items()}
         if clash := set(columns) & set(families):
@@ -120,32 +112,6 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
 def _family(table: str) -> str:
     """What a table's features are named by: a book's may be made of updates or of orders."""
     return "book" if table in BOOKS else table
-
-
-def _possible(
-    source: str,
-    names: list[str] | None,
-    options: StreamSource,
-    specs: Sequence[FeatureSpec],
-    needs: Callable[[str], tuple[str, ...]],
-) -> list[str]:
-    """The features of a family that a config names; all: those that the source's options are enough for."""
-    lacking = {
-        spec.name: missing
-        for spec in specs
-        if (missing := [option for option in needs(spec.name) if getattr(options, option) is None])
-    }
-    if names is None:
-        return defaults([spec for spec in specs if spec.name not in lacking])
-    chosen = _windowed(source, names, specs)
-    for name in chosen:
-        for spec in specs:
-            if spec.name in lacking and allowed([spec], name):
-                raise ConfigError(
-                    f"features.{source} names {name!r}, which needs `{lacking[spec.name][0]}`",
-                    hint=f"write sources.{source}.{lacking[spec.name][0]}, or leave the feature out",
-                )
-    return chosen
 
 
 def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:
@@ -175,25 +141,3 @@ def _book_settings(config: RunConfig, source: StreamSource) -> BookSettings:
         fit_every=config.feature_fit.every,
         fit_window=config.feature_fit.window,
     )
-
-
-def _windowed(source: str, names: list[str] | None, specs: Sequence[FeatureSpec]) -> list[str]:
-    """The features that a config names, of a family whose names may carry any half-life."""
-    if names is None:
-        return defaults(specs)
-    return [
-        name if allowed(specs, name) else _known(source, [name], [spec.name for spec in specs])[0] for name in names
-    ]
-
-
-def _known(source: str, names: list[str] | None, allowed: list[str]) -> list[str]:
-    if names is None:
-        return allowed
-    for name in names:
-        if name not in allowed:
-            raise ConfigError(
-                f"features.{source} names {name!r}",
-                allowed=", ".join(allowed),
-                hint="`trifuse schema` tells what each is",
-            )
-    return names

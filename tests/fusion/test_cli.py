@@ -208,6 +208,24 @@ class TestConfig:
         assert result.exit_code == 2
         assert named in complaint(result)
 
+    def test_features_that_cannot_be_made_are_all_named_by_check(self) -> None:
+        wanted = "features.book=[book_cost_buy, book_nonsense, book_spoofing, book_ofi_30s]"
+        result = trifuse("config", "--check", DEMO, "--set", wanted)
+        assert result.exit_code == 2
+        said = complaint(result)
+        assert "'book_cost_buy', which needs `cost_size`" in said
+        assert "'book_spoofing', which needs `trades`" in said
+        assert "features.book names 'book_nonsense'" in said
+        assert "names 'book_ofi_30s'" not in said
+
+    def test_features_that_all_leaves_out_are_told_by_check(self) -> None:
+        wanted = ("--set", "features.book=all")
+        (said,) = json.loads(trifuse("config", "--check", "--json", DEMO, *wanted).stdout)["warnings"]
+        assert said.startswith("features.book is all, but not made: ")
+        assert "book_spoofing" in said
+        assert "(for want of sources.book.trades)" in said
+        assert f"warning: {said}" in trifuse("config", "--check", DEMO, *wanted).stdout
+
     def test_missing_files_are_found_by_check(self, tmp_path: Path) -> None:
         tree = yaml.safe_load((CONFIGS / "demo.yaml").read_text())
         tree["sources"]["bars"]["files"] = str(tmp_path / "bars-*.csv")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from fusion.feature_fit import fits
-from fusion.features import _possible, trade, trade_cost
+from fusion.features import choice, trade, trade_cost
 from fusion.features.ticks import Array, defaults
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError, DataError
@@ -401,7 +401,7 @@ class TestWhatIsNotKnownYet:
 
 
 def possible(names: list[str] | None, source: StreamSource) -> list[str]:
-    return _possible("trades", names, source, trade.FEATURES, trade.needs)
+    return choice.possible("trades", names, source, trade.FEATURES, trade.needs)
 
 
 class TestOptions:

@@ -1,0 +1,127 @@
+"""Which features a config asks for, and which its sources are enough for: told before any file is read."""
+
+from collections.abc import Callable, Sequence
+
+from fusion.config import RunConfig
+from fusion.features import bar, book, quote, trade
+from fusion.features.ticks import allowed, defaults
+from gpu_kernels.errors import ConfigError
+from gpu_kernels.spec import FeatureSpec
+from sentiment import features as news
+from sources.config import BOOKS, StreamSource
+
+
+def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list[str]:
+    """The features of a source that are made: `names`, or what the config says; `all` leaves out those that the
+    source's options are not enough for. Of a metric or an event table they are its metrics or kinds.
+
+    Raises ConfigError on an unknown name, or one that needs an option which the source lacks.
+    """
+    source, wanted = config.sources[name], config.features[name]
+    if names is None and wanted != "all":
+        names = list(wanted)
+    if source.table == "bar":
+        return _known(name, names, [spec.name for spec in bar.FEATURES])
+    if source.table == "quote":
+        return _windowed(name, names, quote.FEATURES)
+    if source.table == "news":
+        return _known(name, names, [spec.name for spec in news.FEATURES])
+    if found := _with_options(source.table):
+        assert isinstance(source, StreamSource)
+        return possible(name, names, source, *found)
+    told = "metrics" if source.table == "metric" else "kinds"
+    return _known(name, names, sorted(getattr(source, told, names or [])))
+
+
+def check(config: RunConfig) -> None:
+    """Raises one ConfigError that names every feature which cannot be made."""
+    wrong = []
+    for source, wanted in config.features.items():
+        for name in [] if wanted == "all" else wanted:
+            try:
+                chosen(config, source, [name])
+            except ConfigError as error:
+                wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        # what is allowed is said once, not once for each
+        told = [(error.allowed and f"allowed: {error.allowed}", error.hint) for error in wrong]
+        parts = dict.fromkeys(part for pair in told for part in pair if part)
+        raise ConfigError("; ".join(error.problem for error in wrong), hint="; ".join(parts))
+
+
+def left_out(config: RunConfig) -> list[str]:
+    """A sentence for each source whose `all` leaves features out, which tells why."""
+    said = []
+    for name, wanted in config.features.items():
+        source, found = config.sources[name], _with_options(config.sources[name].table)
+        if wanted != "all" or found is None:
+            continue
+        assert isinstance(source, StreamSource)
+        by_option: dict[str, list[str]] = {}
+        for feature, options in _lacking(source, *found).items():
+            by_option.setdefault(" and ".join(f"sources.{name}.{option}" for option in options), []).append(feature)
+        parts = [f"{', '.join(features)} (for want of {options})" for options, features in by_option.items()]
+        if parts:
+            said.append(f"features.{name} is all, but not made: {'; '.join(parts)}")
+    return said
+
+
+_Needs = Callable[[str], tuple[str, ...]]
+
+
+def _with_options(table: str) -> tuple[Sequence[FeatureSpec], _Needs] | None:
+    """Of a table some of whose features need options of the source: the specs, and what each needs."""
+    if table == "trade":
+        return trade.FEATURES, trade.needs
+    return (book.FEATURES, book.needs) if table in BOOKS else None
+
+
+def _lacking(options: StreamSource, specs: Sequence[FeatureSpec], needs: _Needs) -> dict[str, list[str]]:
+    """The options that each spec misses, where it misses any."""
+    return {
+        spec.name: missing
+        for spec in specs
+        if (missing := [option for option in needs(spec.name) if getattr(options, option) is None])
+    }
+
+
+def possible(
+    source: str, names: list[str] | None, options: StreamSource, specs: Sequence[FeatureSpec], needs: _Needs
+) -> list[str]:
+    """The features of a family that a config names; all: those that the source's options are enough for."""
+    lacking = _lacking(options, specs, needs)
+    if names is None:
+        return defaults([spec for spec in specs if spec.name not in lacking])
+    found = _windowed(source, names, specs)
+    for name in found:
+        for spec in specs:
+            if spec.name in lacking and allowed([spec], name):
+                raise ConfigError(
+                    f"features.{source} names {name!r}, which needs `{lacking[spec.name][0]}`",
+                    hint=f"write sources.{source}.{lacking[spec.name][0]}, or leave the feature out",
+                )
+    return found
+
+
+def _windowed(source: str, names: list[str] | None, specs: Sequence[FeatureSpec]) -> list[str]:
+    """The features that a config names, of a family whose names may carry any half-life."""
+    if names is None:
+        return defaults(specs)
+    return [
+        name if allowed(specs, name) else _known(source, [name], [spec.name for spec in specs])[0] for name in names
+    ]
+
+
+def _known(source: str, names: list[str] | None, allowed: list[str]) -> list[str]:
+    if names is None:
+        return allowed
+    for name in names:
+        if name not in allowed:
+            raise ConfigError(
+                f"features.{source} names {name!r}",
+                allowed=", ".join(allowed),
+                hint="`trifuse schema` tells what each is",
+            )
+    return names
