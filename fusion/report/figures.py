@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from fusion.report.run_folder import Estimate, RunFolder
-from fusion.report.wording import Figure, measured, plural, signed
+from fusion.report.wording import Figure, measured, plural, signed, when
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
@@ -151,7 +151,7 @@ def cumulative_ic(run: RunFolder) -> Figure | None:
                 "type": "scatter",
                 "mode": "lines",
                 "name": SCORE_NAMES.get(score, score),
-                "x": path["session"].cast(pl.String).to_list(),
+                "x": [when(session) for session in path["session"]],
                 "y": numbers(total),
                 "line": {"color": SERIES[index % 6], "dash": DASHES[index % 6], "width": 2},
             }
@@ -160,11 +160,12 @@ def cumulative_ic(run: RunFolder) -> Figure | None:
         return None
     return Figure(
         "cumulative-ic",
-        "Cumulative rank IC by session",
-        f"Sum of the sessions' parts so far at {run.primary}. A steady slope is a steady relation; a jump is an event.",
+        f"Cumulative rank IC by {run.period}",
+        f"Sum of the {run.period}s' parts so far at {run.primary}. A steady slope is a steady relation; "
+        "a jump is an event.",
         "; ".join(ends),
         traces,
-        layout(340, "session", "sum of contributions"),
+        layout(340, run.period, "sum of contributions"),
         340,
         wide=True,
     )

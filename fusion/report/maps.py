@@ -6,7 +6,7 @@ import polars as pl
 
 from fusion.report.figures import BLUE, DASHES, SERIES, VERMILLION, Trace, layout, numbers
 from fusion.report.run_folder import RunFolder, is_redundant, number
-from fusion.report.wording import Figure, chance, percent, plain, plural
+from fusion.report.wording import Figure, chance, labels, percent, plain, plural, when
 
 _MOST_FEATURES = 40
 _PERIODS = 24
@@ -23,7 +23,7 @@ def regimes(run: RunFolder) -> Figure | None:
     last = last if known.is_empty() else known  # before the first refit there are inputs, but no regimes
     inputs = [column for column in last.columns if column not in {"session", "time", "regime", *states}]
     inputs = [column for column in inputs if last.schema[column].is_numeric()][:4]
-    x = last["session"].cast(pl.String).to_list()
+    x = [when(session) for session in last["session"]]
     traces: list[Trace] = [
         {
             "type": "scatter",
@@ -85,10 +85,10 @@ def selection(run: RunFolder) -> list[Figure]:
     if run.selection is None or run.selection.is_empty():
         return []
     parts = run.selection.sort("regime").partition_by("regime", maintain_order=True)
-    return [_ledger(part, str(part["regime"][0])) for part in parts]
+    return [_ledger(part, str(part["regime"][0]), run.period) for part in parts]
 
 
-def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
+def _ledger(ledger: pl.DataFrame, regime: str, period: str) -> Figure:
     order = (
         ledger.group_by("feature")
         .agg(pl.col("kept").sum(), pl.col("significant").sum(), pl.col("t_stat").abs().fill_nan(None).mean().alias("t"))
@@ -96,15 +96,16 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
     )
     features = order["feature"].head(_MOST_FEATURES).to_list()
     refits = ledger["refit_session"].unique().sort().to_list()
+    label = dict(zip(refits, labels(refits), strict=True))
     cells = {(row["feature"], row["refit_session"]): row for row in ledger.iter_rows(named=True)}
     rows = [[cells.get((feature, refit), {}) for refit in refits] for feature in features]
     ic = [numbers([number(cell.get("ic")) for cell in row], 4) for row in rows]
     bound = max((abs(value) for row in ic for value in row if value is not None), default=0.0) or 0.01
     hover = [
-        [_hover(feature, refit, cell) for refit, cell in zip(refits, row, strict=True)]
+        [_hover(feature, label[refit], cell) for refit, cell in zip(refits, row, strict=True)]
         for feature, row in zip(features, rows, strict=True)
     ]
-    x = [str(refit) for refit in refits]
+    x = list(label.values())
     traces: list[Trace] = [
         {
             "type": "heatmap",
@@ -131,7 +132,7 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
     drawn = ledger.filter(pl.col("feature").is_in(features)).sort("feature", "refit_session")
     for name, symbol, edge, member in kinds:
         at = [
-            (str(refit), feature) for refit, feature in drawn.filter(member).select("refit_session", "feature").rows()
+            (label[refit], feature) for refit, feature in drawn.filter(member).select("refit_session", "feature").rows()
         ]
         traces.append(
             {
@@ -159,7 +160,7 @@ def _ledger(ledger: pl.DataFrame, regime: str) -> Figure:
         traces,
         layout(
             height,
-            "first session of the refit",
+            f"first {period} of the refit",
             xaxis={"type": "category", "tickvals": _some(x), "tickangle": -45, "showgrid": False},
             yaxis={
                 "type": "category",
@@ -179,7 +180,7 @@ def _some(labels: list[str]) -> list[str]:
     return labels[:: -(-len(labels) // 12)]
 
 
-def _hover(feature: str, refit: object, cell: dict[str, Any]) -> str:
+def _hover(feature: str, refit: str, cell: dict[str, Any]) -> str:
     ic, t_stat, q_value = (number(cell.get(name)) for name in ("ic", "t_stat", "q_value"))
     figures = f"IC {plain(ic, 3)}, t {plain(t_stat)}, q {chance(q_value)}"
     return f"{feature}<br>refit {refit}<br>{figures}<br>{cell.get('reason') or ''}"
@@ -218,11 +219,12 @@ def coverage(run: RunFolder) -> tuple[Figure | None, str]:
     if len(shown) < len(partial):
         words += f" Of the others, the {len(shown)} with the fewest values are drawn."
     height = 150 + 20 * len(shown)
-    x = parts["first session"].cast(pl.String).to_list()
+    x = labels(parts["first session"])
     figure = Figure(
         "coverage",
         "Features with gaps: share of decisions with a value",
-        "Each column is a period, named by its first session. A missing value is passed on as missing, never filled.",
+        f"Each column is a period, named by its first {run.period}. A missing value is passed on as missing, "
+        "never filled.",
         "; ".join(f"{name} {percent(number(parts[name].mean()))}" for name in shown[:15]),
         [
             {

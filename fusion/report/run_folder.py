@@ -83,6 +83,11 @@ class RunFolder:
         return str(targets.get("primary") or next(iter(self.horizons), ""))
 
     @property
+    def period(self) -> str:
+        """What results are counted by: "session", or "block" where the config cuts sessions into blocks."""
+        return "block" if section(self.config, "walk_forward").get("block") else "session"
+
+    @property
     def horizons(self) -> list[str]:
         return [str(horizon) for horizon in section(self.config, "targets").get("horizons", [])]
 

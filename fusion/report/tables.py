@@ -20,6 +20,7 @@ from fusion.report.wording import (
     signed,
     significant_digits,
     size,
+    when,
     whole,
 )
 
@@ -67,7 +68,7 @@ def skill(run: RunFolder) -> Table | None:
         f"{run.confidence} interval",
         "ICIR",
         "hit rate",
-        "sessions",
+        f"{run.period}s",
     ]
     note = (
         "Rank IC: Spearman; IC: Pearson; both over all decisions, as a session's own mean holds the future. t: errors "
@@ -87,7 +88,10 @@ def groups(run: RunFolder) -> Table | None:
     if not rows:
         return None
     return Table(
-        "Rank IC by group", ["kind", "group", "rank IC", f"{run.confidence} interval", "sessions"], rows, text_columns=2
+        "Rank IC by group",
+        ["kind", "group", "rank IC", f"{run.confidence} interval", f"{run.period}s"],
+        rows,
+        text_columns=2,
     )
 
 
@@ -109,7 +113,7 @@ def trading(run: RunFolder) -> Table | None:
                     rows.append([words, SCORE_NAMES.get(score, score), unit, *value])
     if not rows:
         return None
-    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", "sessions"]
+    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", f"{run.period}s"]
     return Table("Turnover, autocorrelation, spread", columns, rows, _NO_CROSSING, text_columns=3)
 
 
@@ -178,7 +182,7 @@ def last_refit(run: RunFolder) -> Table | None:
         ]
         for row in rows.iter_rows(named=True)
     ]
-    refit = run.selection.select(pl.col("refit_session").cast(pl.String).max()).item()
+    refit = when(run.selection["refit_session"].max())
     if not cells:
         cells = [["–", "no feature was kept", "", "", "", "", ""]]
     return Table(f"Features of the last refit ({refit})", columns, cells, text_columns=3, last_words=1)
@@ -322,11 +326,17 @@ def headline_facts(run: RunFolder) -> list[tuple[str, str, str]]:
         facts.append(("signals", whole(run.signals.height), f"{whole(scored)} with a score"))
     window = section(run.manifest, "window")
     if window:
-        facts.append(
-            ("sessions", whole(number(window.get("sessions"))), f"{window.get('start')} to {window.get('end')}")
-        )
+        facts.append((f"{run.period}s", whole(number(window.get("sessions"))), _window(run, window)))
     entities = run.manifest.get("entities") or []
     if entities:
         shown = ", ".join(str(name) for name in entities[:6]) + (", …" if len(entities) > 6 else "")
         facts.append(("entities", whole(len(entities)), shown))
     return facts
+
+
+def _window(run: RunFolder, window: dict[str, Any]) -> str:
+    """From when to when; moments where the config names such, and a day once where it is the only one."""
+    edges = [str(run.config.get(name) or window.get(name)) for name in ("start", "end")]
+    if not any("T" in edge for edge in edges):
+        edges = list(dict.fromkeys(str(window.get(name)) for name in ("start", "end")))
+    return " to ".join(edge.replace("T", " ").removesuffix("Z") for edge in edges)

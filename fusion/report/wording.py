@@ -1,7 +1,9 @@
 """Numbers as the report prints them. A missing number is an en dash, a minus is a real minus sign."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date, datetime
 
 from fusion.report.run_folder import Estimate
 
@@ -92,6 +94,21 @@ def measured(estimate: Estimate, digits: int = 3) -> str:
 
 def plural(count: int, noun: str, several: str = "") -> str:
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def when(period: object) -> str:
+    """Where a session or a block begins: 2024-08-08, or 2024-08-08 23:54:30 of UTC, as Plotly reads it too."""
+    if isinstance(period, datetime):
+        return period.replace(tzinfo=None).isoformat(" ")
+    return period.isoformat() if isinstance(period, date) else str(period)
+
+
+def labels(periods: Iterable[object]) -> list[str]:
+    """The same of each, without the day where all are blocks of one day."""
+    values = list(periods)
+    words = [when(value) for value in values]
+    one_day = len({word[:10] for word in words}) == 1 and all(isinstance(value, datetime) for value in values)
+    return [word[11:] for word in words] if one_day else words
 
 
 def size(bytes_: float) -> str:

@@ -379,6 +379,23 @@ class TestPage:
         change_manifest(folder, config=changed, sources={"perp": {"table": table}})
         assert words in "\n".join(not_verified(RunFolder(folder)))
 
+    def test_blocks_are_called_so_and_their_labels_tell_what_differs(self, tmp_path: Path) -> None:
+        folder = write_run(tmp_path, count=30)
+        config = json.loads((folder / "manifest.json").read_text())["config"]
+        moments = {"start": "2024-08-08T23:54:30Z", "end": "2024-08-08T23:59:30Z"}
+        blocks = config["walk_forward"] | {"block": "30s"}
+        window = {"start": "2024-08-08", "end": "2024-08-08", "sessions": 33}
+        change_manifest(folder, config=config | moments | {"walk_forward": blocks}, window=window)
+        facts = tables.headline_facts(RunFolder(folder))
+        assert ("blocks", "33", "2024-08-08 23:54:30 to 2024-08-08 23:59:30") in facts
+        ledger = pl.read_parquet(folder / "selection.parquet")
+        day = pl.datetime(2024, 8, 8, time_unit="ns", time_zone="UTC")
+        block = day + pl.duration(seconds=30 * pl.col("refit_session").rank("dense"))
+        ledger.with_columns(block.alias("refit_session")).write_parquet(folder / "selection.parquet")
+        drawn = maps.selection(RunFolder(folder))[0]
+        assert drawn.data[0]["x"][0] == "00:00:30"
+        assert drawn.layout["xaxis"]["title"]["text"] == "first block of the refit"
+
     @pytest.mark.parametrize(
         ("minutes", "words"),
         [(0.0, "0"), (0.00001, "0.600 ms"), (0.002, "120 ms"), (0.5, "30.0 s"), (3.0, "3.0 min"), (4320.0, "3.0 d")],
