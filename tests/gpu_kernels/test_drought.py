@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from naive.book_liquidity import near_touch as naive_near_touch
 
 from benchmarks.works.data import Data
 from benchmarks.works.drought import watched, works
@@ -42,6 +43,20 @@ class TestNearTouch:
         size[1, 0] = 0.0
         _, _, _, came, _ = liquidity.near_touch(bid, size, bid + 1, size, offsets_of(0, 2), bps=500.0)
         assert came[1] == 2
+
+    def test_rows_of_several_tiles_are_those_of_the_definition(self) -> None:
+        # prices stay for a few rows and then move, some levels go, some are unknown
+        rng, rows, levels = np.random.default_rng(5), 1300, 6
+        middle = 1000.0 + np.cumsum(np.where(rng.random(rows) < 0.2, rng.integers(-2, 3, rows), 0))
+        deep = np.arange(levels)[:, None] * 2.0
+        sizes = rng.integers(0, 4, (2, levels, rows)).astype(float)
+        sizes[:, 0] += 1
+        sizes[rng.random(sizes.shape) < 0.002] = np.nan
+        books = middle - 1 - deep, sizes[0], middle + 1 + deep, sizes[1]
+        offsets = offsets_of(0, 700, 700, 1300)
+        ours = liquidity.near_touch(*books, offsets, bps=50.0)
+        for one, other in zip(ours, naive_near_touch(*books, offsets, bps=50.0), strict=True):
+            np.testing.assert_array_equal(one, other)
 
     def test_bad_arguments_are_named(self) -> None:
         with pytest.raises(ArgumentError, match="bps is 0; allowed: a finite number above 0"):
