@@ -377,7 +377,7 @@ class TestFiles:
             (b"\xff\xfe\x00" * 50, "no header of a Tardis file"),
             (HEADERS["trades"].encode(), "holds trades, and the source says data: book"),
             (
-                gzip.compress(("\n".join([HEADERS[BOOK], *LINES[1:] * 99])).encode())[:-30],
+                gzip.compress("\n".join([HEADERS[BOOK], *LINES[1:] * 99]).encode(), mtime=0)[:-30],
                 "truncated or damaged",
             ),
         ],
