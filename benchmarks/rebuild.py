@@ -16,7 +16,7 @@ import polars as pl
 from numba import njit
 
 from benchmarks.harness import Comparison, Outputs
-from gpu_kernels.book import rebuild
+from gpu_kernels.book import rebuild, rebuild_state
 from sources.config import parse_source
 from sources.files import InputFile
 from sources.readers import binance_raw
@@ -64,7 +64,7 @@ def _plain(side, ticks, size, action, last, lowest, span, bids, bid_sizes, asks,
     resting = np.zeros((2, span))
     best_bid, best_ask, begin = -1, span, 0
     for row in range(len(side)):
-        if action[row] == rebuild.SNAPSHOT:
+        if action[row] == rebuild_state.SNAPSHOT:
             for earlier in range(begin, row):
                 resting[:, ticks[earlier] - lowest] = 0.0
             best_bid, best_ask, begin = -1, span, row

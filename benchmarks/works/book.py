@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.works.data import Data, Work
-from gpu_kernels.book import best, rebuild
+from gpu_kernels.book import best, rebuild, rebuild_state
 
 NARROW = ("_weighted_mid_cuda",)
 
@@ -15,7 +15,9 @@ def works(data: Data) -> list[Work]:
     size = rng.integers(0, 50, rows).astype(data.dtype)
     ticks[rng.random(rows) < 0.05] += 5_000
     updates = (side, ticks, size, data.offsets)
-    action = rng.choice(np.array([rebuild.SET, rebuild.SNAPSHOT, rebuild.GAP], np.int8), rows, p=(0.9, 0.06, 0.04))
+    action = rng.choice(
+        np.array([rebuild_state.SET, rebuild_state.SNAPSHOT, rebuild_state.GAP], np.int8), rows, p=(0.9, 0.06, 0.04)
+    )
     return [
         Work(best.imbalance, (data.quotes[1], data.quotes[3]), {"levels": 3}),
         Work(best.weighted_mid, data.quotes, {}),

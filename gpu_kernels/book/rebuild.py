@@ -10,26 +10,28 @@ import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange, step_body, stream_eight
+from gpu_kernels.book.rebuild_state import (
+    FILLED,
+    HEAD,
+    KNOWN,
+    MISSING_TICK,
+    SET,
+    TOUCHED,
+    apply,
+    begin_again,
+    show,
+    start_of,
+    step,
+    write,
+)
+from gpu_kernels.book.updates import surveyed
 from gpu_kernels.book.window import (
-    COUNT,
-    FAR_BEGIN,
     NO_RANK,
     SMALLEST_WIDTH,
     WORD,
-    clear,
-    levels_from,
-    rests,
-    set_level,
-    settle,
 )
 from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
-
-MISSING_TICK = -1
-"""Price of a level that is not there, or of which nobody knows."""
-
-SET, SNAPSHOT, GAP = 0, 1, 2
-"""What a row does: sets its level; the same after emptying the book; tells that messages were lost before it."""
 
 DEPTH_TICKS = 1 << 16
 """Default width of the dense part of a side: 65,536 ticks take half a MiB."""
@@ -37,144 +39,12 @@ DEPTH_TICKS = 1 << 16
 MOST_DEPTH_TICKS = 1 << 24
 """Wider ones take more than 256 MiB for each segment: a price far off would take all memory."""
 
-TOUCHED, TOUCHES, KNOWN, FILLED = range(6, 10)
-"""Of `head`, after those of `window`: since the levels shown were brought up to the book, the best rank among or before
-them that was set, and how many were; whether the book is known; up to which row the buffer was filled."""
-HEAD = 10
-
 _BUFFER = 512
 
 _STREAMED = 1 << 20
 """Numbers of an output from which on it goes past the cache: four of them take 32 MiB."""
 
 _NAMES, _OUTPUTS = ("bids", "bid_sizes", "asks", "ask_sizes"), (np.int64, np.float64, np.int64, np.float64)
-
-
-@body
-def _is_update(side, tick, quantity, action):
-    # written so that NaN is none, and without branches
-    known = (side == 1) | (side == -1)
-    return (
-        known
-        & (tick >= 0)
-        & (tick < NO_RANK)
-        & (quantity >= 0.0)
-        & (quantity < np.inf)
-        & (action >= 0)
-        & (action <= GAP)
-    )
-
-
-@body
-def _survey(side, price_ticks, size, action, start, stop):
-    """The first row that is no update of a book, or `stop`; lowest and highest tick and the number of bids."""
-    bad, told = stop, action.shape[0] > 0
-    lowest, highest, bids = np.int64(NO_RANK), np.int64(-1), 0
-    first = np.uint64(start)
-    for place in range(stop - start):
-        # unsigned, so that no index may count from the end, and the loop becomes vector code
-        row = first + np.uint64(place)
-        tick, way = price_ticks[row], side[row]
-        good = _is_update(way, tick, np.float64(size[row]), np.int64(action[row]) if told else 0)
-        bad = min(bad, stop if good else start + place)
-        lowest, highest = min(lowest, tick), max(highest, tick)
-        bids += way == 1
-    return bad, lowest, highest, bids
-
-
-@cpu_loop
-def _survey_cpu(side, price_ticks, size, action, offsets, found):
-    for segment in prange(offsets.shape[0] - 1):
-        bad, lowest, highest, bids = _survey(side, price_ticks, size, action, offsets[segment], offsets[segment + 1])
-        found[0, segment], found[1, segment], found[2, segment], found[3, segment] = bad, lowest, highest, bids
-
-
-@cuda.jit
-def _survey_cuda(side, price_ticks, size, action, offsets, found):
-    segment = cuda.grid(1)
-    if segment < offsets.shape[0] - 1:
-        bad, lowest, highest, bids = _survey(side, price_ticks, size, action, offsets[segment], offsets[segment + 1])
-        found[0, segment], found[1, segment], found[2, segment], found[3, segment] = bad, lowest, highest, bids
-
-
-@body
-def start_of(bits, head, ranks, quantities, starts_empty, bids):
-    """The state before the first row of a segment that has `bids` rows of bids."""
-    for way in range(2):
-        head[way, FAR_BEGIN] = bids if way == 1 else 0
-        head[way, TOUCHED], head[way, TOUCHES], head[way, KNOWN] = NO_RANK, 0, np.int64(starts_empty)
-        clear(bits, head, way)
-        for level in range(ranks.shape[1]):
-            ranks[way, level], quantities[way, level] = NO_RANK, 0.0 if starts_empty else np.nan
-
-
-@body
-def _begin_again(bits, head, ranks, quantities, action):
-    """What a snapshot or a gap does before its own level."""
-    for way in range(2):
-        clear(bits, head, way)
-        head[way, KNOWN] = np.int64(action == SNAPSHOT)
-        head[way, TOUCHED], head[way, TOUCHES] = -NO_RANK if action == SNAPSHOT else NO_RANK, 2
-        for level in range(0 if action == SNAPSHOT else ranks.shape[1]):
-            ranks[way, level], quantities[way, level] = NO_RANK, np.nan
-
-
-@step_body
-def _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, tick, quantity):
-    """A level set in a book that is known."""
-    rank = tick if way == 1 else -tick
-    set_level(sizes, bits, far_ranks, far_sizes, head, way, rank, quantity)
-    if rank <= ranks[way, ranks.shape[1] - 1]:
-        head[way, TOUCHED] = min(head[way, TOUCHED], rank)
-        head[way, TOUCHES] += 1
-
-
-@step_body
-def _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way):
-    """Bring the levels shown of a side up to the book, from the first that may have changed on."""
-    levels, rank, one = ranks.shape[1], head[way, TOUCHED], head[way, TOUCHES] == 1
-    head[way, TOUCHED], head[way, TOUCHES] = NO_RANK, 0
-    found = 0
-    while found < levels and ranks[way, found] < rank:
-        found += 1
-    settle(sizes, bits, far_ranks, far_sizes, head, way)
-    if one and head[way, COUNT] >= levels:
-        # one level came, went or changed its size, and all levels to show are in the window
-        if rests(bits, head, way, rank):
-            if ranks[way, found] != rank:
-                for level in range(levels - 1, found, -1):
-                    ranks[way, level], quantities[way, level] = ranks[way, level - 1], quantities[way, level - 1]
-                ranks[way, found] = rank
-            quantities[way, found] = sizes[way, rank & (sizes.shape[1] - 1)]
-            found = levels
-        elif ranks[way, found] == rank:
-            for level in range(found, levels - 1):
-                ranks[way, level], quantities[way, level] = ranks[way, level + 1], quantities[way, level + 1]
-            found = levels - 1
-    levels_from(sizes, bits, far_ranks, far_sizes, head, way, found, ranks, quantities)
-
-
-@body
-def step(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, action, is_bid, tick, quantity, last):
-    """One row of a segment. State: the book (see `window`), and the last whole one, by ranks and quantities
-    (2, levels), which change where `last` says that the row ends its message, and at a gap."""
-    if action != SET:
-        _begin_again(bits, head, ranks, quantities, action)
-    if head[0, KNOWN] != 0:
-        _apply(sizes, bits, far_ranks, far_sizes, head, ranks, 0 if is_bid else 1, tick, quantity)
-        if last:
-            for way in range(2):
-                if head[way, TOUCHED] < NO_RANK:
-                    _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, way)
-
-
-@body
-def _write(ranks, quantities, way, ticks, sizes, place):
-    """The levels shown of a side to a column of the output."""
-    for level in range(ranks.shape[1]):
-        rank = ranks[way, level]
-        ticks[level, place] = MISSING_TICK if rank == NO_RANK else abs(rank)
-        sizes[level, place] = quantities[way, level]
 
 
 @body
@@ -220,8 +90,8 @@ def _replay(
         )
         while every or (place < end and at[place] == row):
             column = row if every else place
-            _write(ranks, quantities, 0, bids, bid_sizes, column)
-            _write(ranks, quantities, 1, asks, ask_sizes, column)
+            write(ranks, quantities, 0, bids, bid_sizes, column)
+            write(ranks, quantities, 1, asks, ask_sizes, column)
             place += 1
             if every:
                 break
@@ -276,15 +146,15 @@ def _replay_rows(
         row = first + np.uint64(place)
         if told and action[row] != SET:
             _fill_both(head, ranks, quantities, tick_rows, size_rows, place)
-            _begin_again(bits, head, ranks, quantities, action[row])
+            begin_again(bits, head, ranks, quantities, action[row])
         if head[0, KNOWN] != 0:
             way = 0 if side[row] > 0 else 1
-            _apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, price_ticks[row], np.float64(size[row]))
+            apply(sizes, bits, far_ranks, far_sizes, head, ranks, way, price_ticks[row], np.float64(size[row]))
             if not ends or last[row]:
                 for changed in range(2):
                     if head[changed, TOUCHED] < NO_RANK:
                         _fill(head, ranks, quantities, tick_rows, size_rows, changed, place)
-                        _show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, changed)
+                        show(sizes, bits, far_ranks, far_sizes, head, ranks, quantities, changed)
     _fill_both(head, ranks, quantities, tick_rows, size_rows, stop - start)
 
 
@@ -440,29 +310,6 @@ def _rebuild_cuda(
         )
 
 
-def _surveyed(rows: Rows, side: Array, action: Array) -> tuple[Array, Array]:
-    """Of each segment what `_survey` finds, on the side of the input, and its ticks from lowest to highest (host)."""
-    size, price_ticks = rows.columns
-    found = rows.empty((4, rows.segments), np.int64)
-    if rows.device:
-        _survey_cuda[grid_of(rows.segments)](side, price_ticks, size, action, rows.offsets, found)
-    else:
-        on_cpu(_survey_cpu, rows.count, rows.segments)(side, price_ticks, size, action, rows.offsets, found)
-    bad, lowest, highest, _ = to_host(found)
-    broken = np.flatnonzero(bad < rows.host_offsets[1:])
-    if len(broken):
-        row = int(bad[broken[0]])
-        names = {"side": side, "price_ticks": price_ticks, "size": size} | ({"action": action} if len(action) else {})
-        shown = ", ".join(f"{name} {to_host(array[row : row + 1])[0].item()}" for name, array in names.items())
-        raise ArgumentError(
-            f"update {row} has {shown}",
-            allowed="side 1 (bid) or -1 (ask), price_ticks from 0 to 2**62 - 1, a finite size of at least 0, "
-            "action 0, 1 or 2",
-            hint="set such rows aside before rebuilding",
-        )
-    return found, np.maximum(highest - lowest + 1, 1)
-
-
 def _small(name: str, array: Array | None, dtypes: tuple[type, ...], rows: Rows) -> Array:
     """A column that may be absent, which is one of no rows."""
     if array is None:
@@ -564,7 +411,7 @@ def rebuild(
     out = _outputs(shape, rows) if out is None else _given(out, shape, rows)
     if shape[1] == 0:
         return out
-    found, spans = _surveyed(rows, side, action)
+    found, spans = surveyed(rows, side, action)
     widths = 1 << np.ceil(np.log2(np.clip(spans, SMALLEST_WIDTH, max(depth_ticks, SMALLEST_WIDTH)))).astype(np.int64)
     far_ranks, far_sizes = rows.empty(rows.count, np.int64), rows.empty(rows.count, np.float64)
     updates, starts_empty = (side, price_ticks, size, action, last), bool(starts_empty)

@@ -22,6 +22,7 @@ works, largest_difference = gpu_check.works, gpu_check.largest_difference
 _SERVING = {
     "gpu_kernels.dispatch",
     "gpu_kernels.segments",
+    "gpu_kernels.book.updates",
     "gpu_kernels.doubling",
     "gpu_kernels.rolling.scaled_mean",
     "gpu_kernels.book.spoofing.parameters",

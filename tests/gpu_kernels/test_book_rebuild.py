@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from naive import book_rebuild as naive
 
-from gpu_kernels.book import rebuild, window
+from gpu_kernels.book import rebuild, rebuild_state, window
 from gpu_kernels.errors import ArgumentError
 from sources import schema
 
@@ -70,7 +70,7 @@ def test_later_updates_change_no_bit(keep: int) -> None:
 
 
 def test_the_actions_are_those_of_the_table() -> None:
-    assert (rebuild.SET, rebuild.SNAPSHOT, rebuild.GAP) == (schema.SET, schema.SNAPSHOT, schema.GAP)
+    assert (rebuild_state.SET, rebuild_state.SNAPSHOT, rebuild_state.GAP) == (schema.SET, schema.SNAPSHOT, schema.GAP)
 
 
 def test_a_message_is_shown_when_it_ends() -> None:
@@ -173,10 +173,10 @@ def test_one_event_at_a_time_gives_the_bits_of_the_batch() -> None:
     action, last, starts_empty = named.values()
     whole = rebuild.rebuild(side, ticks, size, np.array([0, rows]), levels, **named)
     book = (np.empty((2, width)), np.empty((2, width // window.WORD), np.uint64), np.empty(rows, np.int64))
-    book = (*book, np.empty(rows), np.empty((2, rebuild.HEAD), np.int64))
+    book = (*book, np.empty(rows), np.empty((2, rebuild_state.HEAD), np.int64))
     ranks, quantities = np.empty((2, levels), np.int64), np.empty((2, levels))
-    rebuild.start_of(book[1], book[4], ranks, quantities, starts_empty, int((side > 0).sum()))
+    rebuild_state.start_of(book[1], book[4], ranks, quantities, starts_empty, int((side > 0).sum()))
     for row in range(rows):
-        rebuild.step(*book, ranks, quantities, action[row], side[row] > 0, ticks[row], size[row], last[row])
-        shown = np.where(ranks == window.NO_RANK, rebuild.MISSING_TICK, np.abs(ranks))
+        rebuild_state.step(*book, ranks, quantities, action[row], side[row] > 0, ticks[row], size[row], last[row])
+        shown = np.where(ranks == window.NO_RANK, rebuild_state.MISSING_TICK, np.abs(ranks))
         require_equal((shown[0], quantities[0], shown[1], quantities[1]), tuple(array[:, row] for array in whole))

@@ -9,7 +9,7 @@ from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
 from gpu_kernels import align, decay, hmm, price, rolling
-from gpu_kernels.book import best, intervals, rebuild
+from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 
 
 def offsets_of(*rows: int) -> np.ndarray:
@@ -142,7 +142,7 @@ class TestNumbers:
         side, ticks = np.array([1, -1, -1, -1], np.int8), np.array([10, 12, 12, 12])
         size, offsets = np.array([5.0, 3.0, 0.0, 2.0]), offsets_of(0, 4)
         bid, bid_size, ask, ask_size = rebuild.rebuild(side, ticks, size, offsets, 1)
-        np.testing.assert_array_equal(ask[0], [rebuild.MISSING_TICK, 12, rebuild.MISSING_TICK, 12])
+        np.testing.assert_array_equal(ask[0], [rebuild_state.MISSING_TICK, 12, rebuild_state.MISSING_TICK, 12])
         micro = best.weighted_mid(bid, bid_size, ask, ask_size)
         flow = best.order_flow_imbalance(bid, bid_size, ask, ask_size, offsets)
         np.testing.assert_array_equal(np.isnan(micro), [True, False, True, False])
