@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.repeats < 5:
         parser.error(f"--repeats is {options.repeats}; allowed: 5 or more")
-    console = Console()
+    # a table that goes into a pipe or a file is not squeezed
+    console = Console(width=None if sys.stdout.isatty() else 140)
     bandwidth = copy_bandwidth(options.repeats, options.quick)
     console.print(f"copy bandwidth {bandwidth / 1e9:.1f} GB/s")
     records: list[dict[str, Any]] = []
