@@ -52,23 +52,27 @@ def test_align_equals_its_definition_in_the_simulator(simulated: dict) -> None:
 
 def test_same_bits_whatever_the_thread_count() -> None:
     code = (
-        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import calls\n"
-        "digest = hashlib.sha256()\n"
-        "for work in calls.works(20_000, 3, 'float64'):\n"
+        "import hashlib, statistics, sys; sys.path.insert(0, sys.argv[1]); import calls, numba\n"
+        "from gpu_kernels import dispatch\n"
+        "dispatch.ROWS_PER_THREAD = 64  # else so few rows are not worth a second thread\n"
+        "digest, ask, asked = hashlib.sha256(), numba.set_num_threads, []\n"
+        "numba.set_num_threads = lambda threads: (asked.append(threads), ask(threads))\n"
+        "for work in calls.works(20_000, 7, 'float64'):\n"
         "    for array in work.run(work.arrays): digest.update(array.tobytes())\n"
-        "print(digest.hexdigest())"
+        "print(statistics.mode(asked[::2]), digest.hexdigest())  # each second call gives the threads back"
     )
-    digests = {
+    said = [
         subprocess.run(
             [sys.executable, "-c", code, str(Path(__file__).parent)],
             capture_output=True,
             text=True,
             check=True,
             env={**os.environ, "NUMBA_NUM_THREADS": threads},
-        ).stdout
+        ).stdout.split()
         for threads in ("1", "2", "5")
-    }
-    assert len(digests) == 1
+    ]
+    assert [threads for threads, _ in said] == ["1", "2", "5"]
+    assert len({digest for _, digest in said}) == 1
 
 
 def test_gpu_check_says_in_one_line_that_there_is_no_gpu() -> None:
