@@ -47,6 +47,9 @@ FEEDS: dict[str, tuple[dict[str, Any], int, int]] = {
 }
 """Source, ticks in a unit of the price, lots in a unit of the size."""
 
+UNITS = {"coinm": "contracts"}
+"""Of sizes, where they are not of bitcoins."""
+
 
 class Rows(NamedTuple):
     """One feed: a row for each level-2 update or order event, and the book after it."""
@@ -202,6 +205,7 @@ def draw(rows: Rows, one: dict[str, Any], options: argparse.Namespace, number: i
         tick=1 / ticks,
         reach=float(max(2 * one["farthest"], 20)),
         title=title,
+        unit=UNITS.get(options.feed, "BTC"),
         episode="suspected spoof",
     )
     write_png(figure, options.plots / f"{options.feed}_{number + 1}.png")

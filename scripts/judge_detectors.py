@@ -102,6 +102,16 @@ def decoys(records: list[dict[str, Any]]) -> Table:
     return table
 
 
+def of_all_kinds(bins: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recall by strength, the kinds together: one point for each strength."""
+    sums: dict[float, dict[str, Any]] = {}
+    for row in sorted(bins, key=lambda row: row["strength_from"]):
+        one = sums.setdefault(row["strength_from"], {**row, "episodes": 0, "found": 0})
+        one["episodes"] += row["episodes"]
+        one["found"] += row["found"]
+    return [{**one, "recall": one["found"] / one["episodes"]} for one in sums.values() if one["episodes"]]
+
+
 def figure(records: list[dict[str, Any]], title: str) -> dict[str, Any]:
     """Recall over strength on the left, precision over recall on the right, each detector's own threshold marked."""
     traces: list[dict[str, Any]] = []
@@ -109,7 +119,7 @@ def figure(records: list[dict[str, Any]], title: str) -> dict[str, Any]:
         colour, symbol = SERIES[place % len(SERIES)], SYMBOLS[place % len(SYMBOLS)]
         look = {"color": colour, "width": 3 if one["role"] == "detector" else 1.5, "dash": DASHES[place % len(DASHES)]}
         shared = {"type": "scatter", "name": one["detector"], "legendgroup": one["detector"]}
-        bins = one["by_strength"]
+        bins = of_all_kinds(one["by_strength"])
         traces.append(
             shared
             | {
@@ -127,7 +137,7 @@ def figure(records: list[dict[str, Any]], title: str) -> dict[str, Any]:
         end = {"x": x[-1:], "y": y[-1:], "marker": {"symbol": symbol, "size": 10, "color": colour}}
         traces.append(shared | right | end | {"mode": "markers"})
     chance = records[0]["chance_recall"]
-    bins = records[0]["by_strength"]
+    bins = of_all_kinds(records[0]["by_strength"])
     traces.append(
         {
             "type": "scatter",

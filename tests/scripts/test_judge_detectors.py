@@ -96,3 +96,12 @@ def test_the_script_prints_and_writes(
     with pytest.raises(SystemExit):
         judge_detectors.main(["--only", "nothing like it"])
     assert "allowed: a part of a name" in capsys.readouterr().err
+
+
+def test_the_picture_has_one_point_for_each_strength() -> None:
+    bins = [
+        {"kind": kind, "strength_from": low, "strength_to": low + 1, "episodes": episodes, "found": found, "recall": 0}
+        for kind, low, episodes, found in (("a", 1.0, 4, 1), ("a", 2.0, 2, 2), ("b", 1.0, 4, 3), ("b", 3.0, 0, 0))
+    ]
+    points = judge_detectors.of_all_kinds(bins)
+    assert [(point["strength_from"], point["recall"]) for point in points] == [(1.0, 0.5), (2.0, 1.0)]
