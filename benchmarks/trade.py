@@ -46,26 +46,6 @@ def polars_lee_ready(trades: pl.DataFrame, quotes: pl.DataFrame) -> Outputs:
     return (out.collect()["side"].to_numpy(),)
 
 
-def polars_bars(frame: pl.DataFrame, threshold: int) -> Outputs:
-    """Bars by the running total, which a user can write without a loop: the excess of a bar is carried over."""
-    total = pl.col("lots").cum_sum()
-    out = (
-        frame.lazy()
-        .group_by(bar=(total - pl.col("lots")) // threshold, maintain_order=True)
-        .agg(
-            pl.col("price").first().alias("open"),
-            pl.col("price").max().alias("high"),
-            pl.col("price").min().alias("low"),
-            pl.col("price").last().alias("close"),
-            ((pl.col("price") * pl.col("lots")).sum() / pl.col("lots").sum()).alias("vwap"),
-            pl.col("lots").sum().alias("volume"),
-            (pl.col("lots") * pl.col("side")).sum().alias("signed"),
-        )
-        .collect()
-    )
-    return tuple(out[name].to_numpy() for name in ("open", "high", "low", "close", "vwap", "volume", "signed"))
-
-
 def polars_time_bars(frame: pl.DataFrame, interval_ns: int) -> Outputs:
     price, lots = pl.col("price"), pl.col("lots")
     out = (

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from fusion.console import answer, note, one_line_errors, option_duration, show
-from fusion.studies.best_quotes import BestQuotes, read_best_quotes
+from fusion.studies.best_quotes import BestQuotes, lean_tick_quotes, read_best_quotes
 from fusion.studies.mid_forecasts import (
     MICRO,
     MID,
@@ -29,7 +29,7 @@ from fusion.studies.mid_forecasts import (
     usable,
 )
 from gpu_kernels.errors import ConfigError
-from sources.config import BinanceRaw, LeanZip
+from sources.config import BinanceRaw
 from sources.durations import format_duration
 
 _LEAN = "${TRIFUSE_DATA}/market/lean/equity/usa/tick/bac/*_quote.zip"
@@ -42,16 +42,7 @@ OTHERS = (MID, WEIGHTED)
 def quotes_of(market: str) -> tuple[BestQuotes, str]:
     """The quotes of a market and the length of the blocks to resample."""
     if market == "bac":
-        equity = LeanZip(
-            kind="lean_zip",
-            files=_LEAN,
-            timezone="America/New_York",
-            max_age=0,
-            security="equity",
-            resolution="tick",
-            data="quote",
-            delay=0,
-        )
+        equity = lean_tick_quotes(_LEAN)
         return read_best_quotes(equity, "XNYS", 0.01), "5min"
     if market not in _BINANCE:
         raise ConfigError(f"market {market!r}", allowed=", ".join(MARKETS))

@@ -16,10 +16,9 @@ from typing import Annotated, Any
 import typer
 
 from fusion.console import answer, note, one_line_errors, option_duration, show
-from fusion.studies.best_quotes import BestQuotes, read_best_quotes
+from fusion.studies.best_quotes import BestQuotes, lean_tick_quotes, read_best_quotes
 from fusion.studies.price_impact import Estimate, Impact, intervals_of, price_impact
 from gpu_kernels.errors import ConfigError
-from sources.config import LeanZip
 from sources.durations import format_duration
 
 BAC = "${TRIFUSE_DATA}/market/lean/equity/usa/tick/bac/*_quote.zip"
@@ -28,16 +27,7 @@ PUBLISHED = "published: mean R2 of 0.65 at 10 s (50 US stocks, April 2010, half-
 
 def quotes_of(files: str, tick: float, calendar: str) -> BestQuotes:
     """The tick quotes of LEAN zips of an equity."""
-    source = LeanZip(
-        kind="lean_zip",
-        files=files,
-        timezone="America/New_York",
-        max_age=0,
-        security="equity",
-        resolution="tick",
-        data="quote",
-        delay=0,
-    )
+    source = lean_tick_quotes(files)
     return read_best_quotes(source, calendar, tick)
 
 

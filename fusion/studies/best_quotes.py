@@ -66,6 +66,20 @@ class BestQuotes:
         )
 
 
+def lean_tick_quotes(files: str) -> LeanZip:
+    """The source of the consolidated tick quotes of a US equity in LEAN zips; `files` a path or a glob."""
+    return LeanZip(
+        kind="lean_zip",
+        files=files,
+        timezone="America/New_York",
+        max_age=0,
+        security="equity",
+        resolution="tick",
+        data="quote",
+        delay=0,
+    )
+
+
 def read_best_quotes(
     source: LeanZip | BinanceRaw, calendar: str, tick: float, variables: Mapping[str, str] | None = None
 ) -> BestQuotes:

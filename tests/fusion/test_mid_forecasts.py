@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.studies.best_quotes import BestQuotes, read_best_quotes
+from fusion.studies.best_quotes import BestQuotes, lean_tick_quotes, read_best_quotes
 from fusion.studies.mid_forecasts import (
     MICRO,
     MID,
@@ -20,7 +20,6 @@ from fusion.studies.mid_forecasts import (
     usable,
 )
 from gpu_kernels.errors import DataError
-from sources.config import LeanZip
 
 SECOND = 10**9
 
@@ -125,16 +124,7 @@ class TestCompare:
 @pytest.mark.data
 def test_one_real_day(data_root: Path) -> None:
     """Fitted on the morning, tested on the afternoon: what must hold whichever forecast wins."""
-    source = LeanZip(
-        kind="lean_zip",
-        files=str(data_root / "market/lean/equity/usa/tick/bac/20131009_quote.zip"),
-        timezone="America/New_York",
-        max_age=0,
-        security="equity",
-        resolution="tick",
-        data="quote",
-        delay=0,
-    )
+    source = lean_tick_quotes(str(data_root / "market/lean/equity/usa/tick/bac/20131009_quote.zip"))
     quotes = usable(read_best_quotes(source, "XNYS", 0.01))
     (split,) = splits_of(quotes)
     assert split.fit.time[-1] < split.test.time[0]

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.studies.best_quotes import BestQuotes, read_best_quotes
+from fusion.studies.best_quotes import BestQuotes, lean_tick_quotes, read_best_quotes
 from fusion.studies.blocks import interval, resampled_sums
 from fusion.studies.price_impact import SECOND, intervals_of, price_impact
 from gpu_kernels.errors import ArgumentError, DataError
-from sources.config import LeanZip
 
 
 def quotes_of(rows: list[tuple[int, int, float, int, float]], opens: int, closes: int) -> BestQuotes:
@@ -121,16 +120,7 @@ class TestBlocks:
 
 @pytest.fixture(scope="module")
 def bank_of_america(data_root: Path) -> BestQuotes:
-    source = LeanZip(
-        kind="lean_zip",
-        files=str(data_root / "market/lean/equity/usa/tick/bac/*_quote.zip"),
-        timezone="America/New_York",
-        max_age=0,
-        security="equity",
-        resolution="tick",
-        data="quote",
-        delay=0,
-    )
+    source = lean_tick_quotes(str(data_root / "market/lean/equity/usa/tick/bac/*_quote.zip"))
     return read_best_quotes(source, "XNYS", 0.01)
 
 
