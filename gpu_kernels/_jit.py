@@ -4,10 +4,12 @@ A division by zero gives what IEEE 754 says: a check that raises would keep the 
 guard where it matters. Caches lie beside the sources, or in the user's cache folder where those cannot be written.
 """
 
+import ast
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +77,38 @@ if not config.DISABLE_JIT:
     stream_eight = intrinsic(_stream_eight_typed)
 
 
-def _package_stamp() -> str:
+_ROOT = Path(__file__).parent.parent
+
+
+@cache
+def _source(path: Path) -> tuple[bytes, tuple[Path, ...]]:
+    """Digest of a file, and the files of this project that it imports from."""
+    text = path.read_bytes()
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            # what is imported may be a module of the package or something inside it
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    places = (_ROOT.joinpath(*name.split(".")) for name in sorted(names))
+    files = (file for place in places for file in (place.with_suffix(".py"), place / "__init__.py"))
+    return hashlib.sha256(text).digest(), tuple(file for file in files if file.is_file())
+
+
+def source_stamp(path: Path) -> str:
+    """Hash of a file and of all files of this project that it imports, however far: what a loop in it is made of."""
+    found: set[Path] = set()
+    left = [path]
+    while left:
+        file = left.pop()
+        if file not in found:
+            found.add(file)
+            left += _source(file)[1]
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for file in sorted(found):
+        digest.update(file.name.encode() + _source(file)[0])
     return digest.hexdigest()
-
-
-_STAMP = _package_stamp()
 
 
 def cpu_loop(function: Callable[..., Any]) -> Any:
@@ -91,7 +117,7 @@ def cpu_loop(function: Callable[..., Any]) -> Any:
     # Numba stamps a cache with the file of the loop alone: a body changed in another file would go unnoticed, and the
     # old numbers come out. Where Numba is told not to compile, there is no cache.
     if hasattr(loop, "_cache"):
-        loop._cache._cache_file._source_stamp = _STAMP
+        loop._cache._cache_file._source_stamp = source_stamp(Path(function.__code__.co_filename))
         loop._cache._cache_file.save = _one_at_a_time(loop._cache._cache_file)
     return loop
 
