@@ -103,12 +103,12 @@ def test_the_insanity_filter() -> None:
 def test_harq_recovers_planted_attenuation_and_forecasts_better() -> None:
     """Variances measured with an error of known size: yesterday's weight falls with it, as HARQ says."""
     rng = np.random.default_rng(3)
-    count = 3000
+    count = 5000
     true = np.empty(count)
     true[0] = 1.0
     for row in range(1, count):
         true[row] = max(0.2 + 0.8 * true[row - 1] + 0.3 * np.sqrt(true[row - 1]) * rng.normal(), 0.05)
-    error = np.where(rng.random(count) < 0.5, 0.02, 0.6)
+    error = np.where(rng.random(count) < 0.5, 0.02, 1.0)
     measured = np.maximum(true + error * rng.normal(size=count), 0.05)
     measures = SessionVariance(measured, quarticity=error**2)
     coefficients = har.least_squares(har.regressors(measures, "HARQ"), har.mean_ahead(measured, 1))
