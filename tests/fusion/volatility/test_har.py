@@ -124,7 +124,7 @@ def test_a_planted_event_is_learned() -> None:
     measures = measures_of(400, 5)
     rng = np.random.default_rng(6)
     event = (rng.random(400) < 0.15).astype(float)
-    variance = measures.variance + 3e-4 * event
+    variance = measures.variance + 1e-3 * event
     ahead = np.append(event[1:], 0.0)[:, None]
     plain = har.forecast_sessions(SessionVariance(variance), schedule=Schedule(150, 10))
     told = har.forecast_sessions(SessionVariance(variance), schedule=Schedule(150, 10), ahead=ahead)
