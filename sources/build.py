@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import polars as pl
 
+from sources import coverage
 from sources.config import BOOKS, STREAMS, Source
 from sources.files import InputFile, bytes_read, raw_lines
 from sources.quality import PRICE_JUMP, Checked, Window, check
@@ -197,6 +198,7 @@ class Work:
         self._checks: TickChecks | None = None
         self._files = 0
         self._parts: list[pl.DataFrame] = []
+        self._held: list[pl.DataFrame] = []
 
     @property
     def going_on(self) -> bool:
@@ -233,7 +235,10 @@ class Work:
             for batch in again():
                 self.add(batch)
         if self._checks is None:
-            self._group.add(check(pl.concat(self._parts), self.source, self.window))
+            found = check(pl.concat(self._parts), self.source, self.window)
+            self._group.add(found)
+            if self.source.table == "bar":
+                self._held.append(coverage.held(found.good))
         else:
             self._checks.settle()
         self._parts = []
@@ -262,7 +267,8 @@ class Work:
                 "duplicate_of_overlap": overlap,
                 "ignored": {reason: count for reason, count in sorted(ignored.items()) if count},
             },
-            "warnings": _warnings(self._name, self.source, self.window, counts),
+            "warnings": _warnings(self._name, self.source, self.window, counts)
+            + (coverage.missing(self._name, self.source, self.window, pl.concat(self._held)) if self._held else []),
             "config": self.source.model_dump(mode="json"),
             "window": json.loads(json.dumps(asdict(self.window), default=str)),
         }

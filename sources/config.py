@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from gpu_kernels.errors import ConfigError
-from sources.durations import Duration
+from sources.durations import Duration, format_duration
 
 Patterns = str | list[str]
 TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news", "event", "metric"]
@@ -23,6 +23,7 @@ _OPTIONS_OF = {
     ("trade",): ("quotes", "quote_lag", "bands", "hawkes"),
     BOOKS: ("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
     ("trade", *BOOKS): ("tick", "lot"),
+    ("bar",): ("max_wick", "no_volume"),
 }
 _Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
 RECEIPTS = {
@@ -123,6 +124,12 @@ class StreamSource(BaseSource):
                     hold them against quarantine_limit
     tick            price step, of trades and order books
 
+    Of bars:
+    max_wick        a bar whose high or low lies further than this (as a share) beyond both its open and its close is
+                    set aside: bad prints that the vendor left in. It needs no other row; none: no check
+    no_volume       what becomes of bars without volume, whose prices are those of an earlier trade: `keep` gives the
+                    zero return that they tell, `leave_out` counts them, and the next bar's return spans them
+
     Of trades:
     quotes          the source of the quotes that they met: these tell the side of a trade where the feed does not, and
                     what trading costs
@@ -151,6 +158,8 @@ class StreamSource(BaseSource):
     delay: Duration | None = None
     max_jump: float | None = Field(default=None, gt=0)
     extended_hours: bool = False
+    max_wick: float | None = Field(default=None, gt=0)
+    no_volume: Literal["keep", "leave_out"] = "keep"
     tick: float | None = Field(default=None, gt=0)
     quotes: str | None = None
     quote_lag: Annotated[Duration, Field(ge=0)] = 0
@@ -178,16 +187,30 @@ class StreamSource(BaseSource):
 
 class ThinkorswimCsv(StreamSource):
     """thinkorswim-style minute export: `Date, Time, Open, High, Low, Close, Volume`, one file an entity and period,
-    files overlapping. A stamp is the bar's START; a bar is known at its end plus `delay`."""
+    files overlapping. A stamp is the bar's START; a bar is known at its end plus `delay`.
+
+    metrics  our name -> column of the file, e.g. {nyse_tick: Close}: the file holds an indicator, which may be zero or
+             negative and has no returns, and is read as a metric. The entity is then whom it concerns, e.g. US
+    """
 
     kind: Literal["thinkorswim_csv"]
-    files: dict[str, Patterns]
     bar: Duration
     delay: Duration
+    metrics: dict[str, Literal["Open", "High", "Low", "Close", "Volume"]] = {}
+
+    @model_validator(mode="after")
+    def _entity_is_told(self) -> "ThinkorswimCsv":
+        if not isinstance(self.files, dict) and self.entity is None:
+            raise ValueError("the files do not tell their entity: write files: {NAME: ...}, or entity: NAME")
+        if self.metrics and isinstance(self.files, dict) and len(self.files) > 1:
+            raise ValueError(f"`metrics` are of one entity, e.g. US; files names {', '.join(self.files)}")
+        if self.metrics and (self.max_jump is not None or self.extended_hours):
+            raise ValueError("`max_jump` and `extended_hours` are for bars, not for `metrics`")
+        return self
 
     @property
     def table(self) -> str:
-        return "bar"
+        return "metric" if self.metrics else "bar"
 
 
 class LeanZip(StreamSource):
@@ -197,6 +220,8 @@ class LeanZip(StreamSource):
     capitals unless `files` maps it; a future's is `<entity>-<yyyymm>` of each contract in the zip. Equity prices are
     stored times 10,000. An equity's tick quotes are the consolidated best bid and offer, as pairs of rows of one stamp.
 
+    contract            of bars of futures: each, or `front` for one series under the folder's name, which in each
+                        session is the contract that sources.front_contract chooses by the volume known at its open
     suspicious          what becomes of ticks that the vendor flags
     exchanges           only trade ticks of these venues (LEAN's letters); none: all
     exclude_conditions  trade ticks that have any of these bits in their sale condition are left out (LEAN's hexadecimal
@@ -208,6 +233,7 @@ class LeanZip(StreamSource):
     resolution: Literal["tick", "second", "minute"]
     data: Literal["trade", "quote"]
     delay: Duration
+    contract: Literal["each", "front"] = "each"
     suspicious: Literal["set_aside", "keep"] = "set_aside"
     exchanges: list[str] | None = None
     exclude_conditions: list[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{1,8}$")]] = []
@@ -217,6 +243,8 @@ class LeanZip(StreamSource):
         filters = self.exchanges is not None or self.exclude_conditions
         if filters and (not self.ticks or self.data == "quote" or self.security == "crypto"):
             raise ValueError("`exchanges` and `exclude_conditions` are for trade ticks, and not of crypto")
+        if self.contract == "front" and (self.security != "future" or self.table != "bar"):
+            raise ValueError("`contract: front` is for bars of futures (security: future, data: trade, no ticks)")
         return self
 
     @property
@@ -345,14 +373,21 @@ class DatabentoDbn(BookFeed):
 class TableFile(StreamSource):
     """Any CSV or Parquet file as any canonical table, by a mapping of columns.
 
-    `bar` says that event_time is a bar's START, so that it ends (and is known) one bar later. `continuous` says that a
-    book goes on from session to session. known_time is a column of that name or in `columns`; else `delay` after the
-    event; else reading the header fails.
+    known_time is a column of that name or in `columns`; else `delay` after the event; else reading the header fails.
+
+    bar          of bars: their length, where event_time is a bar's START, so that it ends (and is known) one bar later;
+                 none: event_time is the END, and bars may be of any length, as tick, volume and dollar bars are
+    stamp_after  how long after the bar's START the stamp lies: 4min where five-minute bars are named by their last
+                 minute (09:34 covers 09:30:00 to 09:34:59); the length of the bar where they are named by their END
+    volume_unit  what one unit of the file's volume is in shares or contracts, e.g. 100
+    continuous   a book goes on from session to session
     """
 
     kind: Literal["table_file"]
     table: TableName
-    bar: Duration | None = None
+    bar: Annotated[Duration, Field(gt=0)] | None = None
+    stamp_after: Annotated[Duration, Field(ge=0)] = 0
+    volume_unit: float = Field(default=1, gt=0)
     continuous: bool = False
 
     @property
@@ -363,6 +398,11 @@ class TableFile(StreamSource):
     def _options_fit_table(self) -> "TableFile":
         if self.bar is not None and self.table != "bar":
             raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
+        if self.volume_unit != 1 and self.table != "bar":
+            raise ValueError(f"`volume_unit` is for table: bar, not for table: {self.table}")
+        if self.stamp_after > (self.bar or 0):
+            told = "no `bar`" if self.bar is None else f"bar {format_duration(self.bar)}"
+            raise ValueError(f"stamp_after is {format_duration(self.stamp_after)} with {told}; allowed: up to the bar")
         if self.continuous and self.table not in BOOKS:
             raise ValueError(f"`continuous` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
         return self

@@ -211,7 +211,15 @@ def _as_clock(column: pl.Series) -> tuple[pl.Series, dict[str, Any]] | None:
                 "days_only": bool(found["whole_day"].all()),
                 "timezone": "in the values" if offset else None,
             }
-    return None
+    return _epoch_text(column)
+
+
+def _epoch_text(column: pl.Series) -> tuple[pl.Series, dict[str, Any]] | None:
+    """Whole numbers that never fall may be a clock: other large ones, such as volumes, rise and fall."""
+    if not column.str.contains(r"^\d{9,19}$").all():
+        return None
+    numbers = column.cast(pl.Int64, strict=False)
+    return _epoch(numbers) if numbers.null_count() == 0 and numbers.is_sorted() else None
 
 
 def _epoch(column: pl.Series) -> tuple[pl.Series, dict[str, Any]] | None:

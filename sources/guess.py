@@ -10,8 +10,9 @@ import yaml
 
 from sources.clocks import read_clock
 from sources.durations import format_duration
-from sources.quality import at_edges, look_like_starts, outside_by_zone
+from sources.quality import outside_by_zone
 from sources.sessions import sessions_around
+from sources.stamps import after_start, at_edges, look_like_starts
 
 _LEAN_NAME = re.compile(r"^\d{8}_(trade|quote)$")
 _THINKORSWIM = ["Date", "Time", "Open", "High", "Low", "Close", "Volume"]
@@ -57,6 +58,8 @@ _BAR_ROWS, _BAR_SHARE, _BAR_TURNS = 20, 0.98, 0.1
 _BAR_NUMBERS = 10
 _ROWS_AN_ENTITY = 5
 _OUTSIDE = 0.05
+_USUAL = 0.5
+_MINUTE = 60 * 10**9
 
 
 def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -87,9 +90,9 @@ def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) 
     if entry.get("table") != "bar":
         return answer(path, entry, doubtful)
     times = read_clock(rows[event], timezone="UTC", time_format=clocks[event]["time_format"])["time"].drop_nulls()
-    entry["timezone"], starts = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
+    entry["timezone"], starts, between = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
     named = all(name in lower for name in _TABLES["bar"])
-    return answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_line(times, starts))
+    return answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_lines(times, starts, between))
 
 
 def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:
@@ -206,27 +209,42 @@ def _grouping(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> str | None:
     return max(few, key=lambda item: item[0])[1] if few else None
 
 
-def _bar_stamps(times: pl.Series, moved: bool) -> tuple[str, bool]:
-    """The zone in which bars lie in New York's sessions (of wall clocks; `moved` false: they carry theirs), and whether
-    the stamps look like starts. UTC and no where they lie in none."""
+def _bar_stamps(times: pl.Series, moved: bool) -> tuple[str, bool, int]:
+    """The zone in which bars lie in New York's sessions (of wall clocks; `moved` false: they carry theirs), whether the
+    stamps look like starts, and how long after the starts those lie that are named by their last minute (else 0). UTC
+    where they lie in none."""
     if times.is_empty():
-        return "UTC", False
+        return "UTC", False, 0
     days = times.dt.date()
     trading = sessions_around("XNYS", days.min(), days.max())  # type: ignore[arg-type]
     wall = times.dt.replace_time_zone(None)
     shares = outside_by_zone(wall, trading, "tick")
     zone = min(shares, key=lambda name: shares[name]) if moved else "UTC"
     if shares[zone] > _OUTSIDE:
-        return "UTC", False
+        return "UTC", False, 0
     read = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
-    return zone, look_like_starts(*at_edges(read.drop_nulls(), trading))
+    read = read.drop_nulls()
+    between = after_start(read, trading)
+    return zone, look_like_starts(*at_edges(read, trading)), 0 if between is None else between[1]
 
 
-def _bar_line(times: pl.Series, starts: bool) -> str:
+def _spacing(times: pl.Series) -> int | None:
+    """The usual step of clock bars, in nanoseconds; None where no step is usual, as in tick, volume and dollar bars."""
     steps = times.unique().sort().diff().cast(pl.Int64).drop_nulls()
-    typical = steps.median()
-    spacing = "1min" if typical is None else format_duration(int(typical))  # type: ignore[arg-type]
-    return f"  {'' if starts else '# '}bar: {spacing}        # check: only if a stamp is the bar's START"
+    usual = steps.median()
+    if usual is None or (steps == usual).mean() <= _USUAL:  # type: ignore[operator]
+        return None
+    return int(usual)  # type: ignore[arg-type]
+
+
+def _bar_lines(times: pl.Series, starts: bool, after: int) -> str | None:
+    spacing = _spacing(times)
+    if spacing is None:
+        return None
+    line = f"  {'' if starts or after else '# '}bar: {format_duration(spacing)}        # check: only if a stamp is the "
+    if not after:
+        return line + "bar's START"
+    return f"{line}bar's START plus stamp_after\n  stamp_after: {format_duration(after)}  # check"
 
 
 def _changed(mapping: dict[str, str]) -> dict[str, str]:
@@ -240,7 +258,9 @@ def _lean(path: Path, data: str) -> dict[str, Any]:
     zone = "America/New_York" if security == "equity" else "America/Chicago" if security == "index" else "UTC"
     entry = {"kind": "lean_zip", "files": str(path.parent / f"*_{data}.zip"), "security": security}
     entry |= {"resolution": resolution, "data": data, "timezone": zone, "delay": "1s", "max_age": "10min"}
-    return answer(path, entry, ["timezone", "delay", "max_age"])
+    if security == "future" and data == "trade" and resolution != "tick":
+        entry |= {"contract": "front"}
+    return answer(path, entry, ["timezone", "delay", "max_age", "contract"])
 
 
 def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
@@ -254,8 +274,14 @@ def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
         trading = sessions_around("XNYS", days.min(), days.max())  # type: ignore[arg-type]
         shares = outside_by_zone(wall, trading, "tick")
         zone = min(shares, key=lambda name: shares[name])
-    entry = {"kind": "thinkorswim_csv", "files": {"NAME": str(path)}, "timezone": zone, "bar": "1min", "delay": "1s"}
-    return answer(path, entry | {"max_age": "10min"}, ["files", "timezone", "delay", "max_age"])
+    bar = format_duration(_spacing(wall) or _MINUTE)
+    lowest = rows["Low"].str.strip_chars().cast(pl.Float64, strict=False).min()
+    # no price is zero or negative; an indicator of the market, such as $TICK, may be
+    series = lowest is not None and lowest <= 0  # type: ignore[operator]
+    entity = "US" if series else "NAME"
+    entry = {"kind": "thinkorswim_csv", "files": {entity: str(path)}, "timezone": zone, "bar": bar, "delay": "1s"}
+    entry |= {"max_age": "10min"} | ({"metrics": {_source_name(path): "Close"}} if series else {})
+    return answer(path, entry, ["files", "timezone", "delay", "max_age", "metrics"])
 
 
 def answer(path: Path, entry: dict[str, Any], doubtful: list[str], bar: str | None = None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from sources.readers import TOGETHER
 from sources.schema import TABLES, TableSpec
 
 _RECORD = "ingest.json"
+_SERIES = "; a series that may be zero or negative is no price, and is read as a metric"
 # they decide what a session or a local time is
 _DECIDING_PACKAGES = ("polars", "exchange_calendars", "tzdata")
 
@@ -286,7 +287,7 @@ def _enforce(result: IngestResult, source: Source) -> None:
         raise QuarantineError(
             f"source {result.name}: {sum(reasons.values())} of {total} rows ({share:.2%}) were set aside: {top}",
             allowed=f"quarantine_limit: {source.quarantine_limit}",
-            hint=f"see {result.quarantine}",
+            hint=f"see {result.quarantine}{_SERIES if 'non_positive_price' in top else ''}",
         )
     if result.counts["used"] == 0 and result.table in STREAMS:
         raise DataError(

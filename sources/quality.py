@@ -3,10 +3,11 @@
 Checks run in stages, each on the rows that passed the earlier ones, and a row gets the first reason that holds:
 
 1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
-                  negative_size, high_below_low, price_outside_bar, crossed_quote, unknown_action, unknown_side,
-                  known_before_event
+                  negative_size, high_below_low, price_outside_bar, long_wick, crossed_quote, unknown_action,
+                  unknown_side, known_before_event; no_volume (counted only, where the source leaves such bars out)
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
-3. sessions       outside_session (counted only, where the source says extended_hours)
+3. sessions       outside_session (counted only, where the source says extended_hours); other_contract (counted
+                  only, where a future's front contract is asked for)
 4. bar spacing    wrong_bar_interval: a file whose bars are of a longer or shorter interval than the source says
 5. duplicates     duplicate_of_overlap (an equal row of another file: counted only), exact_duplicate,
                   conflicting_duplicate and conflicting_overlap (same key and known_time, other values)
@@ -32,22 +33,22 @@ import polars as pl
 from gpu_kernels.errors import DataError
 from sources.config import BOOKS, STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
-from sources.durations import format_duration
-from sources.schema import ACTIONS, TABLES, TIME
+from sources.front_contract import OTHER_CONTRACT, of_front_contract
+from sources.schema import ACTIONS, TABLES
 from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
+from sources.stamps import doubt_ends, doubt_place
 
 OUTSIDE_WINDOW = "outside_window"
 OTHER_ENTITY = "other_entity"
 OUTSIDE_SESSION = "outside_session"
+NO_VOLUME = "no_volume"
 TIME_GOES_BACK = "time_goes_back"
 PRICE_JUMP = "price_jump"
 _PRICES = ("open", "high", "low", "close", "price", "bid_price", "ask_price")
 _SIZES = ("volume", "size", "bid_size", "ask_size")
 _SPACING_ROWS = 10
 _MINUTE = 60 * 10**9
-# fewer say too little about where the stamps of a session begin and end
-_STAMP_SESSIONS = 3
 _ZONES = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin"),
     *("Asia/Tokyo", "Asia/Hong_Kong", "Asia/Kolkata", "Australia/Sydney"),
@@ -77,14 +78,16 @@ def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
     """Judge the rows of a source (RawBatch.rows of all its files, in the order of files and lines).
 
     Raises DataError where the time zone looks wrong (many bars lie outside the sessions, and another zone fits), and
-    where bars of a table_file without `bar` are stamped at their starts: rows at most opens and at hardly any close.
+    where bars of a table_file are stamped at another place than it says, see sources.stamps.
     """
     table = source.table
     stream = table in STREAMS
     rows = judged(rows, source, window)
     if stream:
         rows = _in_sessions(rows, source, window)
-    if getattr(source, "bar", None):
+        if getattr(source, "contract", None) == "front":
+            rows = _of_front_contract(rows, window)
+    if stream and getattr(source, "bar", None):
         rows = _spacing(rows, source.bar)  # type: ignore[union-attr, arg-type]
     rows = mark_duplicates(
         in_export_order(rows, is_good()), TABLES[table], ticks=source.ticks, vintages=_vintages(source)
@@ -99,9 +102,12 @@ def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
 def judged(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
     """Adds `reason` and `ignore`, as far as each row tells them by itself."""
     table = source.table
-    rows = rows.with_columns(reason=_row_problems(rows.columns, table), ignore=pl.lit(None, dtype=pl.String))
+    reason = _row_problems(rows.columns, table, getattr(source, "max_wick", None))
+    rows = rows.with_columns(reason=reason, ignore=pl.lit(None, dtype=pl.String))
     if window.entities is not None and table in {*STREAMS, "news"}:
         rows = mark(rows, "ignore", OTHER_ENTITY, ~pl.col("entity").is_in(window.entities))
+    if table == "bar" and source.no_volume == "leave_out":  # type: ignore[union-attr]
+        rows = mark(rows, "ignore", NO_VOLUME, pl.col("volume") == 0)
     return rows
 
 
@@ -124,7 +130,7 @@ def _vintages(source: Source) -> bool:
     return source.table == "metric" and told
 
 
-def _row_problems(columns: list[str], table: str) -> pl.Expr:
+def _row_problems(columns: list[str], table: str, max_wick: float | None) -> pl.Expr:
     prices = [pl.col(name) for name in _PRICES if name in columns]
     sizes = [pl.col(name) for name in _SIZES if name in columns]
     numbers = prices + sizes + ([pl.col("value")] if table == "metric" else [])
@@ -143,6 +149,10 @@ def _row_problems(columns: list[str], table: str) -> pl.Expr:
             ~pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")
         )
         checks += [("high_below_low", pl.col("high") < pl.col("low")), ("price_outside_bar", outside)]
+        if max_wick is not None:
+            above = pl.col("high") / pl.max_horizontal("open", "close") - 1
+            below = 1 - pl.col("low") / pl.min_horizontal("open", "close")
+            checks.append(("long_wick", pl.max_horizontal(above, below) > max_wick))
     if table == "quote":
         checks.append(("crossed_quote", pl.col("bid_price") > pl.col("ask_price")))
     if table in BOOKS:
@@ -162,9 +172,12 @@ def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataF
         doubt = ZoneDoubt()
         doubt.add(good)
         doubt.settle(source, window)
-        if good.height and source.kind == "table_file" and source.table == "bar" and source.bar is None:
+        if good.height and source.kind == "table_file" and source.table == "bar":
             trading = _trading(good["event_time"], window)
-            _doubt_stamps(good, trading)
+            if source.bar is None:
+                doubt_ends(good["event_time"], trading, _steps(good))
+            else:
+                doubt_place(good["event_time"], trading, source.bar, source.stamp_after)
     return mark_outside_session(rows, source)
 
 
@@ -190,6 +203,13 @@ def in_window(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFram
 def mark_outside_session(rows: pl.DataFrame, source: Source) -> pl.DataFrame:
     extended = source.extended_hours  # type: ignore[union-attr]
     return mark(rows, "ignore" if extended else "reason", OUTSIDE_SESSION, pl.col("session").is_null())
+
+
+def _of_front_contract(rows: pl.DataFrame, window: Window) -> pl.DataFrame:
+    if rows["session"].null_count() == rows.height:
+        return rows
+    rows, of_front = of_front_contract(rows, _trading(rows["event_time"].drop_nulls(), window))
+    return mark(rows, "ignore", OTHER_CONTRACT, pl.lit(~of_front))
 
 
 def _stamp(source: Source) -> str:
@@ -248,45 +268,8 @@ class ZoneDoubt:
             )
 
 
-def _doubt_stamps(rows: pl.DataFrame, trading: pl.DataFrame) -> None:
-    """Starts read as ends make every bar known one bar early, and only the row at the open would look wrong."""
-    held, at_open, at_close = at_edges(rows["event_time"], trading)
-    if held < _STAMP_SESSIONS or not look_like_starts(held, at_open, at_close):
-        return
-    steps = rows.select(pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step"))["step"]
-    typical = steps.filter(steps > 0).median()
-    spacing = "1min" if typical is None else format_duration(int(typical))  # type: ignore[arg-type]
-    raise DataError(
-        f"stamps look like bar STARTS ({at_open} of {held} sessions have one at the open, {at_close} at the close)",
-        allowed="event_time at the bar's END",
-        hint=f"write `bar: {spacing}` (the spacing of the bars) so that stamps are read as starts, "
-        "or `extended_hours: true` if rows at the open are meant",
-    )
-
-
-def at_edges(times: pl.Series, trading: pl.DataFrame) -> tuple[int, int, int]:
-    """Sessions that hold any of the times, those with one exactly at the open, and those with one at the close.
-
-    A moment that closes one session and opens the next, as at midnight of a 24/7 market, counts as a close only.
-    """
-    held = assign_session(times, trading, "tick")
-    found = (
-        pl.DataFrame({"time": times.cast(TIME), "session": held})
-        .drop_nulls()
-        .unique()
-        .join(trading, on="session")
-        .group_by("session")
-        .agg(
-            open=((pl.col("time") == pl.col("open")) & ~pl.col("open").is_in(trading["close"].implode())).any(),
-            close=pl.col("time").is_in(trading["close"].implode()).any(),
-        )
-    )
-    return found.height, int(found["open"].sum()), int(found["close"].sum())
-
-
-def look_like_starts(held: int, at_open: int, at_close: int) -> bool:
-    """Whether stamps with these counts of `at_edges` are the starts of bars: at most opens, and at hardly any close."""
-    return at_open > held / 2 and at_close < held / 10
+def _steps(rows: pl.DataFrame) -> pl.Series:
+    return rows.select(pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step"))["step"]
 
 
 def outside_by_zone(

@@ -10,6 +10,7 @@ from gpu_kernels.errors import DataError
 from sources.clocks import known_after, read_clock
 from sources.config import LeanZip
 from sources.files import InputFile, blocks, members
+from sources.front_contract import CONTRACT
 from sources.readers.batch import RawBatch, canonical, first_problem, required
 from sources.readers.records import split_csv
 
@@ -19,7 +20,7 @@ ONE_SIDED = "one_sided_quote"
 OTHER_EXCHANGE = "other_exchange"
 EXCLUDED_CONDITION = "excluded_condition"
 _NAME = re.compile(r"^(\d{8})_(trade|quote)$")
-_CONTRACT = re.compile(r"_(\d{6})(?:_\d{8})?\.csv$")
+_CONTRACT = re.compile(CONTRACT)
 # equity prices are stored as ten-thousandths of a dollar
 _EQUITY_UNITS = 10_000
 _OHLCS = ("open", "high", "low", "price", "size")
@@ -60,7 +61,7 @@ def read(source: LeanZip, file: InputFile, index: int, calendar: str) -> Iterato
             raise DataError(
                 f"{file.path} holds {member!r}, which names no contract", allowed="names ending in _yyyymm.csv"
             )
-        named = f"{entity}-{contract[1]}" if contract else entity
+        named = f"{entity}-{contract[1]}" if contract and source.contract == "each" else entity
         for frame in _frames(source, file, member):
             yield _batch(source, frame, index, member, day, named)
 

@@ -30,7 +30,7 @@ def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Itera
         columns = find_columns(frame, file.path, source, needed, optional)
         event = read_clock(frame[columns["event_time"]], timezone=source.timezone, time_format=source.time_format)
         if source.bar is not None:
-            event = event.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
+            event = event.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar - source.stamp_after))
         known = _known(frame, columns, event, source, file)
         entity = entity_column(frame, file, columns.get("entity"))
         values = {
@@ -38,6 +38,8 @@ def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Itera
             for column in table.columns
             if column.name not in _CLOCKS_AND_KEYS
         }
+        if source.volume_unit != 1:
+            values["volume"] = values["volume"].with_columns(pl.col("value") * source.volume_unit)
         rows = frame.select("_line").with_columns(
             entity,
             event["time"].alias("event_time"),

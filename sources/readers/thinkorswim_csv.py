@@ -1,4 +1,6 @@
-"""thinkorswim-style minute exports: `Date, Time, Open, High, Low, Close, Volume`, stamps at the bar's start."""
+"""thinkorswim-style minute exports: `Date, Time, Open, High, Low, Close, Volume`, stamps at the bar's start.
+
+Indicators such as $TICK and $TRIN come in the same format; `metrics` reads them as series instead of as bars."""
 
 from collections.abc import Iterator
 
@@ -15,7 +17,7 @@ _HEADER = ["Date", "Time", "Open", "High", "Low", "Close", "Volume"]
 
 
 def read(source: ThinkorswimCsv, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
-    """Bars of one export. Raises DataError where the header is another format's."""
+    """Bars, or metrics, of one export. Raises DataError where the header is another format's."""
     for frame in records(file.path, source):
         if frame.columns[:-2] != _HEADER:
             raise DataError(
@@ -26,14 +28,29 @@ def read(source: ThinkorswimCsv, file: InputFile, index: int, calendar: str) -> 
         stamp = frame["Date"].str.strip_chars() + " " + frame["Time"].str.strip_chars()
         start = read_clock(stamp, timezone=source.timezone, time_format=source.time_format or "%m/%d/%Y %H:%M")
         end = start.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar))
-        numbers = {name.lower(): required(frame[name]) for name in _HEADER[2:]}
-        rows = frame.select("_line").with_columns(
+        clocks = frame.select("_line").with_columns(
             entity_column(frame, file, None),
             end["time"].alias("event_time"),
             known_after(end, source.delay, source.timezone).alias("known_time"),
+        )
+        problems = frame["_problem"], start["problem"]
+        if source.metrics:
+            found = [
+                _metric(clocks, name, required(frame[column]), problems) for name, column in source.metrics.items()
+            ]
+            yield RawBatch(canonical(pl.concat(found), "metric", index))
+            continue
+        numbers = {name.lower(): required(frame[name]) for name in _HEADER[2:]}
+        rows = clocks.with_columns(
             *(column["value"].alias(name) for name, column in numbers.items()),
-            first_problem(
-                frame["_problem"], start["problem"], *(column["problem"] for column in numbers.values())
-            ).alias("_problem"),
+            first_problem(*problems, *(column["problem"] for column in numbers.values())).alias("_problem"),
         )
         yield RawBatch(canonical(rows, "bar", index))
+
+
+def _metric(clocks: pl.DataFrame, name: str, values: pl.DataFrame, problems: tuple[pl.Series, ...]) -> pl.DataFrame:
+    return clocks.with_columns(
+        pl.lit(name).alias("metric"),
+        values["value"],
+        first_problem(*problems, values["problem"]).alias("_problem"),
+    )

@@ -180,6 +180,10 @@ def test_real_vintages(data_root: Path, tmp_path: Path) -> None:
         ("macro/vix-daily.csv.gz", "series_file"),
         ("macro/economic_calendar_fxstreet_usd_high_2014_2022.csv.gz", "calendar_file"),
         ("market/lean/equity/usa/tick/bac/20131007_trade.zip", "lean_zip"),
+        ("market/lean/future/cme/minute/es/20131218_trade.zip", "lean_zip"),
+        ("market/es_infobars_2015_2016/tick_bars.csv.gz", "table_file"),
+        ("market/spy_5min_2018_2020/spy.csv.gz", "table_file"),
+        ("market/us_etf_1min_2014_2015/tick-01.15.2015.csv.gz", "thinkorswim_csv"),
     ],
 )
 def test_describe_names_the_source(data_root: Path, file: str, kind: str) -> None:
