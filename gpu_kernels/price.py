@@ -39,25 +39,6 @@ def _log_return_cuda(close, offsets, lag, squared, out):
 
 
 @body
-def _squared_range(high, low):
-    span = _log_ratio(high, low)
-    return span * span
-
-
-@cpu_loop
-def _squared_range_cpu(high, low, out):
-    for row in prange(out.shape[0]):
-        out[row] = _squared_range(high[row], low[row])
-
-
-@cuda.jit
-def _squared_range_cuda(high, low, out):
-    row = cuda.grid(1)
-    if row < out.shape[0]:
-        out[row] = _squared_range(high[row], low[row])
-
-
-@body
 def _wilder_step(average, seen, value, window):
     """Wilder's average after its `seen`-th value: the plain sum before `window` values, their mean at the last of
     them, then each new value with weight 1 / window."""
@@ -167,28 +148,6 @@ def realised_variance(close: Array, offsets: Array, window: int) -> Array:
     close = column("close", close)
     squares = _returns(close, offsets, 1, squared=True)
     return scaled_mean(squares, offsets, window, scale=float(window), dtype=float_dtype(close))
-
-
-def parkinson(high: Array, low: Array, offsets: Array, window: int) -> Array:
-    """Parkinson's variance per bar: the mean of ln(high / low)² over the last `window` bars, divided by 4 ln 2.
-
-    high, low   (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1
-    returns     (n,), pure number per bar (a variance; its root is the volatility)
-
-    Missing values: NaN at the first window - 1 bars of a segment, and where a bar of the window has a price that is
-    NaN or not above 0.
-    Raises: ArgumentError, DeviceError.
-    Source: Parkinson (1980), "The extreme value method for estimating the variance of the rate of return".
-    """
-    window = positive("window", window)
-    rows = Rows(offsets, values={"high": high, "low": low})
-    high, low = rows.columns
-    squares = rows.empty(rows.count, np.float64)
-    if rows.count and rows.device:
-        _squared_range_cuda[grid_of(rows.count)](high, low, squares)
-    elif rows.count:
-        on_cpu(_squared_range_cpu, rows.count)(high, low, squares)
-    return scaled_mean(squares, offsets, window, scale=1.0 / (4.0 * math.log(2.0)), dtype=float_dtype(high, low))
 
 
 def rsi(close: Array, offsets: Array, window: int) -> Array:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fusion.asof import as_of, segment_offsets
 from gpu_kernels import price, rolling
 from gpu_kernels.spec import FeatureSpec
+from gpu_kernels.volatility import ranges
 
 Array = NDArray[np.float64]
 BPS = 1e4
@@ -79,7 +80,7 @@ def _formulas(bars: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Calla
     return {
         **{f"bar_return_{n}": log_return(n) for n in (1, 5, 15, 30)},
         "bar_realised_variance_30": lambda: price.realised_variance(close, offsets, 30) * BPS**2,
-        "bar_parkinson_30": lambda: price.parkinson(high, low, offsets, 30) * BPS**2,
+        "bar_parkinson_30": lambda: ranges.parkinson(high, low, offsets, 30) * BPS**2,
         "bar_rsi_14": lambda: price.rsi(close, offsets, 14),
         "bar_atr_14": lambda: _ratio(price.atr(high, low, close, offsets, 14), close) * BPS,
         "bar_zscore_30": zscore,

@@ -24,16 +24,6 @@ def realised_variance(close, offsets, window):
     return out
 
 
-def parkinson(high, low, offsets, window):
-    out = output(len(high), high, low)
-    for first, last in segments(offsets):
-        for row in range(first + window - 1, last):
-            top, bottom = (x[row - window + 1 : row + 1].astype(np.float64) for x in (high, low))
-            if np.all(top > 0) and np.all(bottom > 0):
-                out[row] = np.sum(np.log(top / bottom) ** 2) / (4.0 * window * np.log(2.0))
-    return out
-
-
 def wilder(terms, window):
     """Wilder's averages of the terms, from the window-th on."""
     if len(terms) < window:
