@@ -9,8 +9,10 @@ import polars as pl
 
 from benchmarks.harness import Comparison, Outputs
 from gpu_kernels.volatility import ranges
+from gpu_kernels.volatility.realised import RealisedMeasures, session_measures
+from gpu_kernels.volatility.returns import session_returns
 
-WINDOW = 30
+WINDOW, SESSION = 30, 390
 K = 0.34 / (1.34 + (WINDOW + 1) / (WINDOW - 1))
 
 
@@ -59,6 +61,82 @@ def ranges_of(bars: dict[str, np.ndarray], offsets: np.ndarray) -> Outputs:
     return tuple(ranges.range_variances(*bars.values(), offsets, WINDOW))
 
 
+def pandas_realised(bars: pd.DataFrame) -> Outputs:
+    """The set of `session_measures`, as a careful user of pandas writes it: columns of products inside each session,
+    one grouped sum of all, then the factors. Nothing is looped over in Python."""
+    by_session = bars.groupby("session", sort=False)["close"]
+    r = np.log(bars["close"] / by_session.shift())
+    size = r.abs().groupby(bars["session"], sort=False)
+    one, two, three, here = size.shift(1), size.shift(2), size.shift(3), r.abs()
+    low = np.minimum(here, one)
+    median = np.maximum(low, np.minimum(np.maximum(here, one), two))
+    # a minimum or maximum with NaN is NaN in NumPy, so that a term without all its neighbours is left out of the sums
+    terms = pd.DataFrame(
+        {
+            "session": bars["session"],
+            "n": r.notna(),
+            "up": r.clip(lower=0.0) ** 2,
+            "down": r.clip(upper=0.0) ** 2,
+            "cubes": r**3,
+            "fourths": r**4,
+            "pairs": here * one,
+            "low2": low**2,
+            "low4": low**4,
+            "median2": median**2,
+            "median4": median**4,
+            "triples": (here * one * two) ** (4 / 3),
+            "fours": here * one * two * three,
+        }
+    )
+    s = terms.groupby("session", sort=False).sum()
+    n, variance = s["n"], s["up"] + s["down"]
+    two_of, three_of, four_of = n / (n - 1), n / (n - 2), n / (n - 3)
+    root, moment = math.sqrt(3.0), 2 ** (2 / 3) * math.gamma(7 / 6) / math.gamma(0.5)
+    measures = RealisedMeasures(
+        observations=n,
+        variance=variance,
+        bipower=math.pi / 2 * two_of * s["pairs"],
+        min_rv=math.pi / (math.pi - 2) * two_of * s["low2"],
+        med_rv=math.pi / (6 - 4 * root + math.pi) * three_of * s["median2"],
+        quarticity=n / 3 * s["fourths"],
+        tripower_quarticity=n * three_of * moment**-3 * s["triples"],
+        quadpower_quarticity=n * four_of * math.pi**2 / 4 * s["fours"],
+        min_rq=math.pi * n / (3 * math.pi - 8) * two_of * s["low4"],
+        med_rq=3 * math.pi * n / (9 * math.pi + 72 - 52 * root) * three_of * s["median4"],
+        semivariance_up=s["up"],
+        semivariance_down=s["down"],
+        signed_jump=s["up"] - s["down"],
+        skewness=n**0.5 * s["cubes"] / variance**1.5,
+        kurtosis=n * s["fourths"] / variance**2,
+    )
+    return tuple(column.to_numpy() for column in measures)
+
+
+def in_percent(outputs: Outputs) -> Outputs:
+    """Variances per cent², quarticities per cent⁴: as they are, all would lie below the tolerance of the comparison."""
+    scale = dict.fromkeys(RealisedMeasures._fields, 1e4) | {"observations": 1.0, "skewness": 1.0, "kurtosis": 1.0}
+    scale |= {name: 1e8 for name in scale if name.endswith(("quarticity", "_rq"))}
+    return tuple(array * scale[name] for name, array in zip(scale, outputs, strict=True))
+
+
+def realised_of_years(quick: bool) -> Comparison:
+    sessions = 126 if quick else 1260
+    rows = sessions * SESSION
+    rng = np.random.default_rng(1)
+    close = 100.0 * np.exp(np.cumsum(rng.standard_t(4, size=rows) * 5e-4))
+    close[rng.random(rows) < 0.002] *= 1.01
+    offsets = np.arange(0, rows + 1, SESSION)
+    bars = pd.DataFrame({"session": np.repeat(np.arange(sessions), SESSION), "close": close})
+    return Comparison(
+        f"realised set, {sessions:,} sessions of 390",
+        rows,
+        "float64",
+        8 * rows,
+        lambda: in_percent(session_measures(session_returns(close, offsets), offsets)),
+        {"pandas": lambda: in_percent(pandas_realised(bars))},
+    )
+
+
 def comparisons(quick: bool) -> Iterator[Comparison]:
     rows = 400_000 if quick else 4_000_000
     bars, offsets = minute_bars(rows), np.array([0, rows])
@@ -77,3 +155,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         # variances of 1e-8, of which ten digits count
         tolerance=1e-18,
     )
+    yield realised_of_years(quick)

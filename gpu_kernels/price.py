@@ -1,5 +1,5 @@
-"""Returns, variances and the classic bar indicators, from closes, highs and lows. Prices are positive, in quote
-currency."""
+"""Returns over rows and the classic bar indicators, from closes, highs and lows. Prices are positive, in
+quote currency."""
 
 import math
 
@@ -7,35 +7,34 @@ import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, float_dtype, grid_of, on_cpu, positive
-from gpu_kernels.rolling import scaled_mean
+from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.segments import segment_of, tile_rows
 
 
 @body
-def _log_ratio(price, base):
+def log_ratio(price, base):
+    """ln(price / base); NaN where either is not above 0."""
     return math.log(np.float64(price) / np.float64(base)) if price > 0 and base > 0 else np.nan
 
 
 @body
-def _lagged_return(close, row, segment_start, lag, squared):
-    change = _log_ratio(close[row], close[row - lag]) if row - lag >= segment_start else np.nan
-    return change * change if squared else change
+def _lagged_return(close, row, segment_start, lag):
+    return log_ratio(close[row], close[row - lag]) if row - lag >= segment_start else np.nan
 
 
 @cpu_loop
-def _log_return_cpu(close, offsets, tiles, tile, lag, squared, out):
+def _log_return_cpu(close, offsets, tiles, tile, lag, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
         for row in range(first, last):
-            out[row] = _lagged_return(close, row, offsets[segment], lag, squared)
+            out[row] = _lagged_return(close, row, offsets[segment], lag)
 
 
 @cuda.jit
-def _log_return_cuda(close, offsets, lag, squared, out):
+def _log_return_cuda(close, offsets, lag, out):
     row = cuda.grid(1)
     if row < out.shape[0]:
-        out[row] = _lagged_return(close, row, offsets[segment_of(offsets, row)], lag, squared)
+        out[row] = _lagged_return(close, row, offsets[segment_of(offsets, row)], lag)
 
 
 @body
@@ -111,17 +110,6 @@ def _atr_cuda(high, low, close, offsets, window, out):
         _atr_segment(high, low, close, offsets[segment], offsets[segment + 1], window, out)
 
 
-def _returns(close: Array, offsets: Array, lag: int, *, squared: bool) -> Array:
-    rows = Rows(offsets, values={"close": close})
-    (close,) = rows.columns
-    out = rows.empty(rows.count, np.float64 if squared else float_dtype(close))
-    if rows.count and rows.device:
-        _log_return_cuda[grid_of(rows.count)](close, rows.offsets, lag, squared, out)
-    elif rows.count:
-        on_cpu(_log_return_cpu, rows.count)(close, rows.offsets, rows.tiles(), TILE_ROWS, lag, squared, out)
-    return out
-
-
 def log_return(close: Array, offsets: Array, lag: int) -> Array:
     """Log return over `lag` rows: ln(close / close of `lag` rows before), within the segment.
 
@@ -131,23 +119,15 @@ def log_return(close: Array, offsets: Array, lag: int) -> Array:
     Missing values: NaN at the first `lag` rows of a segment and where either close is NaN or not above 0.
     Raises: ArgumentError, DeviceError.
     """
-    return _returns(close, offsets, positive("lag", lag), squared=False)
-
-
-def realised_variance(close: Array, offsets: Array, window: int) -> Array:
-    """Realised variance: the sum of the last `window` squared one-row log returns, none of which crosses a segment.
-
-    close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in returns, at least 1
-    returns  (n,), pure number per window (not annualised)
-
-    Missing values: NaN until a segment has `window` returns, and where one of them is missing (see `log_return`).
-    Raises: ArgumentError, DeviceError.
-    Source: Andersen and Bollerslev (1998), "Answering the skeptics".
-    """
-    window = positive("window", window)
-    close = column("close", close)
-    squares = _returns(close, offsets, 1, squared=True)
-    return scaled_mean(squares, offsets, window, scale=float(window), dtype=float_dtype(close))
+    lag = positive("lag", lag)
+    rows = Rows(offsets, values={"close": close})
+    (close,) = rows.columns
+    out = rows.empty(rows.count, float_dtype(close))
+    if rows.count and rows.device:
+        _log_return_cuda[grid_of(rows.count)](close, rows.offsets, lag, out)
+    elif rows.count:
+        on_cpu(_log_return_cpu, rows.count)(close, rows.offsets, rows.tiles(), TILE_ROWS, lag, out)
+    return out
 
 
 def rsi(close: Array, offsets: Array, window: int) -> Array:

@@ -20,7 +20,6 @@ def works(data: Data) -> list[Work]:
         Work(rolling.ema, (values, offsets), {"window": 10, "initial": "first"}),
         Work(rolling.time_sum, (data.time_ns, values, offsets), {"window_ns": 7 * MINUTE}),
         Work(price.log_return, (close, offsets), {"lag": 3}),
-        Work(price.realised_variance, (close, offsets), {"window": 10}),
         Work(price.rsi, (close, offsets), {"window": 14}),
         Work(price.atr, (high, low, close, offsets), {"window": 14}),
     ]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from fusion.asof import as_of, segment_offsets
 from gpu_kernels import price, rolling
 from gpu_kernels.spec import FeatureSpec
-from gpu_kernels.volatility import ranges
+from gpu_kernels.volatility import ranges, realised
+from gpu_kernels.volatility.returns import session_returns
 
 Array = NDArray[np.float64]
 BPS = 1e4
@@ -74,13 +75,16 @@ def _formulas(bars: pl.DataFrame, offsets: NDArray[np.int64]) -> dict[str, Calla
     def ema_gap() -> Array:
         return (_ratio(close, rolling.ema(close, offsets, 20)) - 1) * BPS
 
+    def realised_variance() -> Array:
+        return realised.rolling_measure(session_returns(close, offsets), offsets, 30, "variance") * BPS**2
+
     def log_return(bars_back: int) -> Callable[[], Array]:
         return lambda: price.log_return(close, offsets, bars_back) * BPS
 
     return {
         **{f"bar_return_{n}": log_return(n) for n in (1, 5, 15, 30)},
-        "bar_realised_variance_30": lambda: price.realised_variance(close, offsets, 30) * BPS**2,
         "bar_parkinson_30": lambda: ranges.parkinson(high, low, offsets, 30) * BPS**2,
+        "bar_realised_variance_30": realised_variance,
         "bar_rsi_14": lambda: price.rsi(close, offsets, 14),
         "bar_atr_14": lambda: _ratio(price.atr(high, low, close, offsets, 14), close) * BPS,
         "bar_zscore_30": zscore,

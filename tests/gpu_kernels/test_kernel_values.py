@@ -10,7 +10,7 @@ from hmmlearn.hmm import GaussianHMM
 from benchmarks.works import Work
 from gpu_kernels import align, decay, hmm, price, rolling
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
-from gpu_kernels.volatility import covariance, ranges
+from gpu_kernels.volatility import covariance, ranges, realised, returns
 
 
 def offsets_of(*rows: int) -> np.ndarray:
@@ -194,6 +194,7 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         or work.function.__module__ == decay.__name__
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
+        or work.function in (realised.session_measures, returns.grid_returns)  # tests/gpu_kernels/test_realised.py
         or "at" in work.keywords  # tests/gpu_kernels/test_book_rebuild.py
     ):
         return None

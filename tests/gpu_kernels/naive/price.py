@@ -14,16 +14,6 @@ def log_return(close, offsets, lag):
     return out
 
 
-def realised_variance(close, offsets, window):
-    out = output(len(close), close)
-    for first, last in segments(offsets):
-        for row in range(first + window, last):
-            prices = close[row - window : row + 1].astype(np.float64)
-            if np.all(prices > 0):
-                out[row] = np.sum(np.diff(np.log(prices)) ** 2)
-    return out
-
-
 def wilder(terms, window):
     """Wilder's averages of the terms, from the window-th on."""
     if len(terms) < window:
