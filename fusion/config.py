@@ -20,6 +20,7 @@ from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
 from fusion.selection import SelectionConfig
 from fusion.target import PRICES, TargetConfig
+from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
 from sources.config import BOOKS, Source
@@ -84,6 +85,7 @@ class RunConfig(Section):
     targets: TargetConfig
     features: dict[str, Literal["all"] | list[str]]
     feature_fit: FitConfig = FitConfig()
+    volatility: VolatilityConfig = VolatilityConfig()
     sentiment: SentimentConfig = SentimentConfig()
     regime: RegimeConfig = RegimeConfig()
     walk_forward: WalkForwardConfig = WalkForwardConfig()
@@ -110,6 +112,15 @@ class RunConfig(Section):
             if told is not None and self.features[name] == "all" and not hasattr(source, told):
                 # what a table holds is known only when it has been read to its end, which a decision must not wait for
                 raise ValueError(f"features.{name} is all, but only the file knows which {told} it holds; list them")
+        return self
+
+    @model_validator(mode="after")
+    def _volatility_fits_sources(self) -> "RunConfig":
+        events, market = self.volatility.events, self.volatility.market
+        if events is not None and (events not in self.sources or self.sources[events].table != "event"):
+            raise ValueError(f"volatility.events is {events!r}; allowed: a source of table event")
+        if market is not None and not isinstance(self.entities, str) and market not in self.entities:
+            raise ValueError(f"volatility.market is {market!r}; allowed: one of entities, {', '.join(self.entities)}")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,28 @@ def ingest(
     Raises DataError for a file that cannot be used, QuarantineError above a source's `quarantine_limit`.
     """
     plan = plan or make_plan(config, lake)
-    return tables_lake.ingest_all(
-        config.sources,
-        calendar=config.calendar,
-        entities=list(plan.entities),
-        start=plan.start,
-        end=plan.end,
-        lake=lake,
-        variables=plan.variables,
-        progress=lambda what, share: progress(f"ingest: {what}", share),
-    )
+    found: dict[str, IngestResult] = {}
+    for start, names in _starts(plan).items():
+        found |= tables_lake.ingest_all(
+            {name: config.sources[name] for name in names},
+            calendar=config.calendar,
+            entities=list(plan.entities),
+            start=start,
+            end=plan.end,
+            lake=lake,
+            variables=plan.variables,
+            progress=lambda what, share: progress(f"ingest: {what}", share),
+        )
+    return {name: found[name] for name in config.sources}
+
+
+def _starts(plan: Plan) -> dict[date, list[str]]:
+    """The sources by the first session that is wanted of them: bars may have a history before the run's start."""
+    by_start: dict[date, list[str]] = {}
+    for name, source in plan.config.sources.items():
+        early = source.table == "bar" and plan.config.volatility.history
+        by_start.setdefault(plan.before(plan.config.volatility.history) if early else plan.start, []).append(name)
+    return by_start
 
 
 def load(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,7 @@ from fusion.grid import blocks
 from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 from sources.sessions import sessions as exchange_sessions
+from sources.sessions import sessions_around
 
 Progress = Callable[[str, float | None], None]
 
@@ -43,6 +44,12 @@ class Plan:
     def end(self) -> date:
         last: date = self.sessions["session"][-1]
         return last
+
+    def before(self, count: int) -> date:
+        """The session that many sessions before the first."""
+        earlier = sessions_around(self.config.calendar, self.start - timedelta(days=2 * count), self.start)
+        found: date = earlier.filter(pl.col("session") <= self.start)["session"].tail(count + 1)[0]
+        return found
 
     @property
     def periods(self) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 
 from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, trade
+from fusion.features.bar_rows import BarSettings
 from fusion.features.book_rows import BookSettings
 from fusion.features.choice import chosen
 from fusion.features.trade_rows import TradeSettings
@@ -69,7 +70,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         source, rows, wanted = config.sources[name], tables[name], chosen(config, name)
         if source.table == "bar":
             stream, late[name] = in_order(rows, source.table)
-            columns = bar.compute(stream, grid, wanted, source.max_age)
+            columns = bar.compute(stream, grid, wanted, source.max_age, _bar_settings(config, tables))
         elif source.table == "quote":
             stream, late[name] = in_order(rows, source.table)
             columns = quote.compute(stream, grid, wanted, source.max_age, continuous=source.carries_book)
@@ -112,6 +113,11 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
 def _family(table: str) -> str:
     """What a table's features are named by: a book's may be made of updates or of orders."""
     return "book" if table in BOOKS else table
+
+
+def _bar_settings(config: RunConfig, tables: Mapping[str, pl.DataFrame]) -> BarSettings:
+    events = config.volatility.events
+    return BarSettings(config.calendar, config.volatility, None if events is None else tables[events])
 
 
 def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:

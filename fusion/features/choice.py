@@ -21,7 +21,7 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
     if names is None and wanted != "all":
         names = list(wanted)
     if source.table == "bar":
-        return _known(name, names, [spec.name for spec in bar.FEATURES])
+        return _of_bars(name, names, config)
     if source.table == "quote":
         return _windowed(name, names, quote.FEATURES)
     if source.table == "news":
@@ -31,6 +31,30 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
         return possible(name, names, source, *found)
     told = "metrics" if source.table == "metric" else "kinds"
     return _known(name, names, sorted(getattr(source, told, names or [])))
+
+
+def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[str]:
+    """The features of bars that a config names, groups among them; all: those of all groups."""
+    options, found = config.volatility, []
+    for name in bar.GROUPS if names is None else names:
+        if name in bar.GROUPS:
+            found += bar.names_of(name, options)
+            continue
+        try:
+            feature = bar.asked(name).feature
+        except ConfigError as error:
+            raise ConfigError(
+                f"features.{source} names {error.problem}",
+                allowed=error.allowed,
+                hint="`trifuse schema bar` tells them",
+            ) from None
+        if bar.lacks(feature, options):
+            raise ConfigError(
+                f"features.{source} names {name!r}, which needs `volatility.{feature.needs}`",
+                hint=f"write volatility.{feature.needs}, or leave the feature out",
+            )
+        found.append(name)
+    return list(dict.fromkeys(found))
 
 
 def check(config: RunConfig) -> None:
@@ -56,6 +80,8 @@ def left_out(config: RunConfig) -> list[str]:
     said = []
     for name, wanted in config.features.items():
         source, found = config.sources[name], _with_options(config.sources[name].table)
+        if source.table == "bar":
+            said += _left_out_of_bars(name, wanted, config)
         if wanted != "all" or found is None:
             continue
         assert isinstance(source, StreamSource)
@@ -66,6 +92,17 @@ def left_out(config: RunConfig) -> list[str]:
         if parts:
             said.append(f"features.{name} is all, but not made: {'; '.join(parts)}")
     return said
+
+
+def _left_out_of_bars(source: str, wanted: str | list[str], config: RunConfig) -> list[str]:
+    """The same of the groups of features of bars."""
+    groups = [group for group in bar.GROUPS if wanted == "all" or group in wanted]
+    by_option: dict[str, list[str]] = {}
+    for feature in (feature for group in groups for feature in bar.GROUPS[group]):
+        if bar.lacks(feature, config.volatility):
+            by_option.setdefault(f"volatility.{feature.needs}", []).append(feature.spec.name)
+    parts = [f"{', '.join(features)} (for want of {option})" for option, features in by_option.items()]
+    return [f"features.{source} leaves out {'; '.join(parts)}"] if parts else []
 
 
 _Needs = Callable[[str], tuple[str, ...]]

@@ -29,6 +29,7 @@ HALF_LIVES = (SECOND, 10 * SECOND, 60 * SECOND)
 MOST_STEPS = 2.0**53
 """Of a price in ticks and a size in lots: beyond, floats leave out whole numbers."""
 
+_PLACE = re.compile(r"<([a-z]+)>")
 _WINDOWED = re.compile(r"(.+)_(\d+(?:ms|s|min|h))")
 
 
@@ -56,8 +57,9 @@ def allowed(specs: Sequence[FeatureSpec], name: str) -> bool:
 
 
 def is_meant(spec: FeatureSpec, name: str) -> bool:
-    """Whether a name is the spec's, its <time> told or left out, or the first words of it."""
-    return allowed([spec], name) or spec.name.startswith(f"{name}_")
+    """Whether a name is the spec's, its parameters told or left out, or the first words of it."""
+    told = "".join(r"\w+" if place % 2 else re.escape(part) for place, part in enumerate(_PLACE.split(spec.name)))
+    return allowed([spec], name) or re.fullmatch(told, name) is not None or spec.name.startswith(f"{name}_")
 
 
 def defaults(specs: Sequence[FeatureSpec]) -> list[str]:

@@ -15,6 +15,7 @@ from fusion import features
 from fusion.config import DecisionConfig, load
 from fusion.features import bar, event, metric
 from fusion.grid import decision_grid
+from fusion.volatility.settings import VolatilityConfig
 from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 from sources.sessions import sessions
@@ -22,6 +23,7 @@ from sources.stream import in_order
 
 MINUTE, SECOND = 60 * 10**9, 10**9
 MAX_AGE = 10 * MINUTE
+PRICE = bar.names_of("price", VolatilityConfig())
 DAYS = sessions("XNYS", date(2024, 7, 2), date(2024, 7, 3))  # a whole day, and a half day
 GRID = decision_grid(["A", "B", "C"], DAYS, DecisionConfig(step="10min", first="10min", delay="5s"))
 GRID_NS = GRID["decision_time"].dt.epoch("ns").to_list()
@@ -124,7 +126,7 @@ def bars() -> pl.DataFrame:
 def computed(bars: pl.DataFrame) -> dict[str, np.ndarray]:
     stream, late = in_order(bars, "bar")
     assert late > 0, "the bars hold no late row, so the test says nothing about them"
-    return bar.compute(stream, GRID, [spec.name for spec in bar.FEATURES], MAX_AGE)
+    return bar.compute(stream, GRID, PRICE, MAX_AGE)
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +161,10 @@ class TestBars:
         np.testing.assert_allclose(computed["bar_relative_return_15"], expected, atol=1e-9)
 
     def test_every_feature_of_the_registry_is_tested(self) -> None:
-        assert {spec.name for spec in bar.FEATURES} == set(NAIVE) | {"bar_relative_return_15"}
+        assert set(PRICE) == set(NAIVE) | {"bar_relative_return_15"}
 
     def test_no_bars_at_all(self, bars: pl.DataFrame) -> None:
-        columns = bar.compute(bars.head(0), GRID, [spec.name for spec in bar.FEATURES], MAX_AGE)
+        columns = bar.compute(bars.head(0), GRID, PRICE, MAX_AGE)
         assert all(np.isnan(values).all() for values in columns.values())
 
 

@@ -1,0 +1,109 @@
+"""Features of bars by name: what a name with parameters stands for, and the groups that a config may name.
+
+A parameter stands in its place in the name: bar_rsi_<bars> is bar_rsi_14, bar_rsi_21 or any other.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gpu_kernels.errors import ConfigError
+from gpu_kernels.spec import FeatureSpec
+from sources.durations import format_duration, parse_duration
+
+ACROSS = "_across"
+_PLACE = re.compile(r"<([a-z]+)>")
+# a window of more bars than a year of minutes is a slip of the pen
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class BarFeature:
+    """A feature of bars, or a family of them.
+
+    spec      its name holds each parameter as <word>: <time> is a duration, any other a whole number above 0
+    formula   (fusion.features.bar_rows.BarRows, the parameters; `across` where it may be) -> one value a decision
+    standard  the parameters of those that its group stands for
+    across    whether the name may end in `_across`: windows that go on from session to session
+    needs     the option of `volatility:` without which it cannot be made
+    check     what is wrong with the parameters, or nothing
+    """
+
+    spec: FeatureSpec
+    formula: Callable[..., Any]
+    standard: tuple[tuple[int, ...], ...] = ((),)
+    across: bool = False
+    needs: str | None = None
+    check: Callable[..., str] | None = None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        parts = _PLACE.split(self.spec.name)
+        text = "".join(_group(part, place // 2) if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        return re.compile(text + (f"(?P<across>{ACROSS})?" if self.across else ""))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its standard parameters."""
+        return [self.name(parameters) for parameters in self.standard]
+
+    def name(self, parameters: Sequence[int]) -> str:
+        """The name with parameters (durations in nanoseconds)."""
+        left = iter(parameters)
+
+        def put(place: re.Match[str]) -> str:
+            value = next(left)
+            return format_duration(value) if place[1] == "time" else str(value)
+
+        return _PLACE.sub(put, self.spec.name)
+
+    def parsed(self, name: str) -> "Asked | None":
+        """The parameters that a name has, if it is one of this feature's.
+
+        Raises ConfigError where a parameter cannot be."""
+        found = self._pattern.fullmatch(name)
+        if found is None:
+            return None
+        words = _PLACE.findall(self.spec.name)
+        texts = [found[f"p{place}"] for place in range(len(words))]
+        try:
+            values = tuple(
+                parse_duration(text) if word == "time" else int(text) for word, text in zip(words, texts, strict=True)
+            )
+        except ValueError:
+            values = (0,)
+        wrong = [text for word, text, value in zip(words, texts, values, strict=False) if not _can_be(word, value)]
+        if wrong:
+            raise ConfigError(f"{name!r} has the parameter {wrong[0]}", allowed=f"1 to {_MOST} bars, a time above 0")
+        if self.check is not None and (said := self.check(*values)):
+            raise ConfigError(f"{name!r}: {said}")
+        return Asked(self, name, values, across=bool(self.across and found["across"]))
+
+
+def _group(word: str, place: int) -> str:
+    return rf"(?P<p{place}>\d+{'(?:ms|s|min|h)' if word == 'time' else ''})"
+
+
+def _can_be(word: str, value: int) -> bool:
+    return value > 0 and (word == "time" or value <= _MOST)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A feature that a config names."""
+
+    feature: BarFeature
+    name: str
+    parameters: tuple[int, ...]
+    across: bool = False
+
+
+def find(groups: Mapping[str, Sequence[BarFeature]], name: str) -> Asked | None:
+    """The feature of a name. Raises ConfigError where its parameters cannot be."""
+    for features in groups.values():
+        for feature in features:
+            if (asked := feature.parsed(name)) is not None:
+                return asked
+    return None

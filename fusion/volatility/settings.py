@@ -1,0 +1,29 @@
+"""The section `volatility` of a config: what features of volatility are made with."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sources.durations import Duration
+
+
+class VolatilityConfig(BaseModel):
+    """Settings of the features of bars that know the time of day, past sessions, scheduled events or a market.
+
+    interval   slots that sessions are cut into, from the open on: their returns make the realised measures of sessions,
+               the time of day is counted in them, and forecasts begin with one
+    history    sessions of bars before `start`, for features that need past sessions
+    pattern    of the time of day: robust means of each slot, or a flexible Fourier form
+    half_life  sessions after which one counts half in the pattern
+    events     source of the scheduled events (a table event) that move volatility
+    market     entity that correlations and betas are to, e.g. SPY
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    interval: Annotated[Duration, Field(gt=0)] = 5 * 60 * 10**9
+    history: int = Field(default=0, ge=0, le=5000)
+    pattern: Literal["mean", "fourier"] = "mean"
+    half_life: float = Field(default=60.0, gt=0)
+    events: str | None = None
+    market: str | None = None

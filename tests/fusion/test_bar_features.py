@@ -1,0 +1,113 @@
+"""Names of features of bars, their groups, and windows that cross sessions."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from test_features import GRID, GRID_NS, MAX_AGE, make_bars, rsi
+
+from fusion.config import parse
+from fusion.features import bar
+from fusion.features.choice import chosen, left_out
+from fusion.volatility.settings import VolatilityConfig
+from gpu_kernels.errors import ConfigError
+from sources.stream import in_order
+
+CONFIG: dict[str, Any] = {
+    "name": "x",
+    "entities": ["A"],
+    "start": "2024-07-02",
+    "end": "2024-07-03",
+    "sources": {
+        "bars": {"kind": "table_file", "table": "bar", "files": "x.csv", "timezone": "UTC", "max_age": "10min"},
+        "calendar": {
+            "kind": "calendar_file",
+            "files": "x.csv",
+            "timezone": "UTC",
+            "kinds": {"fomc": ["Fed"]},
+            "announced": "7d",
+        },
+    },
+    "decisions": {"step": "5min"},
+    "targets": {"horizons": ["5min"], "primary": "5min"},
+}
+
+
+def config(bars: Any, **volatility: Any) -> Any:
+    return parse(CONFIG | {"features": {"bars": bars}, "volatility": volatility})
+
+
+class TestNames:
+    def test_a_parameter_may_be_any(self) -> None:
+        found = bar.asked("bar_rsi_21")
+        assert (found.feature.spec.name, found.parameters, found.across) == ("bar_rsi_<bars>", (21,), False)
+        assert bar.asked("bar_rsi_21_across").across
+
+    def test_groups_and_names_may_stand_together_in_any_order(self) -> None:
+        price = bar.names_of("price", VolatilityConfig())
+        assert chosen(config(["bar_rsi_21", "price", "bar_rsi_14"]), "bars") == ["bar_rsi_21", *price]
+        assert chosen(config("all"), "bars")[: len(price)] == price
+
+    def test_the_standard_names_of_each_group_are_read_as_such(self) -> None:
+        for features in bar.GROUPS.values():
+            for feature in features:
+                for name, parameters in zip(feature.names, feature.standard, strict=True):
+                    found = bar.asked(name)
+                    assert (found.feature.spec.name, found.parameters) == (feature.spec.name, parameters)
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("bar_rsi", "is no feature of bars"),
+            ("bar_rsi_0", "has the parameter 0"),
+            ("bar_rsi_99999999", "has the parameter 99999999"),
+            ("bar_zscore_1", "needs 2 bars"),
+            ("bar_return_5_across", "is no feature of bars"),
+            ("bar_rsi_14_acros", "is no feature of bars"),
+        ],
+    )
+    def test_a_name_that_is_none_is_told(self, name: str, told: str) -> None:
+        with pytest.raises(ConfigError, match=f"features.bars names.*{told}"):
+            chosen(config([name]), "bars")
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"events": "bars"}, "volatility.events is 'bars'; allowed: a source of table event"),
+            ({"events": "news"}, "volatility.events is 'news'; allowed: a source of table event"),
+            ({"market": "HY"}, "volatility.market is 'HY'; allowed: one of entities, A"),
+            ({"interval": "0s"}, "volatility.interval"),
+            ({"intervall": "5min"}, "volatility.intervall is not a known key"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_before_files_are_read(self, options: dict[str, str], told: str) -> None:
+        with pytest.raises(ConfigError, match=told):
+            config("all", **options)
+
+    def test_all_tells_what_it_leaves_out(self) -> None:
+        lacking = {f.needs for features in bar.GROUPS.values() for f in features if f.needs}
+        said = " ".join(left_out(config("all")))
+        assert all(f"for want of volatility.{option}" in said for option in lacking)
+        assert left_out(config("all", events="calendar", market="A")) == []
+
+
+def _nanoseconds(time: datetime) -> int:
+    return int(time.timestamp()) * 10**9
+
+
+def test_windows_across_sessions() -> None:
+    stream, _ = in_order(make_bars(), "bar")
+    found = bar.compute(stream, GRID, ["bar_rsi_14_across", "bar_rsi_14"], MAX_AGE)
+    expected = []
+    rows = {entity: part.sort("event_time").to_dicts() for (entity,), part in stream.group_by("entity")}
+    for (entity, day), at in zip(GRID.select("entity", "session").iter_rows(), GRID_NS, strict=True):
+        known = [row for row in rows.get(entity, []) if _nanoseconds(row["known_time"]) <= at]
+        fresh = known and known[-1]["session"] == day and at - _nanoseconds(known[-1]["event_time"]) <= MAX_AGE
+        expected.append(rsi([row["close"] for row in known]) if fresh and len(known) > 14 else np.nan)
+    np.testing.assert_allclose(found["bar_rsi_14_across"], expected, rtol=1e-9)
+    first_of_second = pl.Series(np.isnan(found["bar_rsi_14"]) & ~np.isnan(found["bar_rsi_14_across"]))
+    assert first_of_second.any(), "no decision early in the second session, which the other windows do not reach"
