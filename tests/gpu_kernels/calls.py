@@ -26,6 +26,7 @@ _SERVING = {
     "gpu_kernels.doubling",
     "gpu_kernels.rolling.scaled_mean",
     "gpu_kernels.book.spoofing.parameters",
+    "gpu_kernels.volatility.jumps.gumbel_threshold",
 }
 
 TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
