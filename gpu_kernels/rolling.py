@@ -3,8 +3,8 @@
 A window never reaches behind its segment's first row, and a value depends on the rows of its window alone: no running
 total is carried along, so a huge value leaves no residue behind it, and rows that come later change no bit.
 
-The CPU loops sweep tiles by doubling (`doubling.py`). On CUDA a thread walks its own window, whose rows its neighbours
-have just read. The two differ in order and agree to rounding.
+The CPU loops go by blocks as long as the window (`blocks.py`). On CUDA a thread walks its own window, whose rows its
+neighbours have just read. The two differ in order and agree to rounding.
 """
 
 import math
@@ -15,8 +15,16 @@ import numpy.typing as npt
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu, positive
-from gpu_kernels.doubling import higher, load_tile, merge_moments, window_counts, window_moments, window_sums
+from gpu_kernels.blocks import (
+    filled,
+    merge_moments,
+    tile_of,
+    window_counts,
+    window_highest,
+    window_moments,
+    window_sums,
+)
+from gpu_kernels.dispatch import Array, Rows, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted, segment_of, tile_rows
 
@@ -41,12 +49,18 @@ def _best(signed, count, min_periods, sign):
 def _mean_cpu(values, offsets, tiles, tile, window, min_periods, scale, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        terms, present, halo, any_missing = load_tile(values, offsets[segment], first, last, window, 0.0)
-        counts = window_counts(present, window, halo, any_missing)
-        sums = window_sums(terms, window, halo)
-        target = out[first:last]
-        for i in range(target.shape[0]):
-            target[i] = _scaled_mean(sums[i], counts[i], min_periods, scale)
+        start, target = max(offsets[segment], first - window), out[first:last]
+        if window_sums(values[start:last], first - start, window, False, scale, target):
+            total, short = 0.0, 0 if start < first else min(window - 1, last - first)
+            for i in range(short):
+                total += np.float64(values[first + i])
+                target[i] = _scaled_mean(total, i + 1, min_periods, scale)
+        else:
+            terms, sums = filled(values, start, last, 1.0, 0.0), np.empty(last - first)
+            window_sums(terms, first - start, window, True, 1.0, sums)
+            counts = window_counts(values, start, first - start, last, window)
+            for i in range(target.shape[0]):
+                target[i] = _scaled_mean(sums[i], counts[i], min_periods, scale)
 
 
 @cuda.jit
@@ -66,11 +80,10 @@ def _mean_cuda(values, offsets, window, min_periods, scale, out):
 def _std_cpu(values, offsets, tiles, tile, window, min_periods, ddof, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        terms, present, halo, any_missing = load_tile(values, offsets[segment], first, last, window, 0.0)
-        moments = window_moments(terms, present, window, any_missing)
-        count, square, target = moments[0][halo:], moments[2][halo:], out[first:last]
+        start = max(offsets[segment], first - window)
+        moments, target = window_moments(values, start, first - start, last, window), out[first:last]
         for i in range(target.shape[0]):
-            target[i] = _deviation(count[i], square[i], min_periods, ddof)
+            target[i] = _deviation(moments[0, i], moments[2, i], min_periods, ddof)
 
 
 @cuda.jit
@@ -89,22 +102,17 @@ def _std_cuda(values, offsets, window, min_periods, ddof, out):
 def _extreme_cpu(values, offsets, tiles, tile, window, min_periods, sign, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        terms, present, halo, any_missing = load_tile(values, offsets[segment], first, last, window, -sign * np.inf)
-        counts = window_counts(present, window, halo, any_missing)
-        rows = terms.shape[0]
-        spare = np.empty(rows)
-        for i in range(rows):
-            terms[i] *= sign
-        length = 1
-        while 2 * length <= window and length < rows:
-            higher(terms, length, spare)
-            terms, spare = spare, terms
-            length *= 2
-        # a maximum may see a row twice, so two powers of two that overlap cover any window
-        higher(terms, min(window - length, rows), spare)
-        target = out[first:last]
-        for i in range(target.shape[0]):
-            target[i] = _best(spare[halo + i], counts[i], min_periods, sign)
+        start, target = max(offsets[segment], first - window), out[first:last]
+        if window_highest(values[start:last], first - start, window, sign, target):
+            if sign < 0.0:
+                for i in range(target.shape[0]):
+                    target[i] = -target[i]
+            if start == first:
+                target[: min_periods - 1] = np.nan
+        else:
+            counts = window_counts(values, start, first - start, last, window)
+            for i in range(target.shape[0]):
+                target[i] = _best(target[i], counts[i], min_periods, sign)
 
 
 @cuda.jit
@@ -121,24 +129,58 @@ def _extreme_cuda(values, offsets, window, min_periods, sign, out):
 
 
 @body
-def _ema_step(average, seen, value, alpha, seed):
-    """State after one value: the sum of the first ones until `seed` of them are there, then the average."""
-    seen += 1
-    if seen > seed:
-        return alpha * value + (1.0 - alpha) * average, seen
-    return (average + value) / seed if seen == seed else average + value, seen
+def average_on(values, start, stop, alpha, average, out):
+    """Goes on from `average`, y = alpha x + (1 - alpha) y of the row before; a NaN row gives NaN and is stepped over.
+
+    Four rows at a time: each is what the four add up to so far, plus a power of 1 - alpha times the average before
+    them. So the processor waits for one product and one sum in four rows. Fewer than four rows, before a NaN or the
+    end, take the same steps."""
+    keep = 1.0 - alpha
+    keep_2 = keep * keep
+    keep_3 = keep_2 * keep
+    keep_4 = keep_3 * keep
+    row = start
+    while row < stop:
+        if row + 4 <= stop:
+            a, b, c, d = values[row], values[row + 1], values[row + 2], values[row + 3]
+            if not (math.isnan(a) or math.isnan(b) or math.isnan(c) or math.isnan(d)):
+                added = alpha * np.float64(a)
+                out[row] = added + keep * average
+                added = alpha * np.float64(b) + keep * added
+                out[row + 1] = added + keep_2 * average
+                added = alpha * np.float64(c) + keep * added
+                out[row + 2] = added + keep_3 * average
+                added = alpha * np.float64(d) + keep * added
+                average = added + keep_4 * average
+                out[row + 3] = average
+                row += 4
+                continue
+        added, power, before = 0.0, 1.0, average
+        for _ in range(min(4, stop - row)):
+            value = np.float64(values[row])
+            row += 1
+            if math.isnan(value):
+                out[row - 1] = np.nan
+                break
+            added = alpha * value + keep * added
+            power *= keep
+            average = added + power * before
+            out[row - 1] = average
 
 
 @body
 def _ema_segment(values, start, stop, alpha, seed, out):
-    average, seen = 0.0, 0
-    for row in range(start, stop):
+    row, seen, total = start, 0, 0.0
+    while row < stop and seen < seed:
         value = np.float64(values[row])
-        if math.isnan(value):
-            out[row] = np.nan
-        else:
-            average, seen = _ema_step(average, seen, value, alpha, seed)
-            out[row] = average if seen >= seed else np.nan
+        out[row] = np.nan
+        if not math.isnan(value):
+            total += value
+            seen += 1
+        row += 1
+    if seen == seed:
+        out[row - 1] = total / seed
+        average_on(values, row, stop, alpha, total / seed, out)
 
 
 @cpu_loop
@@ -212,7 +254,8 @@ def scaled_mean(
     if rows.count and rows.device:
         _mean_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, scale, out)
     elif rows.count:
-        on_cpu(_mean_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, scale, out)
+        tile = tile_of(window)
+        on_cpu(_mean_cpu, rows.count)(values, rows.offsets, rows.tiles(tile), tile, window, min_periods, scale, out)
     return out
 
 
@@ -252,7 +295,8 @@ def std(values: Array, offsets: Array, window: int, *, min_periods: int | None =
     if rows.count and rows.device:
         _std_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, ddof, out)
     elif rows.count:
-        on_cpu(_std_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, ddof, out)
+        tile = tile_of(window)
+        on_cpu(_std_cpu, rows.count)(values, rows.offsets, rows.tiles(tile), tile, window, min_periods, ddof, out)
     return out
 
 
@@ -264,7 +308,8 @@ def _extreme(values: Array, offsets: Array, window: int, min_periods: int | None
     if rows.count and rows.device:
         _extreme_cuda[grid_of(rows.count)](values, rows.offsets, window, min_periods, sign, out)
     elif rows.count:
-        on_cpu(_extreme_cpu, rows.count)(values, rows.offsets, rows.tiles(), TILE_ROWS, window, min_periods, sign, out)
+        tile = tile_of(window)
+        on_cpu(_extreme_cpu, rows.count)(values, rows.offsets, rows.tiles(tile), tile, window, min_periods, sign, out)
     return out
 
 

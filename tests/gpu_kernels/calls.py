@@ -23,6 +23,7 @@ _SERVING = {
     "gpu_kernels.dispatch",
     "gpu_kernels.segments",
     "gpu_kernels.book.updates",
+    "gpu_kernels.blocks",
     "gpu_kernels.doubling",
     "gpu_kernels.rolling.scaled_mean",
     "gpu_kernels.book.spoofing.parameters",

@@ -56,8 +56,8 @@ def test_a_changed_body_is_compiled_again(tmp_path: Path) -> None:
         unused.write("# what rolling does not import leaves its code as it is\n")
     assert run() == "[nan, 3.0, 3.0]"
     assert index.stat().st_mtime_ns == saved
-    doubling = package / "doubling.py"
-    source = doubling.read_text()
-    assert "max(earlier[i], later[i])" in source
-    doubling.write_text(source.replace("max(earlier[i], later[i])", "min(earlier[i], later[i])"))
-    assert run() == "[nan, 1.0, 2.0]"
+    blocks = package / "blocks.py"
+    source = blocks.read_text()
+    assert "one if one > other else other" in source
+    blocks.write_text(source.replace("one if one > other else other", "one if one < other else other"))
+    assert run() == "[nan, -inf, -inf]"
