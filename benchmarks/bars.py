@@ -1,4 +1,4 @@
-"""Moving windows and indicators over one long series, and over many sessions of 390 minutes."""
+"""Moving windows over one long series, and over many sessions of 390 minutes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ import polars as pl
 import talib
 
 from benchmarks.harness import Comparison, Outputs
-from gpu_kernels import price, rolling
+from gpu_kernels import rolling
 
 SESSION = 390
 
@@ -31,7 +31,6 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
     rows = 400_000 if quick else 4_000_000
     rng = np.random.default_rng(1)
     close = 100.0 * np.exp(np.cumsum(rng.normal(scale=1e-4, size=rows)))
-    high, low = close * (1 + 1e-4 * rng.random(rows)), close * (1 - 1e-4 * rng.random(rows))
     offsets = np.array([0, rows])
     frame, series = pl.DataFrame({"close": close}), pd.Series(close)
     for window in (20, 390):
@@ -90,22 +89,6 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             "pandas": lambda: one(series.ewm(span=20, adjust=False).mean()),
         },
     )
-    yield Comparison(
-        "rsi 14",
-        rows,
-        "float64",
-        16 * rows,
-        lambda: one(price.rsi(close, offsets, 14)),
-        {"TA-Lib": lambda: one(talib.RSI(close, 14))},
-    )
-    yield Comparison(
-        "atr 14",
-        rows,
-        "float64",
-        32 * rows,
-        lambda: one(price.atr(high, low, close, offsets, 14)),
-        {"TA-Lib": lambda: one(talib.ATR(high, low, close, 14))},
-    )
     sessions = np.append(np.arange(0, rows, SESSION), rows)
     keyed = frame.with_columns(session=pl.int_range(rows) // SESSION)
     yield Comparison(
@@ -118,12 +101,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             "TA-Lib": lambda: per_session(lambda x: talib.SMA(x, 20), close),
             "Polars": lambda: one(keyed.select(pl.col("close").rolling_mean(20).over("session"))["close"].to_numpy()),
         },
-    )
-    yield Comparison(
-        "rsi 14, sessions of 390",
-        rows,
-        "float64",
-        16 * rows,
-        lambda: one(price.rsi(close, sessions, 14)),
-        {"TA-Lib": lambda: per_session(lambda x: talib.RSI(x, 14), close)},
     )

@@ -23,7 +23,19 @@ from rich.table import Table
 
 from benchmarks.harness import OutputsDifferError, copy_bandwidth, measure
 
-SUITES = ("ingest", "book", "rebuild", "orders", "trade", "bars", "volatility", "sentiment", "alternative", "fusion")
+SUITES = (
+    "ingest",
+    "book",
+    "rebuild",
+    "orders",
+    "trade",
+    "bars",
+    "technical",
+    "volatility",
+    "sentiment",
+    "alternative",
+    "fusion",
+)
 
 
 def table_of(suite: str, records: list[dict[str, Any]]) -> Table:

@@ -1,14 +1,11 @@
 """Calls of the kernels of bars: moving statistics and prices."""
 
-import numpy as np
-
 from benchmarks.works.data import MINUTE, Data, Work
 from gpu_kernels import price, rolling
 
 
 def works(data: Data) -> list[Work]:
     values, close, offsets = data.values, data.close, data.offsets
-    high, low = (close * np.asarray(factor, data.dtype) for factor in (1.002, 0.997))
     windows = [{"window": 1}, {"window": 20}, {"window": 20, "min_periods": 3}, {"window": 300, "min_periods": 1}]
     return [
         *(
@@ -20,6 +17,4 @@ def works(data: Data) -> list[Work]:
         Work(rolling.ema, (values, offsets), {"window": 10, "initial": "first"}),
         Work(rolling.time_sum, (data.time_ns, values, offsets), {"window_ns": 7 * MINUTE}),
         Work(price.log_return, (close, offsets), {"lag": 3}),
-        Work(price.rsi, (close, offsets), {"window": 14}),
-        Work(price.atr, (high, low, close, offsets), {"window": 14}),
     ]

@@ -11,6 +11,8 @@ from fusion.features.bar_names import BarFeature
 from fusion.features.bar_rows import BPS, Array, BarRows, ratio, warm
 from gpu_kernels import price, rolling
 from gpu_kernels.spec import FeatureSpec
+from gpu_kernels.technical.strength import relative_strength_index
+from gpu_kernels.technical.true_range import average_true_range
 from gpu_kernels.volatility import ranges, realised
 from gpu_kernels.volatility.returns import session_returns
 
@@ -41,12 +43,12 @@ def parkinson(rows: BarRows, bars: int) -> Array:
 
 
 def rsi(rows: BarRows, bars: int, *, across: bool) -> Array:
-    return rows.take(price.rsi(rows.column("close"), rows.segments(across=across), bars))
+    return rows.take(relative_strength_index(rows.column("close"), rows.segments(across=across), bars))
 
 
 def atr(rows: BarRows, bars: int, *, across: bool) -> Array:
     high, low, close = (rows.column(name) for name in ("high", "low", "close"))
-    return rows.take(ratio(price.atr(high, low, close, rows.segments(across=across), bars), close) * BPS)
+    return rows.take(ratio(average_true_range(high, low, close, rows.segments(across=across), bars), close) * BPS)
 
 
 def zscore(rows: BarRows, bars: int, *, across: bool) -> Array:

@@ -13,6 +13,7 @@ import pytest
 from gpu_kernels import align, decay, dispatch, hmm, price, rolling
 from gpu_kernels.book import best, rebuild
 from gpu_kernels.errors import ArgumentError, DeviceError
+from gpu_kernels.technical import true_range
 
 VALUES = np.arange(6.0)
 OFFSETS = np.array([0, 2, 6])
@@ -48,7 +49,7 @@ class OnDevice:
         (lambda: rolling.time_sum(TIMES.view("datetime64[ns]"), VALUES, OFFSETS, 1), "time is datetime64.*view it as"),
         (lambda: rolling.time_sum(TIMES[:5], VALUES, OFFSETS, 1), "arrays of unequal length: values 6, time 5"),
         (lambda: price.log_return(VALUES, OFFSETS, -1), "lag is -1"),
-        (lambda: price.atr(VALUES, VALUES, VALUES[:3], OFFSETS, 2), "high 6, low 6, close 3"),
+        (lambda: true_range.true_range(VALUES, VALUES, VALUES[:3], OFFSETS), "high 6, low 6, close 3"),
         (lambda: best.imbalance(VALUES, VALUES, 2), "levels is 2; allowed: a whole number, 1 to 1"),
         (lambda: best.imbalance(np.ones((2, 6)), np.ones((3, 6))), r"books of unequal shape .*bid_size \(2, 6\)"),
         (lambda: best.imbalance(np.ones((6, 2)).T, np.ones((2, 6))), "bid_size is not C-contiguous.*ascontiguousarray"),

@@ -8,7 +8,7 @@ import talib
 from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
-from gpu_kernels import align, decay, hmm, price, rolling
+from gpu_kernels import align, decay, hmm, rolling
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 from gpu_kernels.volatility import covariance, ranges, realised, returns
 
@@ -27,22 +27,16 @@ def bars() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class TestOracles:
     @pytest.mark.parametrize("window", [2, 14, 60])
     def test_talib(self, bars: tuple, window: int) -> None:
-        high, low, close = bars
+        close = bars[2]
         offsets = offsets_of(0, len(close))
         pairs = [
             (rolling.mean(close, offsets, window), talib.SMA(close, window)),
             (rolling.ema(close, offsets, window), talib.EMA(close, window)),
             (rolling.minimum(close, offsets, window), talib.MIN(close, window)),
             (rolling.maximum(close, offsets, window), talib.MAX(close, window)),
-            (price.rsi(close, offsets, window), talib.RSI(close, window)),
-            (price.atr(high, low, close, offsets, window), talib.ATR(high, low, close, window)),
         ]
         for got, wanted in pairs:
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9)
-
-    def test_talib_calls_a_price_that_does_not_move_weak(self) -> None:
-        close = np.full(30, 10.0)
-        np.testing.assert_array_equal(price.rsi(close, offsets_of(0, 30), 14), talib.RSI(close, 14))
 
     def test_pandas(self, bars: tuple) -> None:
         close = pd.Series(bars[2])
@@ -106,7 +100,6 @@ class TestNumbers:
         ticks = np.arange(1, 30)
         offsets = offsets_of(0, 29)
         assert rolling.mean(ticks, offsets, 3)[2] == 2.0
-        np.testing.assert_array_equal(price.rsi(ticks, offsets, 3), price.rsi(ticks.astype(float), offsets, 3))
 
     @pytest.mark.parametrize("window", [1, 2, 3, 5, 8, 100, 4097, 100_000])
     def test_windows_across_tiles(self, window: int) -> None:

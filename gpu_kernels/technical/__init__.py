@@ -1,0 +1,1 @@
+"""The technical indicators of TA-Lib, with its numbers: over segments, and stepping over bars that are missing."""

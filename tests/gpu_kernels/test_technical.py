@@ -1,0 +1,169 @@
+"""The indicators are TA-Lib's: its numbers on ordinary and on odd bars; what it does not know of, segments and gaps."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import talib
+from talib import abstract
+
+from gpu_kernels.technical import strength, true_range
+
+OPEN, HIGH, LOW, CLOSE, VOLUME = ("open",), ("high",), ("low",), ("close",), ("volume",)
+RANGE, BARS = HIGH + LOW, HIGH + LOW + CLOSE
+
+EQUAL: dict[str, tuple[Callable, tuple[str, ...]]] = {
+    "RSI": (strength.relative_strength_index, CLOSE),
+    "CMO": (strength.chande_momentum_oscillator, CLOSE),
+    "TRANGE": (true_range.true_range, BARS),
+    "ATR": (true_range.average_true_range, BARS),
+    "NATR": (true_range.normalised_average_true_range, BARS),
+}
+"""TA-Lib's name -> our function, whose defaults are TA-Lib's, and its columns."""
+
+OTHER_PARAMETERS = [
+    *(
+        (name, {"timeperiod": window}, {"window": window})
+        for name in ("RSI", "CMO", "ATR", "NATR")
+        for window in (2, 60)
+    ),
+]
+"""TA-Lib's name, its parameters, ours."""
+
+WHOLE = ("RSI",)
+
+
+def table(rows: int = 3000, seed: int = 5, tick: float | None = None) -> dict[str, np.ndarray]:
+    """Bars of a random walk: open, high, low, close, volume, some of 0. With a `tick`, prices are whole ticks, so that
+    many are equal."""
+    rng = np.random.default_rng(seed)
+    path = 50.0 * np.exp(np.cumsum(rng.normal(scale=2e-3, size=(rows, 4)).ravel())).reshape(rows, 4)
+    if tick:
+        path = np.round(path / tick) * tick
+    volume = rng.integers(0, 5000, rows) * (rng.random(rows) > 0.05)
+    return {
+        "open": path[:, 0].copy(),
+        "high": path.max(axis=1),
+        "low": path.min(axis=1),
+        "close": path[:, 3].copy(),
+        "volume": volume.astype(float),
+    }
+
+
+def ours(name: str, bars: dict[str, np.ndarray], offsets: np.ndarray | None = None, **parameters: object) -> tuple:
+    function, columns = EQUAL[name]
+    offsets = np.array([0, len(bars["close"])]) if offsets is None else offsets
+    found = function(*(bars[column] for column in columns), offsets, **parameters)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def theirs(name: str, bars: dict[str, np.ndarray], **parameters: object) -> tuple:
+    found = getattr(talib, name)(*(bars[column] for column in EQUAL[name][1]), **parameters)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def require_equal(got: tuple, wanted: tuple, name: str, relative: float = 1e-9) -> None:
+    assert len(got) == len(wanted), name
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=relative, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("name", EQUAL)
+class TestTaLib:
+    def test_random_bars_by_default(self, name: str) -> None:
+        for bars in (table(), table(tick=0.05), table(200, tick=0.25)):
+            require_equal(ours(name, bars), theirs(name, bars), name)
+
+    def test_series_as_long_as_the_lookback(self, name: str) -> None:
+        lookback = abstract.Function(name).lookback
+        for rows in (1, 2, max(1, lookback), lookback + 1, lookback + 2):
+            bars = table(rows)
+            require_equal(ours(name, bars), theirs(name, bars), f"{name} of {rows} rows")
+            missing = [np.isnan(column).sum() for column in ours(name, bars)]
+            assert missing == [min(rows, lookback)] * len(missing), f"{name} of {rows} rows"
+
+    def test_a_price_that_does_not_move(self, name: str) -> None:
+        bars = {column: np.full(120, 10.0) for column in table(1)}
+        require_equal(ours(name, bars), theirs(name, bars), name)
+        bars["volume"][:] = 0.0
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+    def test_a_price_that_stops_moving(self, name: str) -> None:
+        bars = table(300, tick=0.25)
+        for column in bars:
+            bars[column][100:200] = bars["close"][99] if column != "volume" else 0.0
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+    def test_prices_without_volume(self, name: str) -> None:
+        bars = table(300) | {"volume": np.zeros(300)}
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+    @pytest.mark.parametrize("factor", [1e-6, 1e12])
+    def test_small_and_huge_values(self, name: str, factor: float) -> None:
+        bars = {column: values * factor for column, values in table(300).items()}
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+
+@pytest.mark.parametrize(("name", "talibs", "own"), OTHER_PARAMETERS)
+def test_other_parameters(name: str, talibs: dict, own: dict) -> None:
+    for bars in (table(), table(400, tick=0.25)):
+        require_equal(ours(name, bars, **own), theirs(name, bars, **talibs), f"{name} {talibs}")
+
+
+@pytest.mark.parametrize("name", EQUAL)
+class TestBeyondTaLib:
+    def test_segments_are_as_apart(self, name: str) -> None:
+        """Entities and sessions: each starts anew, whatever lies before it."""
+        bars, offsets = table(), np.array([0, 0, 1, 700, 700, 1500, 1509, 3000])
+        whole = ours(name, bars, offsets)
+        for first, last in pairwise(offsets):
+            part = {column: values[first:last] for column, values in bars.items()}
+            for one, other in zip(whole, ours(name, part), strict=True):
+                np.testing.assert_array_equal(one[first:last], other)
+
+    def test_bars_that_are_missing_are_stepped_over(self, name: str) -> None:
+        """As if they were not in the table, in whichever column the NaN is; nothing is known of them."""
+        bars, offsets = table(), np.array([0, 1100, 1120, 3000])
+        rng = np.random.default_rng(3)
+        columns = EQUAL[name][1]
+        gone = np.zeros(3000, bool)
+        for column in columns:
+            lost = rng.random(3000) < 0.04
+            lost[[0, 1, 1099, 1100, 1119, 2999]] |= rng.random(6) < 0.5
+            bars[column][lost] = np.nan
+            gone |= lost
+        there = np.concatenate([[0], np.cumsum(~gone)])[offsets]
+        rest = {column: values[~gone] for column, values in bars.items()}
+        for one, other in zip(ours(name, bars, offsets), ours(name, rest, there), strict=True):
+            assert np.isnan(one[gone]).all()
+            np.testing.assert_array_equal(one[~gone], other)
+
+    @pytest.mark.parametrize("row", [0, 1, 17, 299])
+    def test_one_missing_value(self, name: str, row: int) -> None:
+        for column in EQUAL[name][1]:
+            bars = table(300)
+            bars[column][row] = np.nan
+            rest = {each: np.delete(values, row) for each, values in bars.items()}
+            for one, other in zip(ours(name, bars), theirs(name, rest), strict=True):
+                assert np.isnan(one[row])
+                np.testing.assert_allclose(np.delete(one, row), other, rtol=1e-9, atol=1e-9)
+
+    def test_bars_that_are_all_missing(self, name: str) -> None:
+        bars = {column: np.full(40, np.nan) for column in table(1)}
+        assert all(np.isnan(column).all() for column in ours(name, bars, np.array([0, 10, 40])))
+
+    def test_later_rows_change_no_bit(self, name: str) -> None:
+        bars = table()
+        bars["close"][[5, 1200, 2990]] = np.nan
+        whole = ours(name, bars)
+        for keep in (1, 40, 1199, 1201, 1536, 2047, 2995):
+            part = ours(name, {column: values[:keep] for column, values in bars.items()})
+            for one, other in zip(whole, part, strict=True):
+                np.testing.assert_array_equal(one[:keep], other)
+
+    def test_integers_are_as_floats(self, name: str) -> None:
+        bars = {column: np.round(values * 100).astype(np.int64) for column, values in table(200).items()}
+        floats = {column: values.astype(float) for column, values in bars.items()}
+        for one, other in zip(ours(name, bars), ours(name, floats), strict=True):
+            np.testing.assert_array_equal(one, other)
