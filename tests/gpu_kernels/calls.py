@@ -25,6 +25,7 @@ _SERVING = {
     "gpu_kernels.book.updates",
     "gpu_kernels.blocks",
     "gpu_kernels.doubling",
+    "gpu_kernels.volatility.path",
     "gpu_kernels.rolling.scaled_mean",
     "gpu_kernels.book.spoofing.parameters",
     "gpu_kernels.volatility.jumps.gumbel_threshold",

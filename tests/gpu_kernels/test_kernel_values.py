@@ -10,7 +10,16 @@ from hmmlearn.hmm import GaussianHMM
 from benchmarks.works import Work
 from gpu_kernels import align, decay, hmm, rolling
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
-from gpu_kernels.volatility import covariance, ranges, realised, returns
+from gpu_kernels.volatility import (
+    covariance,
+    noise,
+    preaveraging,
+    ranges,
+    realised,
+    realised_kernel,
+    returns,
+    scales,
+)
 
 
 def offsets_of(*rows: int) -> np.ndarray:
@@ -183,7 +192,9 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
     if (
         work.function
         in (align.gather_map, align.take, hmm.forward_filter, intervals.interval_sums, ranges.session_prices)
-        or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)  # a row each segment
+        # a row each segment; tests/gpu_kernels/test_volatility_noise.py, test_volatility_covariance.py
+        or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)
+        or work.function.__module__ in {m.__name__ for m in (noise, preaveraging, realised_kernel, scales)}
         or work.function.__module__ == decay.__name__
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
