@@ -17,9 +17,12 @@ from scipy.signal import lfilter
 
 from fusion.volatility.bins import SessionBins
 from fusion.volatility.walk import Schedule
+from gpu_kernels.dispatch import positive
 from gpu_kernels.errors import ArgumentError
 
 Floats = NDArray[np.float64]
+
+_LEAST = 100  # returns that a fit needs
 
 
 class Garch(NamedTuple):
@@ -40,8 +43,8 @@ def fit_garch(returns: Floats) -> Garch:
         from arch import arch_model
     except ImportError:
         raise ArgumentError("arch is not installed, which GARCH needs", hint="pip install arch") from None
-    if len(returns) < 100:
-        raise ArgumentError(f"{len(returns)} returns for a GARCH", allowed="100 or more")
+    if len(returns) < _LEAST:
+        raise ArgumentError(f"{len(returns)} returns for a GARCH", allowed=f"{_LEAST} or more")
     scale = float(np.sqrt((returns * returns).mean()))
     model = arch_model(returns / scale, mean="Zero", vol="GARCH", p=1, q=1, rescale=False)
     found = model.fit(disp="off", show_warning=False)
@@ -74,7 +77,7 @@ def forecast_garch(bins: SessionBins, scale: Floats, horizons: tuple[int, ...], 
     found = [np.full(standard.shape, np.nan) for _ in horizons]
     for begin, at, until in schedule.fits(len(standard)):
         past = standard[begin:at][np.isfinite(standard[begin:at])]
-        if len(past) < 100:
+        if len(past) < _LEAST:
             continue
         garch = fit_garch(past)
         now = standard[begin:until]
@@ -92,3 +95,29 @@ def forecast_garch(bins: SessionBins, scale: Floats, horizons: tuple[int, ...], 
                 if horizon == ahead + 1:
                     found[place][at:until] = total
     return found
+
+
+def forecast_garch_sessions(returns: Floats, horizon: int, schedule: Schedule) -> Floats:
+    """(n,) forecast at t of the MEAN variance of sessions t + 1 to t + horizon, from one return a session.
+
+    Missing values: NaN before the first fit. A session without a return is stepped over.
+    Raises: ArgumentError.
+    """
+    horizon = positive("horizon", horizon)
+    there = np.isfinite(returns)
+    out = np.full(len(returns), np.nan)
+    # as in `har`: sessions known at t are 0 .. t
+    for begin, at, until in schedule.fits(len(returns) + 1):
+        past = returns[begin:at][there[begin:at]]
+        if len(past) < _LEAST:
+            continue
+        garch = fit_garch(past)
+        now = slice(begin, until - 1)
+        known = np.cumsum(there[now])[at - 1 - begin :]
+        step = conditional_variance(returns[now][there[now]], garch)[known]
+        total = step
+        for _ in range(horizon - 1):
+            step = garch.omega + (garch.alpha + garch.beta) * step
+            total = total + step
+        out[at - 1 : until - 1] = total / horizon
+    return out

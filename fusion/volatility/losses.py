@@ -156,7 +156,8 @@ def diebold_mariano(difference: Floats, horizon: int = 1, lags: int | None = Non
 def mean_interval(
     difference: Floats, session: Integers, *, block: int = 10, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a mean over rows, whole sessions resampled in blocks of `block` sessions.
+    """The 95 % percentile interval of a mean over rows, whole sessions resampled in blocks of `block` sessions, or of a
+    fifth of them where they are few (blocks of all sessions would all be the same).
 
     Missing values: a NaN row is left out; (NaN, NaN) where none is left. Raises: ArgumentError.
     """
@@ -165,6 +166,7 @@ def mean_interval(
         return np.nan, np.nan
     rows = by_session(there[there].astype(np.float64), session[there])
     columns = np.stack([by_session(difference, session), rows])
+    block = max(1, min(block, len(rows) // 5))
     sums = resampled_sums(columns, np.array([0, len(rows)]), block, draws, seed)[:, 0]
     return interval(sums[:, 0] / sums[:, 1])
 
@@ -187,7 +189,11 @@ def confidence_set(losses: Mapping[str, Floats], *, size: float = 0.1, block: in
         raise ArgumentError("arch is not installed, which the confidence set needs", hint="pip install arch") from None
     table = np.stack(list(losses.values()), axis=1)
     table = table[np.isfinite(table).all(axis=1)]
-    found = MCS(table, size=size, reps=draws, block_size=block, method="R", seed=0)
+    # forecasts that are the same have a difference without a spread: one stands for them
+    distinct, stands_for = np.unique(table, axis=1, return_inverse=True)
+    if distinct.shape[1] < 2:
+        return list(losses)
+    found = MCS(distinct, size=size, reps=draws, block_size=block, method="R", seed=0)
     found.compute()
     kept = {int(place) for place in found.included}  # type: ignore[call-overload]
-    return [name for place, name in enumerate(losses) if place in kept]
+    return [name for place, name in zip(stands_for.ravel(), losses, strict=True) if int(place) in kept]

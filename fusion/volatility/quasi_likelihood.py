@@ -17,12 +17,11 @@ from gpu_kernels.errors import ArgumentError
 Floats = NDArray[np.float64]
 
 _STEPS, _STEADY = 100, 1e-10
-# no step may change a fitted mean by more than this factor's logarithm: far from the minimum Newton's step overshoots
-_LONGEST = 2.0
 
 
 def fit(columns: Floats, target: Floats, ridge: float = 0.0) -> Floats:
-    """(k,) coefficients b by Fisher scoring: b += (X'X + ridge n D)^-1 (X'(y / m - 1) - ridge n D b), m = exp(X b).
+    """(k,) coefficients b by Newton's method: b += (X'WX + ridge n D)^-1 (X'(w - 1) - ridge n D b), w = y exp(-X b),
+    W = diag(w), with a shorter step where the loss would rise.
 
     columns  (n, k) with the constant, if any, in the first one; target (n,), 0 or more
     ridge    shrinks the coefficients towards 0, but not the first one: the minimum is of the mean loss plus
@@ -41,17 +40,29 @@ def fit(columns: Floats, target: Floats, ridge: float = 0.0) -> Floats:
     scale = x.std(axis=0)
     scale[0] = 0.0
     penalty = ridge * rows * scale * scale
-    # constant columns beside the first one can't be told from it: they get no weight
-    stuck = (scale == 0) & (np.arange(width) > 0)
-    normal = x.T @ x + np.diag(np.where(stuck, 1e12 * rows, penalty))
-    solve = np.linalg.pinv(normal, hermitian=True)
-    b = np.zeros(width)
-    b[0] = np.log(y.mean() / np.abs(x[:, 0]).mean()) if (x[:, 0] == 1).all() else 0.0
+    # a constant column beside the first one can't be told from it: it gets no weight
+    moves = (scale > 0) | (np.arange(width) == 0)
+    x, b = np.where(moves, x, 0.0), np.zeros(width)
+    if (x[:, 0] == 1.0).all():
+        b[0] = np.log(y.mean())
+
+    def loss_at(b: Floats) -> float:
+        line = x @ b
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((y * np.exp(-line) + line).sum() + 0.5 * (penalty * b * b).sum())
+
+    loss = loss_at(b)
     for _ in range(_STEPS):
-        gradient = x.T @ (y * np.exp(-(x @ b)) - 1.0) - penalty * b
-        step = solve @ gradient
-        longest = float(np.abs(x @ step).max())
-        b = b + step * min(1.0, _LONGEST / longest) if longest > 0 else b
-        if longest < _STEADY:
+        weight = y * np.exp(-(x @ b))
+        gradient = x.T @ (weight - 1.0) - penalty * b
+        step = np.linalg.pinv(x.T @ (x * weight[:, None]) + np.diag(penalty), hermitian=True) @ gradient
+        share = 1.0
+        # "not lower" holds for NaN too, which an infinite loss becomes
+        while not (after := loss_at(b + share * step)) <= loss and share > _STEADY:
+            share /= 2.0
+        if share <= _STEADY:
+            break
+        b, loss = b + share * step, after
+        if np.abs(share * step).max() < _STEADY * (1.0 + np.abs(b).max()):
             break
     return b

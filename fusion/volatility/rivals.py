@@ -39,14 +39,16 @@ def trailing_mean(values: Floats, bins: int) -> Floats:
 
 
 def rolling(bins: SessionBins, factor: Floats, horizon: int) -> Mapping[str, Floats]:
-    """name -> (D, K) forecasts: the mean variance of the last `horizon` bins, the last hour, day (K bins) and week
-    (5 K bins), times the horizon; and each by time of day.
+    """name -> (D, K) forecasts: the mean variance of the last `horizon` bins ("window"; not where that is the hour), of
+    the last hour, day (K bins) and week (5 K bins), times the horizon; and each by time of day.
 
     Missing values: NaN where the past is too short, a factor is missing, or the session ends before the horizon does.
     """
     width = bins.variance.shape[1]
     hour = max(1, 3600 * 10**9 // bins.step)
-    lengths = {"window": horizon, "hour": hour, "day": width, "week": WEEK * width}
+    lengths = {"hour": hour, "day": width, "week": WEEK * width}
+    if horizon != hour:
+        lengths = {"window": horizon} | lengths
     weight = _weights(bins, factor)
     plain_total, total = ahead(np.where(np.isfinite(weight), 1.0, np.nan), horizon), ahead(weight, horizon)
     found = {}

@@ -125,3 +125,6 @@ def test_the_confidence_set_keeps_the_best() -> None:
     kept = losses.confidence_set(table, draws=200)
     assert "a" in kept
     assert "c" not in kept
+    # the same forecast twice is in or out twice
+    assert losses.confidence_set({"c": table["c"], "a": table["a"], "again": table["a"]}, draws=200) == ["a", "again"]
+    assert losses.confidence_set({"a": table["a"], "again": table["a"]}) == ["a", "again"]
