@@ -1,0 +1,424 @@
+"""What scheduled events do to variance: a profile of multipliers over the time before and after each type, learned from
+past occurrences, and what it says of each row and of the time ahead.
+
+The caller brings what is expected without events (level x time of day). One thread per entity: its rows are read in
+order, because each is judged by the occurrences before it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
+from gpu_kernels.dispatch import Array, Rows, empty, float_dtype, grid_of, on_cpu, positive, to_host, to_side
+from gpu_kernels.errors import ArgumentError
+from gpu_kernels.segments import check_sorted, upper_bound
+from gpu_kernels.volatility.diurnal_state import number
+from gpu_kernels.volatility.event_times import checked_events
+
+_RATIO, _COUNT = 0, 1
+"""Pages of an entity's profile: mean ratio and occurrences of each type's bins."""
+
+_REALISED, _EXPECTED, _FIRST, _PENDING = range(4)
+"""An event's numbers: sums of its present bin, its first bin over what that was expected to be (-1 until it is known),
+and the ratio of the bin that has just ended (-1 without one)."""
+_NUMBERS = 4
+
+_PRODUCT, _SQUARE = 0, 1
+_PRIOR, _LARGEST = 10.0, 4.0
+"""Squared excess that counts as seen without any dependence on the first bin; the largest surprise."""
+
+# In the bodies below: events = (type, time, known time), of which low..high are near; rules = (edges, place of the
+# first bin after the event, shrinkage, memory, clip); state = (profile, slopes, places, numbers) of the entity.
+
+
+@body
+def _bin_of(edges, since):
+    """The bin of a time since the event; -1 before the first, their number after the last."""
+    return upper_bound(edges, 0, edges.shape[0], since) - 1
+
+
+@body
+def _usual(profile, shrinkage, kind, place):
+    """The multiplier of a bin, whatever its event turned out to be."""
+    count = profile[_COUNT, kind, place]
+    return 1.0 + count / (count + shrinkage) * (profile[_RATIO, kind, place] - 1.0) if count > 0.0 else 1.0
+
+
+@body
+def _slope(slopes, kind):
+    return min(max(slopes[_PRODUCT, kind] / (slopes[_SQUARE, kind] + _PRIOR), 0.0), 1.0)
+
+
+@body
+def _multiplier(rules, state, event, kind, place):
+    """The multiplier of a bin of an event: after its first bin, as large as that one was."""
+    profile, slopes, _, numbers = state
+    usual = _usual(profile, rules[2], kind, place)
+    first = numbers[event, _FIRST]
+    if place > rules[1] and first >= 0.0:
+        usual = 1.0 + (usual - 1.0) * (1.0 + _slope(slopes, kind) * (first - 1.0))
+    return usual
+
+
+@body
+def _mean_between(begin, end, at, only, events, low, high, rules, state):
+    """Mean over [begin, end) of the highest multiplier of the events known at `at`; of type `only`, or of all (-1)."""
+    if low >= high or begin >= end:
+        return 1.0
+    kinds, times, known = events
+    edges = rules[0]
+    total, moment = 0.0, begin
+    while moment < end:
+        until, best = end, -1.0
+        for event in range(low, high):
+            if known[event] <= at and (only < 0 or kinds[event] == only):
+                place = _bin_of(edges, moment - times[event])
+                if place < edges.shape[0] - 1:
+                    until = min(until, times[event] + edges[place + 1])
+                    if place >= 0:
+                        best = max(best, _multiplier(rules, state, event, kinds[event], place))
+        total += (best if best >= 0.0 else 1.0) * np.float64(until - moment)
+        moment = until
+    return total / np.float64(end - begin)
+
+
+@body
+def _outdone(event, place, at, events, low, high, rules, profile):
+    """Whether an event of another type has a higher multiplier in the middle of this one's bin, which then tells of
+    that other one."""
+    kinds, times, known = events
+    edges, shrinkage = rules[0], rules[2]
+    own = _usual(profile, shrinkage, kinds[event], place)
+    middle = times[event] + (edges[place] + edges[place + 1]) // 2
+    for other in range(low, high):
+        if kinds[other] != kinds[event] and known[other] <= at:
+            there = _bin_of(edges, middle - times[other])
+            if 0 <= there < edges.shape[0] - 1 and _usual(profile, shrinkage, kinds[other], there) > own:
+                return True
+    return False
+
+
+@body
+def _learn(at, events, low, high, rules, state):
+    """The bins that have ended by `at`: first all ratios are taken, then all are taught, so that of events at one time
+    none is judged by what another has just said."""
+    kinds, times, _ = events
+    edges, zero, shrinkage, memory, clip = rules
+    profile, slopes, places, numbers = state
+    ended = False
+    for event in range(low, high):
+        place = places[event]
+        if place >= 0 and times[event] + edges[place + 1] <= at and numbers[event, _EXPECTED] > 0.0:
+            usual = _usual(profile, shrinkage, kinds[event], place)
+            ratio = numbers[event, _REALISED] / numbers[event, _EXPECTED]
+            numbers[event, _EXPECTED] = 0.0
+            if not _outdone(event, place, at, events, low, high, rules, profile):
+                ended = True
+                numbers[event, _PENDING] = min(ratio, clip * usual)
+                if place == zero:
+                    numbers[event, _FIRST] = min(ratio / max(usual, 1e-12), _LARGEST)
+    if not ended:
+        return
+    for event in range(low, high):
+        ratio, kind, place = numbers[event, _PENDING], kinds[event], places[event]
+        if ratio >= 0.0:
+            numbers[event, _PENDING] = -1.0
+            if place > zero and numbers[event, _FIRST] >= 0.0:
+                excess = _usual(profile, shrinkage, kind, place) - 1.0
+                more = excess * (numbers[event, _FIRST] - 1.0)
+                slopes[_PRODUCT, kind] += (ratio - 1.0 - excess) * more
+                slopes[_SQUARE, kind] += more * more
+            count = min(profile[_COUNT, kind, place] + 1.0, memory)
+            profile[_RATIO, kind, place] += (ratio - profile[_RATIO, kind, place]) / count
+            profile[_COUNT, kind, place] = count
+
+
+@body
+def _add(middle, now, realised, expected, events, low, high, rules, state):
+    """Add a row to the bin of each event that its middle lies in."""
+    _, times, known = events
+    edges, places, numbers = rules[0], state[2], state[3]
+    there = 0.0 <= realised < np.inf and 0.0 < expected < np.inf
+    for event in range(low, high):
+        if known[event] <= now:
+            place = _bin_of(edges, middle - times[event])
+            if 0 <= place < edges.shape[0] - 1:
+                if place != places[event]:
+                    places[event] = place
+                    numbers[event, _REALISED] = numbers[event, _EXPECTED] = 0.0
+                if there:
+                    numbers[event, _REALISED] += realised
+                    numbers[event, _EXPECTED] += expected
+
+
+@body
+def _entity(columns, first, last, events, low, stop, horizons, rules, state, own, ahead, by_type):
+    start, time, realised, expected = columns
+    edges = rules[0]
+    profile, slopes, places, numbers = state
+    profile[:] = 0.0
+    slopes[:] = 0.0
+    for event in range(low, stop):
+        places[event] = -1
+        numbers[event, _REALISED] = numbers[event, _EXPECTED] = 0.0
+        numbers[event, _FIRST] = numbers[event, _PENDING] = -1.0
+    farthest, widest = 0, 0
+    for h in range(horizons.shape[0]):
+        farthest = max(farthest, horizons[h])
+    for place in range(edges.shape[0] - 1):
+        widest = max(widest, edges[place + 1] - edges[place])
+    high = low
+    for row in range(first, last):
+        begin, now = start[row], time[row]
+        middle = begin + (now - begin) // 2
+        while high < stop and events[1][high] + edges[0] <= now + farthest:
+            high += 1
+        # bins that ended where there are no rows
+        _learn(begin, events, low, high, rules, state)
+        # an event that is over may still outdo another one in a bin that has not ended
+        while low < high and events[1][low] + edges[edges.shape[0] - 1] + widest <= begin:
+            low += 1
+        own[row] = _mean_between(begin, now, begin, -1, events, low, high, rules, state)
+        for kind in range(by_type.shape[0]):
+            by_type[kind, row] = _mean_between(begin, now, begin, kind, events, low, high, rules, state)
+        _learn(middle, events, low, high, rules, state)
+        _add(middle, now, np.float64(realised[row]), np.float64(expected[row]), events, low, high, rules, state)
+        _learn(now, events, low, high, rules, state)
+        for h in range(horizons.shape[0]):
+            ahead[h, row] = _mean_between(now, now + horizons[h], now, -1, events, low, high, rules, state)
+
+
+@cpu_loop
+def _events_cpu(
+    start,
+    time,
+    realised,
+    expected,
+    offsets,
+    event_type,
+    event_time,
+    known_time,
+    event_offsets,
+    edges,
+    horizons,
+    zero,
+    shrinkage,
+    memory,
+    clip,
+    profiles,
+    slopes,
+    places,
+    numbers,
+    own,
+    ahead,
+    by_type,
+):
+    for entity in prange(offsets.shape[0] - 1):
+        _entity(
+            (start, time, realised, expected),
+            offsets[entity],
+            offsets[entity + 1],
+            (event_type, event_time, known_time),
+            event_offsets[entity],
+            event_offsets[entity + 1],
+            horizons,
+            (edges, zero, shrinkage, memory, clip),
+            (profiles[entity], slopes[entity], places, numbers),
+            own,
+            ahead,
+            by_type,
+        )
+
+
+@cuda.jit
+def _events_cuda(
+    start,
+    time,
+    realised,
+    expected,
+    offsets,
+    event_type,
+    event_time,
+    known_time,
+    event_offsets,
+    edges,
+    horizons,
+    zero,
+    shrinkage,
+    memory,
+    clip,
+    profiles,
+    slopes,
+    places,
+    numbers,
+    own,
+    ahead,
+    by_type,
+):
+    entity = cuda.grid(1)
+    if entity < offsets.shape[0] - 1:
+        _entity(
+            (start, time, realised, expected),
+            offsets[entity],
+            offsets[entity + 1],
+            (event_type, event_time, known_time),
+            event_offsets[entity],
+            event_offsets[entity + 1],
+            horizons,
+            (edges, zero, shrinkage, memory, clip),
+            (profiles[entity], slopes[entity], places, numbers),
+            own,
+            ahead,
+            by_type,
+        )
+
+
+def _run(
+    columns: tuple[Array, Array, Array, Array],
+    offsets: Array,
+    events: tuple[Array, Array, Array, Array],
+    types: int,
+    edges_ns: Sequence[int],
+    horizons_ns: Sequence[int],
+    shrinkage: float,
+    memory: int,
+    clip: float,
+    surprise: bool,
+) -> tuple[Array, Array, Array, Array, Array]:
+    start, time, realised, expected = columns
+    rows = Rows(offsets, values={"realised": realised, "expected": expected}, times={"start": start, "time": time})
+    kinds = positive("types", types, maximum=10_000)
+    realised, expected, start, time = rows.columns
+    check_sorted("start", rows, start)
+    check_sorted("time", rows, time)
+    schedule = checked_events(rows, *events, kinds)
+    edges = _whole_numbers("edges_ns", edges_ns, 2)
+    if not (np.diff(edges) > 0).all() or 0 not in edges:
+        raise ArgumentError(
+            f"edges_ns are {list(edges_ns)}", allowed="whole numbers that rise, one of them 0, the time of the event"
+        )
+    horizons = _whole_numbers("horizons_ns", horizons_ns, 0)
+    if (horizons <= 0).any():
+        raise ArgumentError(f"horizons_ns are {list(horizons_ns)}", allowed="whole numbers above 0")
+    bins = len(edges) - 1
+    dtype = float_dtype(realised, expected)
+    profiles = rows.empty((rows.segments, 2, kinds, bins), np.float64)
+    slopes = rows.empty((rows.segments, 2, kinds), np.float64)
+    own = rows.empty(rows.count, dtype)
+    ahead, by_type = (rows.empty((count, rows.count), dtype) for count in (len(horizons), kinds))
+    if rows.segments == 0:
+        return profiles, slopes, own, ahead, by_type
+    arguments = (
+        *(start, time, realised, expected, rows.offsets, *schedule.columns, schedule.offsets),
+        *(to_side(array, like=rows.offsets) for array in (edges, horizons)),
+        int(np.searchsorted(edges, 0)) if surprise else bins,
+        number("shrinkage", shrinkage, 0.0),
+        float(positive("memory", memory)),
+        number("clip", clip, 1.0),
+        *(profiles, slopes, empty(schedule.count, np.int64, like=rows.offsets)),
+        *(empty((schedule.count, _NUMBERS), np.float64, like=rows.offsets), own, ahead, by_type),
+    )
+    if rows.device:
+        _events_cuda[grid_of(rows.segments)](*arguments)
+    else:
+        on_cpu(_events_cpu, rows.count, rows.segments)(*arguments)
+    return profiles, slopes, own, ahead, by_type
+
+
+def _whole_numbers(name: str, values: Sequence[int], least: int) -> Array:
+    found = np.asarray(values)
+    if found.ndim != 1 or len(found) < least or (len(found) and found.dtype.kind not in "iu"):
+        raise ArgumentError(f"{name} are {values!r}", allowed=f"{least} whole numbers of nanoseconds or more")
+    return found.astype(np.int64)
+
+
+def multiplier(
+    start: Array,
+    time: Array,
+    realised: Array,
+    expected: Array,
+    offsets: Array,
+    event_type: Array,
+    event_time: Array,
+    known_time: Array,
+    event_offsets: Array,
+    *,
+    types: int,
+    edges_ns: Sequence[int],
+    horizons_ns: Sequence[int] = (),
+    shrinkage: float = 3.0,
+    memory: int = 40,
+    clip: float = 10.0,
+    surprise: bool = True,
+) -> tuple[Array, Array, Array]:
+    """By what factor the variance of a row, and of the time ahead of it, is expected to be raised by scheduled events.
+
+    Of each occurrence a bin [e_b, e_b+1) of the time since the event holds the rows whose middles lie in it; its ratio
+    y = sum of `realised` / sum of `expected`, known from the first row whose `time` is at or after the bin's end. With
+    n occurrences before it (`memory` at most) a type's bin has
+        m_b = 1 + n / (n + shrinkage) (r_b - 1),     r_b += (min(y, clip m_b) - r_b) / min(n + 1, memory)
+    the mean of ratios, not of their logarithms, for it is mean variance that is foretold; one wild occurrence counts
+    for `clip` times what was expected. A bin that no row's middle lies in stays at 1: make none shorter than the rows.
+    Several events at one time: the highest multiplier counts; and a bin in which another type's multiplier is higher
+    teaches nothing, so that jobless claims do not inherit what payrolls did.
+    surprise: once an event's first bin is known, the excess of its later bins is scaled by how large that one was,
+        1 + (m_b - 1) (1 + g (s - 1)),     s = y_0 / m_0, at most 4
+    where g, 0 to 1, is each type's slope of y_b - m_b on (m_b - 1) (s - 1) over past occurrences, drawn to 0 by 10
+    units of squared excess.
+
+    start, time  (n,) int64 ns, where each row begins and ends, neither falling in a segment; offsets (S + 1,), a
+                 segment being an entity with all its sessions. A row is taken as known at its end
+    realised     (n,) variance of the row; expected (n,), above 0: what it would be without events
+    event_type, event_time, known_time, event_offsets, types   as in `event_times.around`: an event plays no part before
+                 its known_time; a row's own multiplier takes those known at its start
+    edges_ns     edges of the bins, rising, one of them 0; below 0 is before the event
+    horizons_ns  (H,) lengths of the time ahead
+    returns      own (n,): mean multiplier over the row itself, from what was known at its start; ahead (H, n): over
+                 (time, time + h], from what is known at its end; by_type (types, n): as own, of the events of one type
+
+    Missing values: none: 1 where no event is near or none of its type has been seen. A row whose realised is NaN,
+    infinite or negative, or whose expected is not a number above 0, teaches nothing.
+    Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
+    Source: Andersen and Bollerslev (1998), "Deutsche mark-dollar volatility: intraday activity patterns, macroeconomic
+    announcements, and longer run dependencies", for a response pattern by type, imposed on a whole sample; learning it
+    online, shrinking, the highest of several and the scaling by the first bin are ours.
+    """
+    columns, events = (start, time, realised, expected), (event_type, event_time, known_time, event_offsets)
+    found = _run(columns, offsets, events, types, edges_ns, horizons_ns, shrinkage, memory, clip, surprise)
+    return found[2:]
+
+
+def profile(
+    start: Array,
+    time: Array,
+    realised: Array,
+    expected: Array,
+    offsets: Array,
+    event_type: Array,
+    event_time: Array,
+    known_time: Array,
+    event_offsets: Array,
+    *,
+    types: int,
+    edges_ns: Sequence[int],
+    shrinkage: float = 3.0,
+    memory: int = 40,
+    clip: float = 10.0,
+    surprise: bool = True,
+) -> tuple[Array, Array, Array]:
+    """What `multiplier` has learned after the last row: for a picture, or to look at. Arguments as there.
+
+    returns   multiplier m_b (S, types, bins), occurrences (S, types, bins), slope g (S, types), float64, on the host
+
+    Missing values: none; 1, 0 and 0 of what has not been seen.
+    Raises: as `multiplier`.
+    """
+    columns, events = (start, time, realised, expected), (event_type, event_time, known_time, event_offsets)
+    found = _run(columns, offsets, events, types, edges_ns, (), shrinkage, memory, clip, surprise)
+    profiles, slopes = to_host(found[0]), to_host(found[1])
+    ratio, count = profiles[:, _RATIO], profiles[:, _COUNT]
+    weight = np.where(count > 0.0, count / np.maximum(count + shrinkage, 1.0), 0.0)
+    slope = np.clip(slopes[:, _PRODUCT] / (slopes[:, _SQUARE] + _PRIOR), 0.0, 1.0)
+    return 1.0 + weight * (ratio - 1.0), count, slope
