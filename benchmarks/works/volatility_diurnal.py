@@ -58,6 +58,7 @@ def works(data: Data) -> list[Work]:
     _, slot, offsets, lengths, _, _ = table
     known = rng.uniform(0.2, 4.0, (data.segments, SLOTS))
     known[rng.random(known.shape) < 0.05] = np.nan
+    level = np.where(rng.random(data.segments) < 0.2, np.nan, rng.uniform(0.0, 3.0, data.segments))
     days = {"slots": SLOTS, "classes": 3, "minimum_sessions": 1, "close_slots": 4}
     bins = {"types": TYPES, "edges_ns": tuple(MINUTE * edge for edge in (-6, -2, 0, 1, 3, 8))}
     rules = {**bins, "shrinkage": 1.0, "memory": 3, "clip": 5.0}
@@ -68,6 +69,7 @@ def works(data: Data) -> list[Work]:
         Work(diurnal.factor, (slot, offsets, lengths, known), {}),
         Work(diurnal.factor, (slot, offsets, lengths, known), {"ahead": 3}),
         Work(diurnal.deseasonalised, (data.values, slot, offsets, lengths, known), {}),
+        Work(diurnal.relative, (data.values, slot, offsets, lengths, known, level), {}),
         Work(diurnal_fourier.pattern, table, curve),
         Work(diurnal_fourier.pattern, table, {**curve, "response": "square"}),
         Work(event_times.around, (data.time_ns, offsets, *schedule(data)), {"types": TYPES}),

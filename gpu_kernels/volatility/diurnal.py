@@ -217,25 +217,34 @@ def _factor(slot, length, pattern, ahead):
     return total / (last - slot - 1) if last > slot + 1 else np.nan
 
 
+_FACTOR, _DESEASONALISED, _RELATIVE = range(3)
+
+
 @body
-def _read(value, factor, divide):
-    return np.float64(value) / math.sqrt(factor) if divide else factor
+def _read(values, slot, lengths, pattern, level, day, row, ahead, what):
+    factor = _factor(slot[row], lengths[day], pattern[day], ahead)
+    if what == _FACTOR:
+        return factor
+    value = np.float64(values[row])
+    if what == _DESEASONALISED:
+        return value / math.sqrt(factor)
+    usual = level[day] * factor
+    return value / usual if usual > 0.0 else np.nan
 
 
 @cpu_loop
-def _read_cpu(values, slot, offsets, tiles, tile, lengths, pattern, ahead, divide, out):
+def _read_cpu(values, slot, offsets, tiles, tile, lengths, pattern, level, ahead, what, out):
     for unit in prange(tiles[-1]):
         day, first, last = tile_rows(unit, tiles, offsets, tile)
         for row in range(first, last):
-            out[row] = _read(values[row * divide], _factor(slot[row], lengths[day], pattern[day], ahead), divide)
+            out[row] = _read(values, slot, lengths, pattern, level, day, row, ahead, what)
 
 
 @cuda.jit
-def _read_cuda(values, slot, offsets, lengths, pattern, ahead, divide, out):
+def _read_cuda(values, slot, offsets, lengths, pattern, level, ahead, what, out):
     row = cuda.grid(1)
     if row < out.shape[0]:
-        day = segment_of(offsets, row)
-        out[row] = _read(values[row * divide], _factor(slot[row], lengths[day], pattern[day], ahead), divide)
+        out[row] = _read(values, slot, lengths, pattern, level, segment_of(offsets, row), row, ahead, what)
 
 
 def pattern(
@@ -333,27 +342,33 @@ def pattern(
 
 
 def _from_pattern(
-    values: Array | None, slot: Array, offsets: Array, lengths: Array, pattern: Array, ahead: int
+    what: int,
+    values: Array | None,
+    slot: Array,
+    offsets: Array,
+    lengths: Array,
+    pattern: Array,
+    level: Array | None = None,
+    ahead: int = 0,
 ) -> Array:
-    rows = Rows(offsets, values={} if values is None else {"returns": values}, times={"slot": slot})
-    common_device(slot=slot, lengths=lengths, pattern=pattern)
+    rows = Rows(offsets, values={} if values is None else {"values": values}, times={"slot": slot})
+    common_device(slot=slot, lengths=lengths, pattern=pattern, **({} if level is None else {"level": level}))
     lengths = column("lengths", lengths, (np.dtype(np.int64),))
     pattern = column("pattern", pattern, (np.dtype(np.float64),), ndim=2)
-    if len(lengths) != rows.segments or len(pattern) != rows.segments:
-        raise ArgumentError(
-            f"lengths of {len(lengths)} and a pattern of {len(pattern)} sessions for {rows.segments}",
-            allowed="one row of the pattern a session",
-        )
-    out = rows.empty(rows.count, np.float64 if values is None else float_dtype(rows.columns[0]))
-    if rows.count == 0:
-        return out
-    slot, divide = rows.columns[-1], int(values is not None)
-    read = rows.columns[0] if values is not None else rows.empty(1, np.float64)
-    if rows.device:
-        _read_cuda[grid_of(rows.count)](read, slot, rows.offsets, lengths, pattern, ahead, divide, out)
-    else:
-        arguments = (read, slot, rows.offsets, rows.tiles(), TILE_ROWS, lengths, pattern, ahead, divide, out)
-        on_cpu(_read_cpu, rows.count)(*arguments)
+    none = rows.empty(0, np.float64)
+    level = none if level is None else column("level", level, (np.dtype(np.float64),))
+    known = {"lengths": len(lengths), "pattern": len(pattern)} | ({"level": len(level)} if what == _RELATIVE else {})
+    if any(count != rows.segments for count in known.values()):
+        shown = ", ".join(f"{name} {count}" for name, count in known.items())
+        raise ArgumentError(f"{shown} for {rows.segments} sessions", allowed="one row of each a session")
+    read = none if values is None else rows.columns[0]
+    out = rows.empty(rows.count, np.float64 if values is None else float_dtype(read))
+    shared = (read, rows.columns[-1], rows.offsets)
+    if rows.count and rows.device:
+        _read_cuda[grid_of(rows.count)](*shared, lengths, pattern, level, ahead, what, out)
+    elif rows.count:
+        tiles = (rows.tiles(), TILE_ROWS)
+        on_cpu(_read_cpu, rows.count)(*shared, *tiles, lengths, pattern, level, ahead, what, out)
     return out
 
 
@@ -368,7 +383,8 @@ def factor(slot: Array, offsets: Array, lengths: Array, pattern: Array, *, ahead
     Missing values: NaN outside of the session's slots, where a factor is missing, and ahead of the last slot.
     Raises: ArgumentError, DeviceError.
     """
-    return _from_pattern(None, slot, offsets, lengths, pattern, positive("ahead", ahead, minimum=0))
+    ahead = positive("ahead", ahead, minimum=0)
+    return _from_pattern(_FACTOR, None, slot, offsets, lengths, pattern, ahead=ahead)
 
 
 def deseasonalised(returns: Array, slot: Array, offsets: Array, lengths: Array, pattern: Array) -> Array:
@@ -381,4 +397,18 @@ def deseasonalised(returns: Array, slot: Array, offsets: Array, lengths: Array, 
     Raises: ArgumentError, DeviceError.
     Source: Andersen and Bollerslev (1997), "Intraday periodicity and volatility persistence in financial markets".
     """
-    return _from_pattern(returns, slot, offsets, lengths, pattern, 0)
+    return _from_pattern(_DESEASONALISED, returns, slot, offsets, lengths, pattern)
+
+
+def relative(values: Array, slot: Array, offsets: Array, lengths: Array, pattern: Array, level: Array) -> Array:
+    """values / (level x factor): a row against what its time of day and past sessions let expect of it. Of volume, with
+    the pattern and the level of volume (`cut` = inf), abnormal volume; of a variance, realised over expected.
+
+    values     (n,) float32, float64 or int64; level (S,) float64, the second output of `pattern`; the others as in
+               `factor`
+    returns    (n,), 1 where a row is as expected
+
+    Missing values: NaN where the value, its factor or the level is, or where nothing is expected.
+    Raises: ArgumentError, DeviceError.
+    """
+    return _from_pattern(_RELATIVE, values, slot, offsets, lengths, pattern, level)

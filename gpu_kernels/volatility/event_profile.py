@@ -20,14 +20,14 @@ from gpu_kernels.volatility.event_times import checked_events
 _RATIO, _COUNT = 0, 1
 """Pages of an entity's profile: mean ratio and occurrences of each type's bins."""
 
-_REALISED, _EXPECTED, _FIRST, _PENDING = range(4)
-"""An event's numbers: sums of its present bin, its first bin over what that was expected to be (-1 until it is known),
-and the ratio of the bin that has just ended (-1 without one)."""
-_NUMBERS = 4
+_REALISED, _EXPECTED, _FIRST = range(3)
+"""An event's numbers: sums of its present bin, and its first bin over what that was expected to be, -1 until known."""
+_NUMBERS = 3
 
 _PRODUCT, _SQUARE = 0, 1
-_PRIOR, _LARGEST = 10.0, 4.0
-"""Squared excess that counts as seen without any dependence on the first bin; the largest surprise."""
+_PRIOR, _LARGEST, _LEAST = 10.0, 4.0, 1e-3
+"""Squared excess that counts as seen without any dependence on the first bin; the largest surprise; the least
+multiplier that anything is divided by."""
 
 # In the bodies below: events = (type, time, known time), of which low..high are near; rules = (edges, place of the
 # first bin after the event, shrinkage, memory, clip); state = (profile, slopes, places, numbers) of the entity.
@@ -63,72 +63,76 @@ def _multiplier(rules, state, event, kind, place):
 
 
 @body
+def _active(event, moment, at, events, edges):
+    """The bin that `moment` lies in of an event known at `at`, else -1."""
+    _, times, known = events
+    place = _bin_of(edges, moment - times[event])
+    return place if known[event] <= at and place < edges.shape[0] - 1 else -1
+
+
+@body
+def _at_moment(moment, at, only, without, events, low, high, rules, state):
+    """The product over types of the highest multiplier of a type's events, of those known at `at`; of type `only`, or
+    of all (-1), but for type `without`."""
+    kinds, edges = events[0], rules[0]
+    product = 1.0
+    for event in range(low, high):
+        kind = kinds[event]
+        place = _active(event, moment, at, events, edges)
+        if place >= 0 and kind != without and (only < 0 or kind == only):
+            value, highest = _multiplier(rules, state, event, kind, place), True
+            for other in range(low, high):
+                if other != event and kinds[other] == kind:
+                    there = _active(other, moment, at, events, edges)
+                    if there >= 0:
+                        rival = _multiplier(rules, state, other, kind, there)
+                        highest = highest and (value > rival or (value == rival and event < other))
+            if highest:
+                product *= value
+    return product
+
+
+@body
 def _mean_between(begin, end, at, only, events, low, high, rules, state):
-    """Mean over [begin, end) of the highest multiplier of the events known at `at`; of type `only`, or of all (-1)."""
+    """Mean of `_at_moment` over [begin, end), piece by piece between the edges of the events' bins."""
     if low >= high or begin >= end:
         return 1.0
     kinds, times, known = events
     edges = rules[0]
     total, moment = 0.0, begin
     while moment < end:
-        until, best = end, -1.0
+        until = end
         for event in range(low, high):
             if known[event] <= at and (only < 0 or kinds[event] == only):
                 place = _bin_of(edges, moment - times[event])
                 if place < edges.shape[0] - 1:
                     until = min(until, times[event] + edges[place + 1])
-                    if place >= 0:
-                        best = max(best, _multiplier(rules, state, event, kinds[event], place))
-        total += (best if best >= 0.0 else 1.0) * np.float64(until - moment)
+        value = _at_moment(moment, at, only, -1, events, low, high, rules, state)
+        total += value * np.float64(until - moment)
         moment = until
     return total / np.float64(end - begin)
 
 
 @body
-def _outdone(event, place, at, events, low, high, rules, profile):
-    """Whether an event of another type has a higher multiplier in the middle of this one's bin, which then tells of
-    that other one."""
-    kinds, times, known = events
-    edges, shrinkage = rules[0], rules[2]
-    own = _usual(profile, shrinkage, kinds[event], place)
-    middle = times[event] + (edges[place] + edges[place + 1]) // 2
-    for other in range(low, high):
-        if kinds[other] != kinds[event] and known[other] <= at:
-            there = _bin_of(edges, middle - times[other])
-            if 0 <= there < edges.shape[0] - 1 and _usual(profile, shrinkage, kinds[other], there) > own:
-                return True
-    return False
-
-
-@body
 def _learn(at, events, low, high, rules, state):
-    """The bins that have ended by `at`: first all ratios are taken, then all are taught, so that of events at one time
-    none is judged by what another has just said."""
+    """Teach the profile of the bins that have ended by `at`, one event after the other, each what the others leave."""
     kinds, times, _ = events
     edges, zero, shrinkage, memory, clip = rules
     profile, slopes, places, numbers = state
-    ended = False
     for event in range(low, high):
-        place = places[event]
+        kind, place = kinds[event], places[event]
         if place >= 0 and times[event] + edges[place + 1] <= at and numbers[event, _EXPECTED] > 0.0:
-            usual = _usual(profile, shrinkage, kinds[event], place)
-            ratio = numbers[event, _REALISED] / numbers[event, _EXPECTED]
+            usual = _usual(profile, shrinkage, kind, place)
+            middle = times[event] + (edges[place] + edges[place + 1]) // 2
+            others = _at_moment(middle, at, -1, kind, events, low, high, rules, state)
+            ratio = numbers[event, _REALISED] / (numbers[event, _EXPECTED] * max(others, _LEAST))
+            ratio = min(ratio, clip * max(usual, _LEAST))
             numbers[event, _EXPECTED] = 0.0
-            if not _outdone(event, place, at, events, low, high, rules, profile):
-                ended = True
-                numbers[event, _PENDING] = min(ratio, clip * usual)
-                if place == zero:
-                    numbers[event, _FIRST] = min(ratio / max(usual, 1e-12), _LARGEST)
-    if not ended:
-        return
-    for event in range(low, high):
-        ratio, kind, place = numbers[event, _PENDING], kinds[event], places[event]
-        if ratio >= 0.0:
-            numbers[event, _PENDING] = -1.0
-            if place > zero and numbers[event, _FIRST] >= 0.0:
-                excess = _usual(profile, shrinkage, kind, place) - 1.0
-                more = excess * (numbers[event, _FIRST] - 1.0)
-                slopes[_PRODUCT, kind] += (ratio - 1.0 - excess) * more
+            if place == zero:
+                numbers[event, _FIRST] = min(ratio / max(usual, _LEAST), _LARGEST)
+            elif place > zero and numbers[event, _FIRST] >= 0.0:
+                more = (usual - 1.0) * (numbers[event, _FIRST] - 1.0)
+                slopes[_PRODUCT, kind] += (ratio - usual) * more
                 slopes[_SQUARE, kind] += more * more
             count = min(profile[_COUNT, kind, place] + 1.0, memory)
             profile[_RATIO, kind, place] += (ratio - profile[_RATIO, kind, place]) / count
@@ -163,7 +167,7 @@ def _entity(columns, first, last, events, low, stop, horizons, rules, state, own
     for event in range(low, stop):
         places[event] = -1
         numbers[event, _REALISED] = numbers[event, _EXPECTED] = 0.0
-        numbers[event, _FIRST] = numbers[event, _PENDING] = -1.0
+        numbers[event, _FIRST] = -1.0
     farthest, widest = 0, 0
     for h in range(horizons.shape[0]):
         farthest = max(farthest, horizons[h])
@@ -177,7 +181,7 @@ def _entity(columns, first, last, events, low, stop, horizons, rules, state, own
             high += 1
         # bins that ended where there are no rows
         _learn(begin, events, low, high, rules, state)
-        # an event that is over may still outdo another one in a bin that has not ended
+        # an event that is over may still share a bin of another that has not ended
         while low < high and events[1][low] + edges[edges.shape[0] - 1] + widest <= begin:
             low += 1
         own[row] = _mean_between(begin, now, begin, -1, events, low, high, rules, state)
@@ -356,13 +360,14 @@ def multiplier(
     """By what factor the variance of a row, and of the time ahead of it, is expected to be raised by scheduled events.
 
     Of each occurrence a bin [e_b, e_b+1) of the time since the event holds the rows whose middles lie in it; its ratio
-    y = sum of `realised` / sum of `expected`, known from the first row whose `time` is at or after the bin's end. With
-    n occurrences before it (`memory` at most) a type's bin has
+    y = sum of `realised` / (sum of `expected` x the multipliers of other types in the bin's middle), known from the
+    first row whose `time` is at or after the bin's end. With n occurrences before it (`memory` at most) a bin has
         m_b = 1 + n / (n + shrinkage) (r_b - 1),     r_b += (min(y, clip m_b) - r_b) / min(n + 1, memory)
     the mean of ratios, not of their logarithms, for it is mean variance that is foretold; one wild occurrence counts
     for `clip` times what was expected. A bin that no row's middle lies in stays at 1: make none shorter than the rows.
-    Several events at one time: the highest multiplier counts; and a bin in which another type's multiplier is higher
-    teaches nothing, so that jobless claims do not inherit what payrolls did.
+    Several events at one time: types multiply, of one type the highest counts. Each learns what the others leave, in
+    the order of the events' rows; so jobless claims, seen alone on other days, do not inherit what payrolls did, and
+    types that always come together share one effect between them.
     surprise: once an event's first bin is known, the excess of its later bins is scaled by how large that one was,
         1 + (m_b - 1) (1 + g (s - 1)),     s = y_0 / m_0, at most 4
     where g, 0 to 1, is each type's slope of y_b - m_b on (m_b - 1) (s - 1) over past occurrences, drawn to 0 by 10
@@ -383,7 +388,7 @@ def multiplier(
     Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
     Source: Andersen and Bollerslev (1998), "Deutsche mark-dollar volatility: intraday activity patterns, macroeconomic
     announcements, and longer run dependencies", for a response pattern by type, imposed on a whole sample; learning it
-    online, shrinking, the highest of several and the scaling by the first bin are ours.
+    online, shrinking, and the scaling by the first bin are ours.
     """
     columns, events = (start, time, realised, expected), (event_type, event_time, known_time, event_offsets)
     found = _run(columns, offsets, events, types, edges_ns, horizons_ns, shrinkage, memory, clip, surprise)

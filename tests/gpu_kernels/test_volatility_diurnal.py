@@ -222,6 +222,17 @@ def test_deseasonalised_returns_are_level() -> None:
     assert np.std(by_slot) < 0.35 * np.std(np.mean(proxy[60:], axis=0) / np.mean(proxy[60:]))
 
 
+def test_abnormal_volume() -> None:
+    proxy = market(17, 60)
+    arrays = table(proxy)
+    arrays[0][59 * SLOTS + 7] = 12.0 * proxy[58].mean()
+    pattern, level = diurnal.pattern(*arrays, slots=SLOTS, cut=np.inf)
+    found = diurnal.relative(arrays[0], *arrays[1:4], pattern, level)
+    assert np.isnan(found[: 5 * SLOTS]).all()
+    assert 0.5 < np.mean(found[20 * SLOTS :]) < 2.0
+    assert found[59 * SLOTS + 7] == pytest.approx(12.0 * proxy[58].mean() / (level[59] * pattern[59, 7]))
+
+
 def test_the_mean_ahead_stops_at_the_close() -> None:
     pattern = np.array([[1.0, 2.0, 3.0, 6.0, np.nan]])
     slot, offsets, lengths = np.array([0, 2, 3, 4, -1]), np.array([0, 5]), np.array([4])
@@ -262,5 +273,5 @@ def test_mistakes_of_arrays_are_named() -> None:
         diurnal_fourier.pattern(*table(market(1, 2)[:, :14]), slots=14, pairs=8)
     with pytest.raises(ArgumentError, match='response is \'cube\'; allowed: "log" or "square"'):
         pattern_of(diurnal_fourier.pattern, *arrays, response="cube")
-    with pytest.raises(ArgumentError, match="a pattern of 1 sessions for 2"):
+    with pytest.raises(ArgumentError, match="lengths 2, pattern 1 for 2 sessions"):
         diurnal.factor(*arrays[1:4], np.ones((1, SLOTS)))

@@ -1,7 +1,7 @@
 import numpy as np
 
 from naive.common import output
-from naive.volatility_diurnal_state import consistency, day_of, level_of, limit_of, relative, shown
+from naive.volatility_diurnal_state import consistency, day_of, level_of, limit_of, over_mean, shown
 
 
 def _weight(half_life, count, prior=0):
@@ -51,7 +51,7 @@ def pattern(
                 n = np.minimum(times, 1 / (1 - 0.5 ** (1 / half_life))) if half_life < np.inf else times
                 weight = np.where(times > 0, n / np.maximum(n + class_shrinkage, 1e-300), 0)
                 f = np.maximum(pooled * (1 + weight * (_smooth(ratio, times, smoothing) - 1)), 1e-3)
-            f = relative(f, count)
+            f = over_mean(f, count)
             factors[d] = shown(f, count, minimum_sessions, lengths[d], slots, close_slots)
             levels[d] = level_mean
             rows = slice(offsets[d], offsets[d + 1])
@@ -71,7 +71,7 @@ def pattern(
                 times[s] += 1
                 mean[s] += _weight(half_life, count[s], 1) * (share - mean[s])
                 count[s] += 1
-            mean = relative(mean, count)
+            mean = over_mean(mean, count)
     return factors, levels
 
 
@@ -89,4 +89,11 @@ def factor(slot, offsets, lengths, pattern, *, ahead=0):
 def deseasonalised(returns, slot, offsets, lengths, pattern):
     out = output(len(slot), returns)
     out[:] = returns.astype(float) / np.sqrt(factor(slot, offsets, lengths, pattern))
+    return out
+
+
+def relative(values, slot, offsets, lengths, pattern, level):
+    out = output(len(slot), values)
+    usual = np.repeat(level, np.diff(offsets)) * factor(slot, offsets, lengths, pattern)
+    out[:] = values.astype(float) / np.where(usual > 0, usual, np.nan)
     return out

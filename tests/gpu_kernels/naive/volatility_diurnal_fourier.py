@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from naive.volatility_diurnal_state import consistency, day_of, level_of, limit_of, relative, shown
+from naive.volatility_diurnal_state import consistency, day_of, level_of, limit_of, over_mean, shown
 
 
 def _terms(s, slots, pairs, opening, closing):
@@ -54,7 +54,7 @@ def pattern(
         theta, thetas = nothing, dict.fromkeys(range(classes), nothing)
         for d in range(entities[e], entities[e + 1]):
             line = whole @ (theta + (thetas[day_class[d]] if day_class[d] >= 0 else 0))
-            f = relative(np.maximum(np.exp(line) if response == "log" else 1 + line, 1e-3), count)
+            f = over_mean(np.maximum(np.exp(line) if response == "log" else 1 + line, 1e-3), count)
             factors[d] = shown(f, count, minimum_sessions, lengths[d], slots, close_slots)
             if day_class[d] < 0:
                 continue

@@ -55,7 +55,7 @@ def shown(f, count, minimum, length, slots, close_slots):
     return out
 
 
-def relative(f, count):
+def over_mean(f, count):
     """f over its mean over the slots that were seen."""
     seen = [f[s] for s in range(len(f)) if count[s] > 0]
     return f / np.mean(seen) if seen else f

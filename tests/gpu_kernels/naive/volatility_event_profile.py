@@ -35,50 +35,47 @@ class Entity:
         products = sum(p for p, _ in self.pairs[kind])
         return float(np.clip(products / (sum(q for _, q in self.pairs[kind]) + 10), 0, 1))
 
-    def at_moment(self, moment, at, only):
-        found = []
-        for event in self.events:
-            b = self.bin_of(event, moment)
-            if b is not None and event.known <= at and only in (None, event.kind):
-                value = self.usual(event.kind, b)
-                if self.scaled and event.surprise is not None and self.edges[b] > 0:
-                    value = 1 + (value - 1) * (1 + self.slope(event.kind) * (event.surprise - 1))
-                found.append(value)
-        return max(found, default=1.0)
+    def at_moment(self, moment, at, kinds):
+        product = 1.0
+        for kind in kinds:
+            found = []
+            for event in self.events:
+                b = self.bin_of(event, moment)
+                if b is not None and event.known <= at and event.kind == kind:
+                    value = self.usual(kind, b)
+                    if self.scaled and event.surprise is not None and self.edges[b] > 0:
+                        value = 1 + (value - 1) * (1 + self.slope(kind) * (event.surprise - 1))
+                    found.append(value)
+            product *= max(found, default=1.0)
+        return product
 
     def mean(self, begin, end, at, only=None):
         if end <= begin:
             return 1.0
         cuts = {begin, end, *(e.time + edge for e in self.events if e.known <= at for edge in self.edges)}
         cuts = sorted(c for c in cuts if begin <= c <= end)
-        return sum((b - a) * self.at_moment(a, at, only) for a, b in pairwise(cuts)) / (end - begin)
+        kinds = self.pairs if only is None else [only]
+        return sum((b - a) * self.at_moment(a, at, kinds) for a, b in pairwise(cuts)) / (end - begin)
 
     def learn(self, at):
-        ready = []
         for event in self.events:
             for b, rows in event.rows.items():
                 if b in event.done or event.time + self.edges[b + 1] > at or not rows:
                     continue
                 event.done.add(b)
-                own = self.usual(event.kind, b)
+                kind, own = event.kind, self.usual(event.kind, b)
                 middle = event.time + (self.edges[b] + self.edges[b + 1]) // 2
-                others = [e for e in self.events if e.kind != event.kind and e.known <= at]
-                others = [(e, self.bin_of(e, middle)) for e in others]
-                if any(there is not None and self.usual(e.kind, there) > own for e, there in others):
-                    continue
-                ratio = sum(r for r, _ in rows) / sum(e for _, e in rows)
+                others = self.at_moment(middle, at, [other for other in self.pairs if other != kind])
+                ratio = sum(r for r, _ in rows) / sum(e for _, e in rows) / max(others, 1e-3)
+                ratio = min(ratio, self.clip * max(own, 1e-3))
                 if self.edges[b] == 0:
-                    event.surprise = min(ratio / max(own, 1e-12), 4.0)
-                ready.append((event, b, min(ratio, self.clip * own)))
-        for event, b, ratio in ready:
-            kind = event.kind
-            if self.scaled and self.edges[b] > 0 and event.surprise is not None:
-                excess = self.usual(kind, b) - 1
-                more = excess * (event.surprise - 1)
-                self.pairs[kind].append(((ratio - 1 - excess) * more, more * more))
-            n = min(self.count[kind, b] + 1, self.memory)
-            self.ratio[kind, b] += (ratio - self.ratio[kind, b]) / n
-            self.count[kind, b] = n
+                    event.surprise = min(ratio / max(own, 1e-3), 4.0)
+                elif self.scaled and self.edges[b] > 0 and event.surprise is not None:
+                    more = (own - 1) * (event.surprise - 1)
+                    self.pairs[kind].append(((ratio - own) * more, more * more))
+                n = min(self.count[kind, b] + 1, self.memory)
+                self.ratio[kind, b] += (ratio - self.ratio[kind, b]) / n
+                self.count[kind, b] = n
 
     def add(self, middle, now, realised, expected):
         for event in self.events:
