@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from benchmarks import volatility_noise
 from benchmarks.harness import Comparison, Outputs
 from gpu_kernels.volatility import ranges
 from gpu_kernels.volatility.realised import RealisedMeasures, session_measures
@@ -156,3 +157,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         tolerance=1e-18,
     )
     yield realised_of_years(quick)
+    yield from volatility_noise.comparisons(quick)
