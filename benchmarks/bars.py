@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import bottleneck
 import numpy as np
 import pandas as pd
 import polars as pl
 import talib
 
 from benchmarks.harness import Comparison, Outputs
-from gpu_kernels import rolling
+from gpu_kernels import rolling, rolling_quantile
 
 SESSION = 390
 
@@ -70,6 +71,19 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
             "pandas": lambda: one(series.rolling(20).max()),
         },
     )
+    for window in (20, 60, 390):
+        yield Comparison(
+            f"rolling median {window}",
+            rows,
+            "float64",
+            16 * rows,
+            lambda w=window: one(rolling_quantile.median(close, offsets, w)),
+            {
+                "bottleneck": lambda w=window: one(bottleneck.move_median(close, w)),
+                "Polars": lambda w=window: one(frame["close"].rolling_median(w).to_numpy()),
+                "pandas": lambda w=window: one(series.rolling(w).median()),
+            },
+        )
     yield Comparison(
         "ema 20, mean of the first 20",
         rows,

@@ -73,25 +73,8 @@ def _stream_eight_typed(_, target, place, source, first):
     return types.none(target, place, source, first), generate
 
 
-def quotient(total, count, reciprocal):
-    """total / count to the last bit, `reciprocal` being 1.0 / count of a whole `count` below 2**50: a product and what
-    is left over (Markstein 1990), in a third of a division's time. `total` is finite."""
-    return total / count
-
-
-def _quotient_typed(_, total, count, reciprocal):
-    def generate(context, builder, signature, arguments):
-        total, count, reciprocal = arguments
-        near = builder.fmul(total, reciprocal)
-        left = builder.fma(builder.fneg(near), count, total)
-        return builder.fma(left, reciprocal, near)
-
-    return types.float64(types.float64, types.float64, types.float64), generate
-
-
 if not config.DISABLE_JIT:
     stream_eight = intrinsic(_stream_eight_typed)
-    quotient = intrinsic(_quotient_typed)
 
 
 _ROOT = Path(__file__).parent.parent
@@ -166,4 +149,4 @@ def _lock(folder: str) -> Iterator[None]:
         os.close(handle)
 
 
-__all__ = ["body", "cpu_loop", "lowest_bit", "prange", "quotient", "step_body", "stream_eight"]
+__all__ = ["body", "cpu_loop", "lowest_bit", "prange", "step_body", "stream_eight"]

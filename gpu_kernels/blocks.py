@@ -15,7 +15,8 @@ import math
 
 import numpy as np
 
-from gpu_kernels._jit import body, quotient
+from gpu_kernels._jit import body
+from gpu_kernels._vector import quotient
 from gpu_kernels.dispatch import TILE_ROWS
 
 _ZERO, _ONE, _LINE = np.uint64(0), np.uint64(1), np.uint64(8)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gpu_kernels import align, decay, dispatch, hmm, price, rolling
+from gpu_kernels import align, decay, dispatch, hmm, price, rolling, rolling_quantile
 from gpu_kernels.book import best, rebuild
 from gpu_kernels.errors import ArgumentError, DeviceError
 from gpu_kernels.technical import true_range
@@ -40,6 +40,8 @@ class OnDevice:
         (lambda: rolling.mean(VALUES, OFFSETS, True), "window is True"),
         (lambda: rolling.mean(VALUES, OFFSETS, 3, min_periods=4), "min_periods is 4; allowed: a whole number, 1 to 3"),
         (lambda: rolling.std(VALUES, OFFSETS, 3, ddof=-1), "ddof is -1"),
+        (lambda: rolling_quantile.quantile(VALUES, OFFSETS, 3, 1.1), "probability is 1.1; allowed: a number, 0 to 1"),
+        (lambda: rolling_quantile.median(VALUES, OFFSETS, 3, min_periods=4), "min_periods is 4"),
         (lambda: rolling.ema(VALUES, OFFSETS, 3, initial="last"), 'initial is \'last\'; allowed: "sma" or "first"'),
         (lambda: rolling.mean(VALUES > 1, OFFSETS, 2), "values is bool"),
         (lambda: rolling.mean(np.array(["a"] * 6), OFFSETS, 2), "values is <U1"),

@@ -1,5 +1,6 @@
 """What kernels must give beyond the naive references: other libraries' numbers, dirty inputs, nothing of the future."""
 
+import bottleneck
 import calls
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import talib
 from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
-from gpu_kernels import align, decay, hmm, rolling
+from gpu_kernels import align, decay, hmm, rolling, rolling_quantile
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 from gpu_kernels.volatility import (
     covariance,
@@ -58,6 +59,12 @@ class TestOracles:
         wanted = close.set_axis(pd.to_datetime(times)).rolling("30s").sum()
         np.testing.assert_allclose(rolling.time_sum(times, bars[2], offsets, 30 * 10**9), wanted, rtol=1e-9)
 
+    @pytest.mark.parametrize("window", [1, 2, 15, 16, 17, 60, 333])
+    def test_bottleneck(self, bars: tuple, window: int) -> None:
+        for values in (bars[2], np.round(bars[2]), -bars[2][::-1]):
+            got = rolling_quantile.median(values, offsets_of(0, len(values)), window)
+            np.testing.assert_allclose(got, bottleneck.move_median(values, window), rtol=1e-15)
+
     def test_hmmlearn_likelihood(self) -> None:
         model = GaussianHMM(2, "diag")
         model.startprob_, model.transmat_ = np.array([0.7, 0.3]), np.array([[0.9, 0.1], [0.2, 0.8]])
@@ -83,6 +90,22 @@ class TestNumbers:
         for kernel in (rolling.mean, rolling.std, rolling.maximum):
             got, wanted = kernel(values, offsets, 20), kernel(clean, offsets, 20)
             np.testing.assert_array_equal(got[outside], wanted[outside])
+
+    def test_a_quotient_is_that_of_a_division(self) -> None:
+        """Rows without a missing one are divided by a product and what is left over, the others by a division."""
+        rng = np.random.default_rng(4)
+        for window in (3, 7, 20, 49, 390):
+            values = rng.normal(size=4000) * 10.0 ** rng.integers(-9, 9, 4000)
+            offsets = offsets_of(0, 4000)
+            clean = rolling.mean(values, offsets, window)
+            values[-1] = np.nan
+            np.testing.assert_array_equal(clean[:-1], rolling.mean(values, offsets, window)[:-1])
+            np.testing.assert_array_equal(rolling.mean(np.ones(4000), offsets, window)[window:], 1.0)
+
+    def test_infinities_are_the_ends_of_an_order(self) -> None:
+        values = np.array([1.0, np.inf, np.nan, -np.inf, 2.0, 3.0, np.inf, np.inf])
+        median = rolling_quantile.median(values, offsets_of(0, 8), 3, min_periods=2)
+        np.testing.assert_array_equal(median, [np.nan, np.inf, np.inf, np.nan, -np.inf, 2.0, 3.0, np.inf])
 
     def test_an_infinity_stays_within_its_windows(self) -> None:
         values = np.arange(50, dtype=float)
@@ -117,8 +140,9 @@ class TestNumbers:
         values = rng.normal(size=10_000)
         values[rng.random(10_000) < 0.01] = np.nan
         series = pd.Series(values)
-        for name in ("mean", "std", "min", "max"):
-            kernel = {"min": rolling.minimum, "max": rolling.maximum}.get(name) or getattr(rolling, name)
+        others = {"min": rolling.minimum, "max": rolling.maximum, "median": rolling_quantile.median}
+        for name in ("mean", "std", *others):
+            kernel = others.get(name) or getattr(rolling, name)
             wanted = getattr(series.rolling(window, min_periods=1), name)()
             got = kernel(values, offsets_of(0, 10_000), window, min_periods=1)
             np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
