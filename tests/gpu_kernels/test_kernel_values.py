@@ -13,6 +13,8 @@ from gpu_kernels import align, decay, hmm, rolling, rolling_quantile
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 from gpu_kernels.volatility import (
     covariance,
+    diurnal,
+    diurnal_fourier,
     event_profile,
     noise,
     preaveraging,
@@ -224,6 +226,7 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
         or work.function in (realised.session_measures, returns.grid_returns)  # tests/gpu_kernels/test_realised.py
+        or work.function in (diurnal.pattern, diurnal_fourier.pattern)  # tests/gpu_kernels/test_volatility_diurnal.py
         or work.function is event_profile.profile  # what is known after the last row
         or "at" in work.keywords  # tests/gpu_kernels/test_book_rebuild.py
     ):
