@@ -4,14 +4,21 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from fusion.features import bar_price
+from fusion.features import bar_diurnal, bar_forecast, bar_market, bar_price, bar_realised, bar_sessions
 from fusion.features.bar_names import ACROSS, Asked, BarFeature, find
 from fusion.features.bar_rows import Array, BarRows, BarSettings
 from fusion.volatility.settings import VolatilityConfig
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 
-GROUPS: Mapping[str, Sequence[BarFeature]] = {"price": bar_price.FEATURES}
+_VOLATILITY: Mapping[str, Sequence[BarFeature]] = {
+    "realised": bar_realised.FEATURES,
+    "sessions": bar_sessions.FEATURES,
+    "diurnal": bar_diurnal.FEATURES,
+    "forecast": bar_forecast.FEATURES,
+    "market": bar_market.FEATURES,
+}
+GROUPS: Mapping[str, Sequence[BarFeature]] = {"price": bar_price.FEATURES, **_VOLATILITY}
 """What the name of a group in a config's list of features stands for: its features with their standard parameters."""
 
 FEATURES: tuple[FeatureSpec, ...] = (
@@ -31,9 +38,19 @@ FEATURES: tuple[FeatureSpec, ...] = (
 _SETTINGS = BarSettings()
 
 
+VOLATILITY = "volatility"
+"""The name of a group that stands for all groups but those of price and of technical indicators."""
+
+
+def features_of(group: str) -> list[BarFeature]:
+    """The features of a group."""
+    groups = _VOLATILITY.values() if group == VOLATILITY else [GROUPS[group]]
+    return [feature for features in groups for feature in features]
+
+
 def names_of(group: str, options: VolatilityConfig) -> list[str]:
     """The features that the name of a group stands for; those whose option of `volatility:` is missing are not."""
-    return [name for feature in GROUPS[group] if not lacks(feature, options) for name in feature.names]
+    return [name for feature in features_of(group) if not lacks(feature, options) for name in feature.names]
 
 
 def lacks(feature: BarFeature, options: VolatilityConfig) -> bool:
@@ -44,7 +61,9 @@ def asked(name: str) -> Asked:
     """The feature of a name. Raises ConfigError on a name that is none's, or whose parameters cannot be."""
     if (found := find(GROUPS, name)) is None:
         every = ", ".join(spec.name for spec in FEATURES)
-        raise ConfigError(f"{name!r} is no feature of bars", allowed=f"the groups {', '.join(GROUPS)}; or {every}")
+        raise ConfigError(
+            f"{name!r} is no feature of bars", allowed=f"the groups {', '.join([*GROUPS, VOLATILITY])}; or {every}"
+        )
     return found
 
 

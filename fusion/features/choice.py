@@ -37,7 +37,7 @@ def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[st
     """The features of bars that a config names, groups among them; all: those of all groups."""
     options, found = config.volatility, []
     for name in bar.GROUPS if names is None else names:
-        if name in bar.GROUPS:
+        if name in bar.GROUPS or name == bar.VOLATILITY:
             found += bar.names_of(name, options)
             continue
         try:
@@ -96,11 +96,11 @@ def left_out(config: RunConfig) -> list[str]:
 
 def _left_out_of_bars(source: str, wanted: str | list[str], config: RunConfig) -> list[str]:
     """The same of the groups of features of bars."""
-    groups = [group for group in bar.GROUPS if wanted == "all" or group in wanted]
-    by_option: dict[str, list[str]] = {}
-    for feature in (feature for group in groups for feature in bar.GROUPS[group]):
+    groups = [*bar.GROUPS] if wanted == "all" else [name for name in wanted if name in (*bar.GROUPS, bar.VOLATILITY)]
+    by_option: dict[str, dict[str, None]] = {}
+    for feature in (feature for group in groups for feature in bar.features_of(group)):
         if bar.lacks(feature, config.volatility):
-            by_option.setdefault(f"volatility.{feature.needs}", []).append(feature.spec.name)
+            by_option.setdefault(f"volatility.{feature.needs}", {})[feature.spec.name] = None
     parts = [f"{', '.join(features)} (for want of {option})" for option, features in by_option.items()]
     return [f"features.{source} leaves out {'; '.join(parts)}"] if parts else []
 

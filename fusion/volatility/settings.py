@@ -14,6 +14,7 @@ class VolatilityConfig(BaseModel):
                the time of day is counted in them, and forecasts begin with one
     history    sessions of bars before `start`, for features that need past sessions
     pattern    of the time of day: robust means of each slot, or a flexible Fourier form
+    warm_up    sessions that an entity's forecasts are first fitted on
     half_life  sessions after which one counts half in the pattern
     events     source of the scheduled events (a table event) that move volatility
     market     entity that correlations and betas are to, e.g. SPY
@@ -24,6 +25,7 @@ class VolatilityConfig(BaseModel):
     interval: Annotated[Duration, Field(gt=0)] = 5 * 60 * 10**9
     history: int = Field(default=0, ge=0, le=5000)
     pattern: Literal["mean", "fourier"] = "mean"
+    warm_up: int = Field(default=60, ge=5, le=5000)
     half_life: float = Field(default=60.0, gt=0)
     events: str | None = None
     market: str | None = None
