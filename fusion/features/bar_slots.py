@@ -29,7 +29,7 @@ class Slots:
     """(S, K) tables of all sessions.
 
     entities  (E + 1,) rows of each entity
-    returns   log return over the slot, NaN where no bar ended in it; variance: its square
+    returns   log return over the slot; NaN, or 0 with `repeat`, where no bar ended in it
     volume    traded in the slot, NaN likewise
     lengths   slots of each session by its hours
     row       of each decision, -1 where it sees no bar
@@ -124,9 +124,9 @@ def slots_of(rows: BarRows) -> Slots:
     entities = _runs(heads)
     for first, last in pairwise(entities.tolist()):
         part = slice(int(offsets[first]), int(offsets[last]))
-        found = bins_of(
-            time[part], opening[part], close[part], opens[first:last], closes[first:last], step=interval, fine=interval
-        ).returns[:, :width]
+        hours, repeat = (opens[first:last], closes[first:last]), rows.settings.volatility.repeat
+        bins = bins_of(time[part], opening[part], close[part], *hours, step=interval, fine=interval, repeat=repeat)
+        found = bins.returns[:, :width]
         returns[first:last, : found.shape[1]] = found
     # a bar that ends at a slot's end is its last
     slot = (time - opens[session_of] - 1) // interval

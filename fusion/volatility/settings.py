@@ -12,6 +12,8 @@ class VolatilityConfig(BaseModel):
 
     interval   slots that sessions are cut into, from the open on: their returns make the realised measures of sessions,
                the time of day is counted in them, and forecasts begin with one
+    repeat     whether a slot in which no bar ends repeats the price and has a return of 0, as suits tick, volume and
+               dollar bars; else it has none and the next return spans it, as suits minutes that are missing
     history    sessions of bars before `start`, for features that need past sessions
     pattern    of the time of day: robust means of each slot, or a flexible Fourier form
     warm_up    sessions that an entity's forecasts are first fitted on
@@ -23,6 +25,7 @@ class VolatilityConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     interval: Annotated[Duration, Field(gt=0)] = 5 * 60 * 10**9
+    repeat: bool = False
     history: int = Field(default=0, ge=0, le=5000)
     pattern: Literal["mean", "fourier"] = "mean"
     warm_up: int = Field(default=60, ge=5, le=5000)

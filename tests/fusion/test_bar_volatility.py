@@ -103,10 +103,10 @@ def of(frame: pl.DataFrame, entity: str, name: str) -> tuple[list[date], np.ndar
 
 
 class TestInvariance:
-    @pytest.mark.parametrize("pattern", ["mean", "fourier"])
-    def test_what_was_not_known_changes_nothing(self, pattern: str, made: pl.DataFrame) -> None:
-        config = make_config("all" if pattern == "mean" else ["diurnal", "bar_forecast_30min"], pattern=pattern)
-        whole = made if pattern == "mean" else features.build(config, TABLES, GRID).frame
+    @pytest.mark.parametrize("options", [{}, {"pattern": "fourier"}, {"repeat": True, "interval": "7min"}])
+    def test_what_was_not_known_changes_nothing(self, options: dict[str, Any], made: pl.DataFrame) -> None:
+        config = make_config(["sessions", "diurnal", "bar_forecast_30min"] if options else "all", **options)
+        whole = features.build(config, TABLES, GRID).frame if options else made
         times = GRID["decision_time"].unique().sort()
         cuts = [times[round(share * (len(times) - 1))] for share in (0.2, 0.5, 0.803, 0.95)]
         # the decision for which a bar had happened and was not known
