@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from fusion.asof import nanoseconds
-from fusion.features.bar_rows import Array, BarRows, Int64s
+from fusion.features.bar_rows import Array, BarRows, BarSettings, Int64s
 from fusion.volatility.bins import SessionBins, bins_of
 from fusion.volatility.events import event_multiplier
 from gpu_kernels.volatility import diurnal, diurnal_fourier
@@ -116,7 +116,7 @@ def slots_of(rows: BarRows) -> Slots:
     interval = rows.settings.volatility.interval
     stream, offsets = rows.stream, rows.offsets
     heads = stream[offsets[:-1].tolist()].select("entity", "session") if stream.height else stream.head(0)
-    opens, closes, width = _hours(heads, rows.settings.calendar, interval)
+    opens, closes, width = _hours(heads, rows.settings)
     time, opening, close = rows.event_time, rows.column("open"), rows.column("close")
     session_of = np.repeat(np.arange(len(opens)), np.diff(offsets))
     shape = len(opens), width
@@ -140,6 +140,7 @@ def slots_of(rows: BarRows) -> Slots:
     row = np.where(index >= 0, session_of[np.maximum(index, 0)] if len(session_of) else -1, -1)
     held = np.maximum(row, 0)
     begun = opens[held] if len(opens) else np.zeros(len(row), np.int64)
+    length = closes[held] - begun if len(opens) else np.zeros(len(row), np.int64)
     seen = time[np.maximum(index, 0)] if len(time) else np.zeros(len(row), np.int64)
     return Slots(
         opens,
@@ -150,7 +151,7 @@ def slots_of(rows: BarRows) -> Slots:
         volume,
         np.where(short, -1, weekday).astype(np.int64),
         row,
-        np.where(row >= 0, (seen - begun) // interval, 0),
+        np.where(row >= 0, np.minimum(seen - begun, length) // interval, 0),
         np.where(row >= 0, (nanoseconds(rows.grid["decision_time"]) - begun) // interval, -1),
     )
 
@@ -161,17 +162,24 @@ def _runs(heads: pl.DataFrame) -> Int64s:
     return found
 
 
-def _hours(heads: pl.DataFrame, calendar: str, interval: int) -> tuple[Int64s, Int64s, int]:
-    """Open and close of each session, and the slots of a full one."""
+def _hours(heads: pl.DataFrame, settings: BarSettings) -> tuple[Int64s, Int64s, int]:
+    """Where the slots of each session begin and end, and how many a full one has."""
     if heads.is_empty():
         return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+    options = settings.volatility
     first, last = heads["session"].min(), heads["session"].max()
     # the year from the first session on tells how long a full one is, wherever the data end
-    trading = sessions_around(calendar, first, max(last, first + timedelta(days=365)))  # type: ignore
-    year = trading.filter(pl.col("session").is_between(first, first + timedelta(days=365)))  # type: ignore
-    width = int((year["close"] - year["open"]).max().total_seconds() * 10**9 // interval)  # type: ignore[union-attr]
+    year = first + timedelta(days=365)  # type: ignore[operator]
+    trading = sessions_around(settings.calendar, first, max(last, year))  # type: ignore[arg-type, type-var]
+    opens = nanoseconds(trading["open"]) + options.first
+    trading = trading.select(
+        "session", open=opens, close=np.maximum(nanoseconds(trading["close"]) - options.last, opens)
+    )
+    near = trading.filter(pl.col("session").is_between(first, year))
+    length = (near["close"] - near["open"]).to_numpy().max(initial=0)
     found = heads.join(trading, on="session", how="left", maintain_order="left")
-    return nanoseconds(found["open"]), nanoseconds(found["close"]), max(width, 1)
+    width = max(int(length // options.interval), 1)
+    return found["open"].to_numpy(), found["close"].to_numpy(), width
 
 
 def pattern_of(rows: BarRows, what: str) -> tuple[Array, Array]:

@@ -10,8 +10,10 @@ from sources.durations import Duration
 class VolatilityConfig(BaseModel):
     """Settings of the features of bars that know the time of day, past sessions, scheduled events or a market.
 
-    interval   slots that sessions are cut into, from the open on: their returns make the realised measures of sessions,
+    interval   slots that sessions are cut into, from the open on; their returns make the realised measures of sessions,
                the time of day is counted in them, and forecasts begin with one
+    first      slots begin so long after a session's open, and
+    last       end so long before its close: of a future that trades around the clock, the hours that matter
     repeat     whether a slot in which no bar ends repeats the price and has a return of 0, as suits tick, volume and
                dollar bars; else it has none and the next return spans it, as suits minutes that are missing
     history    sessions of bars before `start`, for features that need past sessions
@@ -25,6 +27,8 @@ class VolatilityConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     interval: Annotated[Duration, Field(gt=0)] = 5 * 60 * 10**9
+    first: Duration = 0
+    last: Duration = 0
     repeat: bool = False
     history: int = Field(default=0, ge=0, le=5000)
     pattern: Literal["mean", "fourier"] = "mean"

@@ -103,7 +103,10 @@ def of(frame: pl.DataFrame, entity: str, name: str) -> tuple[list[date], np.ndar
 
 
 class TestInvariance:
-    @pytest.mark.parametrize("options", [{}, {"pattern": "fourier"}, {"repeat": True, "interval": "7min"}])
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"pattern": "fourier"}, {"repeat": True, "interval": "7min"}, {"first": "1h", "last": "30min"}],
+    )
     def test_what_was_not_known_changes_nothing(self, options: dict[str, Any], made: pl.DataFrame) -> None:
         config = make_config(["sessions", "diurnal", "bar_forecast_30min"] if options else "all", **options)
         whole = features.build(config, TABLES, GRID).frame if options else made
@@ -165,6 +168,18 @@ class TestTimeOfDayAndEvents:
         late = np.array([day >= DAYS["session"][30] for day in days])
         first, rest = factor[late & (minutes < 60)].mean(), factor[late & (minutes > 60)].mean()
         assert 2.5 < first / rest < 6  # planted: 4
+
+    def test_slots_may_leave_out_the_first_hour(self) -> None:
+        frame = features.build(make_config(["diurnal", "sessions"], first="1h", last="30min"), TABLES, GRID).frame
+        days, minutes, factor = of(frame, "M", "bar_time_of_day_factor")
+        assert minutes.min() > 60
+        assert minutes.max() < 360
+        late = np.array([day >= DAYS["session"][30] for day in days])
+        ends = factor[late & (minutes < 100)].mean() / factor[late & (minutes > 200)].mean()
+        assert 0.7 < ends < 1.4
+        whole = features.build(make_config(["sessions"]), TABLES, GRID).frame
+        less = frame["bar_previous_variance"] / whole["bar_previous_variance"]
+        assert 0.4 < less.fill_nan(None).median() < 0.75
 
     def test_a_release_is_expected_once_it_has_been_seen(self, made: pl.DataFrame) -> None:
         days, minutes, multiplier = of(made, "M", "bar_event_multiplier_15min")
