@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import files, runs
+from fusion.commands import features, files, runs
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ def options(
 
 app.command()(runs.run)
 app.command()(runs.ingest)
+app.command()(features.features)
 app.command()(runs.signals)
 app.command()(runs.verify)
 app.command()(files.describe)

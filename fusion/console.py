@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -56,8 +57,8 @@ def one_line_errors(debug: bool = False) -> Iterator[None]:
         closed = isinstance(error, OSError) and error.errno == errno.EPIPE
         if debug or closed or hasattr(error, "format_message"):
             raise
-        line, code = _explain(error)
-        _complain(line)
+        line, code = explain(error)
+        complain(line)
         raise typer.Exit(code) from None
 
 
@@ -71,7 +72,8 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         sys.exit(stop.exit_code)
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def explain(error: Exception) -> tuple[str, int]:
+    """An exception as one line, and the exit code of its kind."""
     if isinstance(error, TrifuseError):
         return str(error), error.exit_code
     if isinstance(error, OSError):
@@ -82,7 +84,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     return f"internal fault, {said}; `--debug` before the command (TRIFUSE_DEBUG=1) shows where", INTERNAL
 
 
-def _complain(line: str) -> None:
+def complain(line: str) -> None:
+    """One red line on stderr."""
     text = Text(f"error: {line}", style="bold red")
     Console(stderr=True).print(text, soft_wrap=True)
 
@@ -129,6 +132,15 @@ def option_duration(option: str, text: str) -> int:
     if found == 0:
         raise ConfigError(f"{option} is {text}", allowed="a duration above 0")
     return found
+
+
+def option_bytes(option: str, text: str) -> int:
+    """Bytes above 0 of an option such as 512MB or 4GB. Raises ConfigError on anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])i?B?", text.strip(), re.IGNORECASE)
+    count = 0 if found is None else int(float(found[1]) * 1024 ** (1 + "KMGT".index(found[2].upper())))
+    if count == 0:
+        raise ConfigError(f"{option} is {text!r}", allowed="an amount such as 512MB or 4GB")
+    return count
 
 
 def answer(value: object) -> None:

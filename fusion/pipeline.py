@@ -19,12 +19,13 @@ import yaml
 from fusion import manifest as record
 from fusion import model, regime, report
 from fusion.config import RunConfig
-from fusion.features.choice import left_out
+from fusion.features.choice import chosen, left_out
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
 from sentiment.embedded import TRAINED_THROUGH
-from sentiment.features import HISTORY
+from sentiment.features import HISTORY, MARKET
 from sources import lake as tables_lake
+from sources.config import STREAMS
 from sources.lake import IngestResult
 
 SENTIMENT_CACHE = "sentiment.sqlite"
@@ -60,10 +61,11 @@ class _Clock:
 
 
 def ingest(
-    config: RunConfig, *, lake: Path, progress: Progress = silent, plan: Plan | None = None
+    config: RunConfig, *, lake: Path, progress: Progress = silent, plan: Plan | None = None, workers: int = 1
 ) -> dict[str, IngestResult]:
     """Bring every source of a config into the lake; a source whose files, settings and code did not change is reused.
 
+    Files of different entities are read by `workers` processes.
     Raises DataError for a file that cannot be used, QuarantineError above a source's `quarantine_limit`.
     """
     plan = plan or make_plan(config, lake)
@@ -77,6 +79,7 @@ def ingest(
             end=plan.end,
             lake=lake,
             variables=plan.variables,
+            workers=workers,
             progress=lambda what, share: progress(f"ingest: {what}", share),
         )
     return {name: found[name] for name in config.sources}
@@ -92,21 +95,41 @@ def _starts(plan: Plan) -> dict[date, list[str]]:
 
 
 def load(
-    plan: Plan, ingested: Mapping[str, IngestResult], *, lake: Path, progress: Progress = silent
+    plan: Plan,
+    ingested: Mapping[str, IngestResult],
+    *,
+    lake: Path,
+    progress: Progress = silent,
+    entity: str | None = None,
 ) -> dict[str, pl.DataFrame]:
     """The sources' rows from the lake; news rows get the scores of their texts.
 
-    News that is too old for the first decision, or came after the last session, is left out before it is scored.
+    News that is too old for the first decision, or came after the last session, is left out before it is scored. With
+    `entity`, only the rows that the features of that one entity are made of: its own, those of markets and regions, and
+    the news of all where features of the market's news are wanted.
     """
     tables = {}
     for name, result in ingested.items():
-        rows = tables_lake.read(result.folder)
+        rows = _rows(plan, name, result, entity)
         if result.table == "news" and name in plan.config.features:
             since = pl.lit(plan.sessions["open"][0]) - pl.duration(nanoseconds=HISTORY)
             rows = rows.filter(pl.col("known_time").is_between(since, pl.lit(plan.sessions["close"][-1])))
             rows = _scored(rows, plan.config.sentiment.model, lake, progress)
         tables[name] = rows
     return tables
+
+
+def _rows(plan: Plan, name: str, result: IngestResult, entity: str | None) -> pl.DataFrame:
+    if entity is None:
+        return tables_lake.read(result.folder)
+    if result.table in STREAMS:
+        market = plan.config.volatility.market if result.table == "bar" else None
+        return tables_lake.read(result.folder, entities=[entity] if market is None else [entity, market])
+    if result.table == "news":
+        all_of_them = any(column.startswith(MARKET) for column in chosen(plan.config, name))
+        return tables_lake.read(result.folder, entities=None if all_of_them else [entity])
+    others = pl.Series([other for other in plan.entities if other != entity], dtype=pl.String)
+    return tables_lake.read(result.folder).filter(~pl.col("entity").is_in(others.implode()))
 
 
 def _scored(rows: pl.DataFrame, model_name: str, lake: Path, progress: Progress) -> pl.DataFrame:

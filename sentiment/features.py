@@ -39,6 +39,8 @@ _UNIT = 10**9  # scores are summed as whole billionths: integer sums are exact, 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
+OWN, MARKET = "news_", "news_market_"
+"""Prefixes of the features of an entity's own items, and of everybody's."""
 REQUIRED = ("entity", "event_time", "known_time", "item", "text", "score")
 GRID = ("entity", "decision_time")
 
@@ -49,7 +51,7 @@ def specs(
     """The features in the order of `news_features`' columns, the entity's and then the market's."""
     return tuple(
         FeatureSpec(prefix + name, "news", unit, "each item", f"{meaning}; items {whose}", missing, source)
-        for prefix, whose in (("news_", "of the entity"), ("news_market_", "of all entities"))
+        for prefix, whose in ((OWN, "of the entity"), (MARKET, "of all entities"))
         for name, unit, meaning, missing, source in _described(half_lives, windows)
     )
 

@@ -41,7 +41,8 @@ _TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "b
 class BaseSource(BaseModel):
     """What every kind of source shares.
 
-    files             a glob, a list of globs, or a mapping entity -> glob(s) where the file does not name its entity
+    files             a glob, a list of globs, or a mapping entity -> glob(s) where the file does not name its entity;
+                      {entity} in a glob stands for it where the file's name does: bars/{entity}.csv.gz
     timezone          IANA name of the zone of clocks that carry no offset of their own
     max_age           a value older than this is not used at a decision
     quarantine_limit  share of the rows read that may be set aside before ingest stops with a QuarantineError
@@ -87,6 +88,17 @@ class BaseSource(BaseModel):
         except LookupError:
             pass
         raise ValueError(f"{value!r} is not an encoding that keeps ASCII, such as utf-8, latin-1 or cp1252")
+
+    @model_validator(mode="after")
+    def _entity_is_told_once(self) -> "BaseSource":
+        if self.named_by_entity and (self.entity is not None or isinstance(self.files, dict)):
+            raise ValueError("{entity} in `files` tells the entity, and so do `entity` and a mapping; give one of them")
+        return self
+
+    @property
+    def named_by_entity(self) -> bool:
+        """Whether the files' names tell their entities."""
+        return any("{entity}" in glob for globs in self.patterns.values() for glob in globs)
 
     @property
     def patterns(self) -> dict[str | None, list[str]]:
@@ -200,7 +212,7 @@ class ThinkorswimCsv(StreamSource):
 
     @model_validator(mode="after")
     def _entity_is_told(self) -> "ThinkorswimCsv":
-        if not isinstance(self.files, dict) and self.entity is None:
+        if not isinstance(self.files, dict) and self.entity is None and not self.named_by_entity:
             raise ValueError("the files do not tell their entity: write files: {NAME: ...}, or entity: NAME")
         if self.metrics and isinstance(self.files, dict) and len(self.files) > 1:
             raise ValueError(f"`metrics` are of one entity, e.g. US; files names {', '.join(self.files)}")

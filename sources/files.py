@@ -19,6 +19,8 @@ from gpu_kernels.errors import ConfigError, DataError
 from sources.config import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_ENTITY = "{entity}"
+_WILD = re.compile(r"(\*\*|\*|\?|\[[^]]+\])")
 _BLOCK = 8 * 2**20
 _LONGEST_LINE = 256 * 2**20
 # those being read, to tell how far
@@ -54,14 +56,30 @@ def input_files(source: BaseSource, variables: Mapping[str, str]) -> list[InputF
     for entity, patterns in source.patterns.items():
         for pattern in patterns:
             expanded = expand(pattern, variables)
-            paths = [path for path in sorted(glob.glob(expanded, recursive=True)) if os.path.isfile(path)]
+            named = _entity_in(expanded)
+            matching = sorted(glob.glob(expanded.replace(_ENTITY, "*"), recursive=True))
+            paths = [path for path in matching if os.path.isfile(path) and (named is None or named.fullmatch(path))]
             if not paths:
                 raise DataError(f"no file matches {expanded}", hint="check the path, and the variables in it")
-            for path in map(Path, paths):
-                if path in found and found[path].entity != entity:
-                    raise ConfigError(f"{path} is given to both {found[path].entity} and {entity}")
-                found[path] = InputFile(path, entity)
+            for path in paths:
+                match = None if named is None else named.fullmatch(path)
+                file = InputFile(Path(path), entity if match is None else match["entity"])
+                if file.path in found and found[file.path].entity != file.entity:
+                    raise ConfigError(f"{path} is given to both {found[file.path].entity} and {file.entity}")
+                found[file.path] = file
     return list(found.values())
+
+
+def _entity_in(pattern: str) -> re.Pattern[str] | None:
+    """What tells the entity in the paths of a pattern that says where it stands; in two places it must be the same."""
+    if _ENTITY not in pattern:
+        return None
+    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = [
+        "".join(wild.get(part) or (part if part.startswith("[") else re.escape(part)) for part in _WILD.split(piece))
+        for piece in pattern.split(_ENTITY)
+    ]
+    return re.compile(pieces[0] + "(?P<entity>[^/]+?)" + "(?P=entity)".join(pieces[1:]))
 
 
 def digest(path: Path) -> str:

@@ -1,36 +1,43 @@
-"""The lake: canonical tables as Parquet, partitioned by entity and day, each ingest in a folder named by what made it.
+"""The lake: canonical tables as Parquet, partitioned by entity and time, each ingest in a folder named by what made it.
 
-    lake/<table>/<source>-<key>/entity=AAPL/session=2015-01-02.parquet
+    lake/<table>/<source>-<key>/entity=AAPL/year=2015.parquet      bars
+                                entity=AAPL/session=2015-01-02.parquet   ticks and books
                                 quarantine.parquet      rows set aside: source, table, reason, file, line, raw
                                 ingest.json             counts, inputs, settings, warnings
 
 The key hashes the input files' contents, the source's config, the window and the code, so that the same work is done
-once. A folder appears under its name only when it is complete.
+once. A folder appears under its name only when it is complete. One under way is called `.<source>-<key>`, is held by
+the process that works on it, and goes on where it was when that was killed.
 """
 
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from gpu_kernels.errors import DataError, QuarantineError
-from sources.build import QUARANTINE, Progress, Work, build
+from sources.build import Progress, build
 from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files
+from sources.hold import BusyError, holding
+from sources.part import QUARANTINE, Goal
+from sources.processes import WorkerError
 from sources.quality import Window
 from sources.readers import TOGETHER
+from sources.runs import row_groups
 from sources.schema import TABLES, TableSpec
 
 _RECORD = "ingest.json"
@@ -99,16 +106,18 @@ def ingest_all(
     lake: Path,
     variables: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> dict[str, IngestResult]:
     """What `ingest` gives for each of the sources. Files that hold several tables, as a venue's log does its book, its
-    quotes and its trades, are read once for all of them."""
+    quotes and its trades, are read once for all of them. Where the config tells the entities of files, those of
+    different entities are read by `workers` processes."""
     window = Window(calendar, None if entities is None else tuple(sorted(entities)), start, end)
     results: dict[str, IngestResult] = {}
     left = dict(sources)
     while left:
         together = {name: left.pop(name) for name in _alike(left)}
         told = partial(_tell_share, progress, len(results), len(together), len(sources))
-        results |= _ingested(together, window, Path(lake), variables or {}, told)
+        results |= _ingested(together, window, Path(lake), variables or {}, told, workers)
     return {name: results[name] for name in sources}
 
 
@@ -127,53 +136,78 @@ def _alike(sources: Mapping[str, Source]) -> list[str]:
 
 
 def _ingested(
-    sources: Mapping[str, Source], window: Window, lake: Path, variables: Mapping[str, str], progress: Progress
+    sources: Mapping[str, Source],
+    window: Window,
+    lake: Path,
+    variables: Mapping[str, str],
+    progress: Progress,
+    workers: int,
 ) -> dict[str, IngestResult]:
     files = {name: _wanted(input_files(source, variables), source, window) for name, source in sources.items()}
     hashes = {path: digest(path) for path in {file.path for found in files.values() for file in found}}
-    results: dict[str, IngestResult] = {}
-    works: dict[str, Work] = {}
-    unfinished: dict[str, Path] = {}
     found: dict[str, tuple[list[dict[str, Any]], str, Path]] = {}
-    try:
-        for name, source in sources.items():
-            inputs = [
-                {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": hashes[file.path]}
-                for file in files[name]
-            ]
-            key = _key(name, source, window, files[name], inputs)
-            folder = lake / source.table / f"{name}-{key[:12]}"
-            found[name] = inputs, key, folder
-            if not (folder / _RECORD).is_file():
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                unfinished[name] = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-                works[name] = Work(unfinished[name], name, source, window)
-        if works:
-            build(list(works.values()), files[next(iter(works))], progress)
-        for name, work in works.items():
-            inputs, key, folder = found[name]
-            record = {"key": key, **work.record(), "inputs": inputs}
-            (unfinished[name] / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
-            _publish(unfinished[name], folder)
-    finally:
-        for path in unfinished.values():
-            shutil.rmtree(path, ignore_errors=True)
+    for name, source in sources.items():
+        inputs = [
+            {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": hashes[file.path]}
+            for file in files[name]
+        ]
+        key = _key(name, source, window, files[name], inputs)
+        found[name] = inputs, key, lake / source.table / f"{name}-{key[:12]}"
+    with ExitStack() as held:
+        missing = {name: folder for name, (_, _, folder) in found.items() if not _finished(folder)}
+        # each waits for a process that makes the same; in one order, so that no two wait for each other
+        goals = [
+            Goal(held.enter_context(_under_way(folder)), name, sources[name], window)
+            for name, folder in sorted(missing.items())
+        ]
+        goals = [goal for goal in goals if not _finished(missing[goal.name])]
+        if goals:
+            for goal, record in zip(goals, build(goals, files[goals[0].name], progress, workers), strict=True):
+                inputs, key, folder = found[goal.name]
+                (goal.folder / _RECORD).write_text(
+                    json.dumps({"key": key, **record, "inputs": inputs}, indent=1) + "\n"
+                )
+                _publish(goal.folder, folder)
+    made = {goal.name for goal in goals}
+    results: dict[str, IngestResult] = {}
     for name, source in sources.items():
         inputs, key, folder = found[name]
         record = json.loads((folder / _RECORD).read_text())
+        quarantine = folder / QUARANTINE
         results[name] = IngestResult(
-            name,
-            source.table,
-            folder,
-            record["counts"],
-            inputs,
-            folder / QUARANTINE,
-            key,
-            name not in works,
-            record["warnings"],
+            name, source.table, folder, record["counts"], inputs, quarantine, key, name not in made, record["warnings"]
         )
         _enforce(results[name], source)
     return results
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / _RECORD).is_file()
+
+
+@contextmanager
+def _under_way(folder: Path) -> Iterator[Path]:
+    """The unfinished folder of an ingest, held by this process alone; what another one, that was killed, left in it
+    stays. Such folders of the same source under other keys, which nobody goes on with, are removed.
+
+    Where the ingest fails it goes; where it is interrupted it stays, to go on from."""
+    unfinished = folder.with_name(f".{folder.name}")
+    others = re.escape(f".{folder.name.rpartition('-')[0]}-") + "[0-9a-f]{12}"
+    with holding(unfinished, wait=True):
+        for other in folder.parent.iterdir():
+            if re.fullmatch(others, other.name) and other != unfinished:
+                with suppress(BusyError), holding(other, wait=False):
+                    shutil.rmtree(other, ignore_errors=True)
+        try:
+            yield unfinished
+        except WorkerError:
+            raise  # a process died, which says nothing against what others made
+        except Exception:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        finally:
+            with suppress(OSError):
+                unfinished.rmdir()  # where another process had made it meanwhile
 
 
 def read(
@@ -196,7 +230,7 @@ def read(
     table, paths = _partitions(folder, entities, start, end)
     if not paths:
         return pl.DataFrame(schema=table.schema)
-    rows = pl.read_parquet(paths, hive_partitioning=False)
+    rows = pl.read_parquet(paths, hive_partitioning=False).filter(_in_window(table, start, end))
     if known_until is not None:
         rows = rows.filter(pl.col("known_time") <= known_until)
     return rows.sort("entity", "known_time", "event_time", maintain_order=True)
@@ -207,38 +241,48 @@ def batches(
 ) -> Iterator[pl.DataFrame]:
     """The rows that `read` gives, in frames of one partition and at most a row group, for more rows than fit in memory.
 
-    Partitions come by entity and day, the rows of each sorted by (known_time, event_time).
+    Partitions come by entity and time, the rows of each sorted by (known_time, event_time).
 
     Missing values and errors: as `read`.
     """
     table, paths = _partitions(folder, entities, start, end)
+    window = _in_window(table, start, end)
     for path in paths:
-        with pq.ParquetFile(path) as stored:
-            for number in range(stored.num_row_groups):
-                rows = pl.from_arrow(stored.read_row_group(number))
-                assert isinstance(rows, pl.DataFrame)
-                yield rows.cast(table.schema)  # type: ignore[arg-type]
+        for rows in row_groups(path, table.schema):
+            yield rows.filter(window)
+
+
+def size(folder: Path, entity: str) -> int:
+    """Bytes of an entity's files in an ingest."""
+    return sum(path.stat().st_size for path in _partitions(folder, [entity], None, None)[1])
 
 
 def _partitions(
     folder: Path, entities: Sequence[str] | None, start: date | None, end: date | None
 ) -> tuple[TableSpec, list[Path]]:
-    """The table of an ingest, and the files of the partitions that are asked for."""
+    """The table of an ingest, and the files of the partitions that may hold what is asked for."""
     try:
         table = TABLES[json.loads((folder / _RECORD).read_text())["table"]]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} holds no finished ingest", hint="run `trifuse ingest` first") from error
-    paths = sorted(folder.glob("entity=*/*.parquet" if len(table.partition) > 1 else "entity=*.parquet"))
-    if entities is not None:
-        paths = [path for path in paths if _entity_of(path, folder) in set(entities)]
-    if "session" in table.partition:
-        days = {path: date.fromisoformat(path.stem.removeprefix("session=")) for path in paths}
-        paths = [path for path in paths if (start or days[path]) <= days[path] <= (end or days[path])]
-    return table, paths
+    inside = "/*.parquet" if len(table.partition) > 1 else ".parquet"
+    # a glob over all entities takes longer than to read one
+    names = ["*"] if entities is None else [glob.escape(quote(entity, safe="")) for entity in set(entities)]
+    paths = sorted(path for name in names for path in folder.glob(f"entity={name}{inside}"))
+    column = table.partition[-1]
+    if column not in {"session", "year"}:
+        return table, paths
+    # days and years as text are in order
+    first, last = ("" if day is None else str(day if column == "session" else day.year) for day in (start, end))
+    values = {path: path.stem.removeprefix(f"{column}=") for path in paths}
+    return table, [path for path in paths if first <= values[path] <= (last or values[path])]
 
 
-def _entity_of(path: Path, folder: Path) -> str:
-    return unquote(path.relative_to(folder).parts[0].removeprefix("entity=").removesuffix(".parquet"))
+def _in_window(table: TableSpec, start: date | None, end: date | None) -> pl.Expr:
+    """Which rows of the partitions are asked for: a year's may be of other sessions."""
+    if table.partition[-1] != "year" or (start is None and end is None):
+        return pl.lit(True)
+    return pl.col("session").is_between(start or date.min, end or date.max)
 
 
 def _wanted(files: list[InputFile], source: Source, window: Window) -> list[InputFile]:
@@ -266,14 +310,9 @@ def _code_version() -> str:
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
-    """Gives a complete folder its name; another process may have been first, with the same bytes."""
-    if folder.is_dir() and not (folder / _RECORD).is_file():
-        shutil.rmtree(folder)
-    try:
-        os.replace(unfinished, folder)
-    except OSError:
-        if not (folder / _RECORD).is_file():
-            raise
+    """Gives a complete folder its name; what bears it is not finished, else nobody had worked on it again."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(unfinished, folder)
 
 
 def _enforce(result: IngestResult, source: Source) -> None:

@@ -15,10 +15,10 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 7. price jump     price_jump, from the last good price of the session
 
 Where overlapping files conflict, the row of the file exported first stays: it is what was known first, and when the
-other became known nobody can tell. Exports are ordered by the event_time of their first row and not by their names,
-which lie; the first row also stays the same however early the data are cut. Every stage looks only at rows no later
-than the row it judges (stage 4 and the doubts of time zone and stamps judge whole files), so that a check brings no
-look-ahead.
+other became known nobody can tell. Exports are ordered by the event_time of their first row (of the entity) and not by
+their names, which lie; the first row also stays the same however early the data are cut. Every stage looks only at rows
+no later than the row it judges (stage 4 and the doubts of time zone and stamps judge whole files), so that a check
+brings no look-ahead.
 """
 
 import math
@@ -34,7 +34,7 @@ from gpu_kernels.errors import DataError
 from sources.config import BOOKS, STREAMS, Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.front_contract import OTHER_CONTRACT, of_front_contract
-from sources.schema import ACTIONS, TABLES
+from sources.schema import ACTIONS, TABLES, TIME
 from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
 from sources.stamps import doubt_ends, doubt_place
@@ -48,6 +48,8 @@ PRICE_JUMP = "price_jump"
 _PRICES = ("open", "high", "low", "close", "price", "bid_price", "ask_price")
 _SIZES = ("volume", "size", "bid_size", "ask_size")
 _SPACING_ROWS = 10
+# more would say no more: clock bars share their times, and others are as many as their entities
+_DOUBTED_TIMES = 2**21
 _MINUTE = 60 * 10**9
 _ZONES = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles", "Europe/London", "Europe/Berlin"),
@@ -74,17 +76,24 @@ class Checked:
     ignored: Mapping[str, int]
 
 
-def check(rows: pl.DataFrame, source: Source, window: Window) -> Checked:
-    """Judge the rows of a source (RawBatch.rows of all its files, in the order of files and lines).
+def check(rows: pl.DataFrame, source: Source, window: Window, doubts: "Doubts | None" = None) -> Checked:
+    """Judge the rows of a source, or those of one of its entities (RawBatch.rows of all its files, in the order of
+    files and lines).
 
-    Raises DataError where the time zone looks wrong (many bars lie outside the sessions, and another zone fits), and
-    where bars of a table_file are stamped at another place than it says, see sources.stamps.
+    doubts  are told of the rows, and are to be settled after the last entity; none: settled here
+
+    Raises DataError as `Doubts.settle`.
     """
     table = source.table
     stream = table in STREAMS
     rows = judged(rows, source, window)
     if stream:
-        rows = _in_sessions(rows, source, window)
+        rows = in_window(rows, source, window)
+        told = Doubts(source, window) if doubts is None else doubts
+        told.add(rows)
+        if doubts is None:
+            told.settle()
+        rows = mark_outside_session(rows, source)
         if getattr(source, "contract", None) == "front":
             rows = _of_front_contract(rows, window)
     if stream and getattr(source, "bar", None):
@@ -162,23 +171,6 @@ def _row_problems(columns: list[str], table: str, max_wick: float | None) -> pl.
     if table != "event":
         checks.append(("known_before_event", pl.col("known_time") < pl.col("event_time")))
     return pl.coalesce("problem", *(pl.when(where).then(pl.lit(reason)) for reason, where in checks))
-
-
-def _in_sessions(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
-    """Adds `session`; marks rows outside the window and outside sessions; doubts the time zone and the stamps."""
-    rows = in_window(rows, source, window)
-    if not source.extended_hours:  # type: ignore[union-attr]
-        good = rows.filter(is_good())
-        doubt = ZoneDoubt()
-        doubt.add(good)
-        doubt.settle(source, window)
-        if good.height and source.kind == "table_file" and source.table == "bar":
-            trading = _trading(good["event_time"], window)
-            if source.bar is None:
-                doubt_ends(good["event_time"], trading, _steps(good))
-            else:
-                doubt_place(good["event_time"], trading, source.bar, source.stamp_after)
-    return mark_outside_session(rows, source)
 
 
 def in_window(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
@@ -268,8 +260,45 @@ class ZoneDoubt:
             )
 
 
-def _steps(rows: pl.DataFrame) -> pl.Series:
-    return rows.select(pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step"))["step"]
+class Doubts:
+    """What many rows together tell of the config: that the time zone, or the place of the stamps of bars in them, looks
+    wrong.
+
+    Carries, besides what ZoneDoubt does, up to some millions of the distinct times of bars, and of their steps."""
+
+    def __init__(self, source: Source, window: Window) -> None:
+        self._source, self._window = source, window
+        self._asked = not getattr(source, "extended_hours", True)
+        self._zone = ZoneDoubt()
+        self._times = pl.Series("event_time", [], dtype=TIME)
+        self._steps = pl.Series("step", [], dtype=pl.Int64)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """The next rows, with their session; those outside of any are still good."""
+        good = rows.filter(is_good()) if self._asked else rows.clear()
+        if good.is_empty():
+            return
+        self._zone.add(good)
+        if self._source.kind == "table_file" and self._source.table == "bar":
+            if len(self._times) < _DOUBTED_TIMES:
+                self._times = pl.concat([self._times, good["event_time"]]).unique()
+            if len(self._steps) < _DOUBTED_TIMES and self._source.bar is None:
+                step = pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step")
+                self._steps.append(good.select(step)["step"])
+
+    def settle(self) -> None:
+        """Raises DataError where the time zone looks wrong (many rows lie outside the sessions, and another zone fits),
+        and where bars of a table_file are stamped at another place than it says, see sources.stamps."""
+        if not self._asked:
+            return
+        self._zone.settle(self._source, self._window)
+        if self._times.is_empty():
+            return
+        times, trading = self._times.sort(), _trading(self._times, self._window)
+        if self._source.bar is None:  # type: ignore[union-attr]
+            doubt_ends(times, trading, self._steps)
+        else:
+            doubt_place(times, trading, self._source.bar, self._source.stamp_after)  # type: ignore[union-attr]
 
 
 def outside_by_zone(

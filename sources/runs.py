@@ -72,6 +72,15 @@ class ParquetFile:
         self._writer.write_table(_arrow(rows), row_group_size=ROW_GROUP)
 
 
+def row_groups(path: Path, schema: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file, one row group after the other."""
+    with pq.ParquetFile(path) as stored:
+        for number in range(stored.num_row_groups):
+            rows = pl.from_arrow(stored.read_row_group(number))
+            assert isinstance(rows, pl.DataFrame)
+            yield rows.cast(schema)  # type: ignore[arg-type]
+
+
 def _arrow(rows: pl.DataFrame) -> pa.Table:
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
@@ -117,11 +126,7 @@ class _Run:
         if self.file is None:
             yield from self._frames
             return
-        with pq.ParquetFile(self.path) as stored:
-            for number in range(stored.num_row_groups):
-                rows = pl.from_arrow(stored.read_row_group(number))
-                assert isinstance(rows, pl.DataFrame)
-                yield rows.cast(self.schema)  # type: ignore[arg-type]
+        yield from row_groups(self.path, self.schema)
         self.path.unlink()
 
 

@@ -32,7 +32,7 @@ class ColumnSpec:
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """One canonical table. `key` identifies a fact, whose vintages share it; `partition` is the lake's folder layout:
-    `session` is the trading day, `month` the UTC month of known_time."""
+    `session` is the trading day, `year` that of the session, `month` the UTC month of known_time."""
 
     name: str
     meaning: str
@@ -97,7 +97,7 @@ TABLES: dict[str, TableSpec] = {
                 _size("volume", "traded in the interval"),
             ),
             key=("entity", "event_time"),
-            partition=("entity", "session"),
+            partition=("entity", "year"),
         ),
         TableSpec(
             "trade",

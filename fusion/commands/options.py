@@ -15,5 +15,8 @@ Lake = Annotated[Path, typer.Option("--lake", envvar="TRIFUSE_LAKE", help="Folde
 Runs = Annotated[Path, typer.Option("--runs", envvar="TRIFUSE_RUNS", help="Folder of the runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes at a time; default: the cores.", show_default=False)
+]
 
 LAKE, RUNS = Path("lake"), Path("runs")

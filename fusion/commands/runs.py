@@ -73,15 +73,24 @@ def run(
 
 
 def ingest(
-    config: ConfigFile, overrides: Overrides = None, lake: Lake = LAKE, as_json: Json = False, quiet: Quiet = False
+    config: ConfigFile,
+    overrides: Overrides = None,
+    lake: Lake = LAKE,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes at a time, for files of different entities.")
+    ] = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Read a config's files into the lake: checked, deduplicated, partitioned; bad rows go to quarantine.
 
-    Only sources whose files, settings or code changed are read again.
+    Only sources whose files, settings or code changed are read again. One that
+    was killed goes on with the entities that are missing.
 
     \b
     Examples:
       trifuse ingest configs/tech_news.yaml
+      trifuse ingest five_hundred.yaml --workers 8
       trifuse ingest my.yaml --json | jq '.[] | {name, counts}'
     """
     from fusion import config as configs
@@ -89,7 +98,7 @@ def ingest(
 
     settings = configs.load(config, overrides or [])
     with progress(quiet) as advance:
-        results = pipeline.ingest(settings, lake=lake, progress=advance)
+        results = pipeline.ingest(settings, lake=lake, progress=advance, workers=workers)
     if as_json:
         fields = ("table", "folder", "quarantine", "counts", "inputs", "reused", "warnings")
         answer(

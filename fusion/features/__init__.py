@@ -11,6 +11,7 @@ from fusion.features import bar, book, event, metric, quote, trade
 from fusion.features.bar_rows import BarSettings
 from fusion.features.book_rows import BookSettings
 from fusion.features.choice import chosen
+from fusion.features.peers import Sums
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
@@ -53,12 +54,15 @@ class Matrix:
         return [name for name in self.families if not name.endswith("_age")]
 
 
-def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> Matrix:
+def build(
+    config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame, peers: Mapping[str, Sums] | None = None
+) -> Matrix:
     """Compute what `config.features` asks for.
 
     `tables` maps each source's name to its canonical rows; news tables carry the scores of their texts
     (sentiment.score). Where several sources of one tick table give features, as two markets' order books of one
-    entity do, each one's columns are named after it: perp_quote_imbalance.
+    entity do, each one's columns are named after it: perp_quote_imbalance. `peers` holds the sums over all entities
+    where the grid is of some of them only.
     Raises ConfigError on an unknown feature name.
     """
     frame = grid
@@ -70,7 +74,7 @@ def build(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFr
         source, rows, wanted = config.sources[name], tables[name], chosen(config, name)
         if source.table == "bar":
             stream, late[name] = in_order(rows, source.table)
-            columns = bar.compute(stream, grid, wanted, source.max_age, _bar_settings(config, tables))
+            columns = bar.compute(stream, grid, wanted, source.max_age, _bar_settings(config, tables, peers))
         elif source.table == "quote":
             stream, late[name] = in_order(rows, source.table)
             columns = quote.compute(stream, grid, wanted, source.max_age, continuous=source.carries_book)
@@ -115,9 +119,11 @@ def _family(table: str) -> str:
     return "book" if table in BOOKS else table
 
 
-def _bar_settings(config: RunConfig, tables: Mapping[str, pl.DataFrame]) -> BarSettings:
+def _bar_settings(
+    config: RunConfig, tables: Mapping[str, pl.DataFrame], peers: Mapping[str, Sums] | None
+) -> BarSettings:
     events = config.volatility.events
-    return BarSettings(config.calendar, config.volatility, None if events is None else tables[events])
+    return BarSettings(config.calendar, config.volatility, None if events is None else tables[events], peers)
 
 
 def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:

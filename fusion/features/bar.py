@@ -67,6 +67,11 @@ def asked(name: str) -> Asked:
     return found
 
 
+def owns(wanted: Sequence[str]) -> list[str]:
+    """The features whose sums over all entities the wanted ones need."""
+    return list(dict.fromkeys(own for name in wanted if (own := asked(name).own) is not None))
+
+
 def compute(
     bars: pl.DataFrame, grid: pl.DataFrame, wanted: list[str], max_age_ns: int, settings: BarSettings = _SETTINGS
 ) -> dict[str, Array]:

@@ -29,6 +29,7 @@ class BarFeature:
     across    whether the name may end in `_across`: windows that go on from session to session
     needs     the option of `volatility:` without which it cannot be made
     check     what is wrong with the parameters, or nothing
+    own       the feature (of the same parameters) whose mean over all entities at the decision it is made with
     """
 
     spec: FeatureSpec
@@ -37,6 +38,7 @@ class BarFeature:
     across: bool = False
     needs: str | None = None
     check: Callable[..., str] | None = None
+    own: str | None = None
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -51,13 +53,7 @@ class BarFeature:
 
     def name(self, parameters: Sequence[int]) -> str:
         """The name with parameters (durations in nanoseconds)."""
-        left = iter(parameters)
-
-        def put(place: re.Match[str]) -> str:
-            value = next(left)
-            return format_duration(value) if place[1] == "time" else str(value)
-
-        return _PLACE.sub(put, self.spec.name)
+        return _filled(self.spec.name, parameters)
 
     def parsed(self, name: str) -> "Asked | None":
         """The parameters that a name has, if it is one of this feature's.
@@ -82,6 +78,16 @@ class BarFeature:
         return Asked(self, name, values, across=bool(self.across and found["across"]))
 
 
+def _filled(name: str, parameters: Sequence[int]) -> str:
+    left = iter(parameters)
+
+    def put(place: re.Match[str]) -> str:
+        value = next(left)
+        return format_duration(value) if place[1] == "time" else str(value)
+
+    return _PLACE.sub(put, name)
+
+
 def _group(word: str, place: int) -> str:
     return rf"(?P<p{place}>\d+{'(?:ms|s|min|h)' if word == 'time' else ''})"
 
@@ -98,6 +104,11 @@ class Asked:
     name: str
     parameters: tuple[int, ...]
     across: bool = False
+
+    @property
+    def own(self) -> str | None:
+        """The name of the feature whose mean over all entities it needs."""
+        return None if self.feature.own is None else _filled(self.feature.own, self.parameters)
 
 
 def find(groups: Mapping[str, Sequence[BarFeature]], name: str) -> Asked | None:

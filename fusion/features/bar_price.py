@@ -4,9 +4,6 @@ Windows count bars of the entity's own session, so a window never holds an overn
 session has enough bars.
 """
 
-import numpy as np
-import polars as pl
-
 from fusion.features.bar_names import BarFeature
 from fusion.features.bar_rows import BPS, Array, BarRows, ratio, warm
 from gpu_kernels import price, rolling
@@ -15,6 +12,8 @@ from gpu_kernels.technical.strength import relative_strength_index
 from gpu_kernels.technical.true_range import average_true_range
 from gpu_kernels.volatility import ranges, realised
 from gpu_kernels.volatility.returns import session_returns
+
+_RETURN = "bar_return_<bars>"
 
 
 def one_bar_returns(rows: BarRows) -> Array:
@@ -27,10 +26,7 @@ def log_return(rows: BarRows, bars: int) -> Array:
 
 
 def relative_return(rows: BarRows, bars: int) -> Array:
-    own, value = log_return(rows, bars), pl.col("value")
-    frame = rows.grid.select("decision_time").with_columns(pl.Series("value", own).fill_nan(None))
-    relative = pl.when(value.count() > 1).then(value - value.mean()).over("decision_time")
-    return frame.select(relative.fill_null(np.nan).alias("value"))["value"].to_numpy()
+    return rows.relative(f"bar_return_{bars}", log_return(rows, bars))
 
 
 def realised_variance(rows: BarRows, bars: int) -> Array:
@@ -83,7 +79,7 @@ def _two(bars: int) -> str:
 _MORE = warm("<bars> + 1")
 FEATURES: tuple[BarFeature, ...] = (
     BarFeature(
-        _spec("bar_return_<bars>", "bps", "log return of the close over the last <bars> bars of the session", _MORE),
+        _spec(_RETURN, "bps", "log return of the close over the last <bars> bars of the session", _MORE),
         log_return,
         ((1,), (5,), (15,), (30,)),
     ),
@@ -96,6 +92,7 @@ FEATURES: tuple[BarFeature, ...] = (
         ),
         relative_return,
         ((15,),),
+        own=_RETURN,
     ),
     BarFeature(
         _spec(

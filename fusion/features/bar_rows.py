@@ -1,6 +1,6 @@
 """What all features of bars share: the stream, its segments, and the bar that each decision sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.asof import AsOf, as_of, nanoseconds, segment_offsets
+from fusion.features.peers import Sums
 from fusion.volatility.settings import VolatilityConfig
 from gpu_kernels import align
 
@@ -23,11 +24,13 @@ _ROW = "_row"
 @dataclass(frozen=True)
 class BarSettings:
     """What features of bars need to know of a config: its calendar, its section `volatility`, and the rows of the
-    scheduled events that this names."""
+    scheduled events that this names. `peers` tells, by the name of a feature, its sums over all entities, where the
+    grid is of some of them only."""
 
     calendar: str = "XNYS"
     volatility: VolatilityConfig = field(default_factory=VolatilityConfig)
     events: pl.DataFrame | None = None
+    peers: Mapping[str, Sums] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class BarRows:
     def take(self, values: Array) -> Array:
         """One value a bar at each decision; missing where no bar known within max_age is there."""
         return align.take(values, self.index)
+
+    def relative(self, own: str, values: Array) -> Array:
+        """The values of a feature minus their mean over the entities at the same decision."""
+        peers = self.settings.peers
+        sums = Sums.of(self.grid, values) if peers is None else peers[own]
+        return sums.relative(nanoseconds(self.grid["decision_time"]), values)
 
     def once(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a kernel of several outputs gives, made once for all features that it is part of."""

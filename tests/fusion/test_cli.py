@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from fusion.cli import app
-from fusion.console import Commands
+from fusion.console import Commands, option_bytes
 from fusion.table_files import encode, newest, read_texts, write_table
 from gpu_kernels.errors import (
     ArgumentError,
@@ -30,7 +30,7 @@ from gpu_kernels.errors import (
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 DEMO = str(CONFIGS / "demo.yaml")
-COMMANDS = ("run", "ingest", "signals", "describe", "schema", "config", "score", "simulate", "verify")
+COMMANDS = ("run", "ingest", "features", "signals", "describe", "schema", "config", "score", "simulate", "verify")
 
 
 def trifuse(*arguments: str, text: str | None = None, terminal_width: int = 200) -> Result:
@@ -91,6 +91,19 @@ def failing(error: BaseException) -> typer.Typer:
         raise error
 
     return broken
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("512MB", 512 * 2**20), ("4GB", 2**32), ("1.5 GiB", 3 * 2**29), ("8k", 8192), ("1T", 2**40)]
+)
+def test_amounts_of_memory(text: str, expected: int) -> None:
+    assert option_bytes("--memory", text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "4", "GB", "-1GB", "0GB", "4 GB or so"])
+def test_what_is_no_amount_of_memory(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--memory is .*allowed: an amount such as 512MB or 4GB"):
+        option_bytes("--memory", text)
 
 
 class TestErrors:

@@ -203,7 +203,7 @@ def test_several_files_give_the_lake_of_the_whole(
     assert "price_jump" in {reason for _, reason in bad}
     whole = []
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("sources.build.check", lambda *arguments: whole.append(1) or check(*arguments))
+    monkey.setattr("sources.part.check", lambda *arguments: whole.append(1) or check(*arguments))
     for size in SIZES:
         in_batches_of(source, size)
         result = run(tmp_path, entry, lake=tmp_path / str(size))

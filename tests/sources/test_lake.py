@@ -79,9 +79,9 @@ def test_counts_rows_and_quarantine(exports: Path) -> None:
         "01/02/2015, 08:99, 1, 1, 1, 1, 1",
     )
     assert set(bad["source"]) == {"mine"}
-    assert sorted(path.name for path in result.folder.rglob("session=*")) == [
-        "session=2015-01-02.parquet",
-        "session=2015-01-05.parquet",
+    assert sorted(str(path.relative_to(result.folder)) for path in result.folder.rglob("entity=*/*")) == [
+        "entity=A/year=2015.parquet",
+        "entity=B/year=2015.parquet",
     ]
     assert [item["bytes"] > 0 and len(item["sha256"]) == 64 for item in result.inputs] == [True] * 3
 

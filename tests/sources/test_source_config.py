@@ -31,6 +31,8 @@ def test_configs_of_the_repository_parse(path: Path) -> None:
         ({**BOOK, "lot": float("inf")}, "lot: Input should be a finite number"),
         ({**BOOK, "cost_size": float("inf")}, "cost_size: Input should be a finite number"),
         ({**BOOK, "depth_bps": float("inf")}, "depth_bps: Input should be a finite number"),
+        ({**TABLE, "files": "{entity}.csv", "entity": "A"}, "{entity} in `files` tells the entity"),
+        ({**TABLE, "files": {"A": "{entity}.csv"}}, "{entity} in `files` tells the entity"),
         ({**NEWS}, "no known_time"),
         ({**CALENDAR}, "no known_time"),
         ({**SERIES}, "exactly one of columns.known_time and known"),
