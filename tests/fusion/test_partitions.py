@@ -16,11 +16,11 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from fusion.features.across import Sums
 from small_market import Market
 
 from fusion import config as configs
 from fusion import features, pipeline
+from fusion.features.peers import Sums
 from fusion.grid import decision_grid
 from fusion.partitions import key, make
 from fusion.plan import make_plan
