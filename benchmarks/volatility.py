@@ -10,7 +10,7 @@ import polars as pl
 from benchmarks import volatility_noise
 from benchmarks.harness import Comparison, Outputs
 from gpu_kernels.volatility import ranges
-from gpu_kernels.volatility.realised import RealisedMeasures, session_measures
+from gpu_kernels.volatility.realised import RealisedMeasures, rolling_measures, session_measures
 from gpu_kernels.volatility.returns import session_returns
 
 WINDOW, SESSION = 30, 390
@@ -62,9 +62,9 @@ def ranges_of(bars: dict[str, np.ndarray], offsets: np.ndarray) -> Outputs:
     return tuple(ranges.range_variances(*bars.values(), offsets, WINDOW))
 
 
-def pandas_realised(bars: pd.DataFrame) -> Outputs:
-    """The set of `session_measures`, as a careful user of pandas writes it: columns of products inside each session,
-    one grouped sum of all, then the factors. Nothing is looped over in Python."""
+def pandas_terms(bars: pd.DataFrame) -> pd.DataFrame:
+    """What each return adds to the sums behind `session_measures`, as a careful user of pandas writes it: columns of
+    products inside each session. Nothing is looped over in Python."""
     by_session = bars.groupby("session", sort=False)["close"]
     r = np.log(bars["close"] / by_session.shift())
     size = r.abs().groupby(bars["session"], sort=False)
@@ -72,9 +72,8 @@ def pandas_realised(bars: pd.DataFrame) -> Outputs:
     low = np.minimum(here, one)
     median = np.maximum(low, np.minimum(np.maximum(here, one), two))
     # a minimum or maximum with NaN is NaN in NumPy, so that a term without all its neighbours is left out of the sums
-    terms = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "session": bars["session"],
             "n": r.notna(),
             "up": r.clip(lower=0.0) ** 2,
             "down": r.clip(upper=0.0) ** 2,
@@ -89,7 +88,10 @@ def pandas_realised(bars: pd.DataFrame) -> Outputs:
             "fours": here * one * two * three,
         }
     )
-    s = terms.groupby("session", sort=False).sum()
+
+
+def pandas_measures(s: pd.DataFrame) -> Outputs:
+    """The measures from their sums."""
     n, variance = s["n"], s["up"] + s["down"]
     two_of, three_of, four_of = n / (n - 1), n / (n - 2), n / (n - 3)
     root, moment = math.sqrt(3.0), 2 ** (2 / 3) * math.gamma(7 / 6) / math.gamma(0.5)
@@ -113,6 +115,22 @@ def pandas_realised(bars: pd.DataFrame) -> Outputs:
     return tuple(column.to_numpy() for column in measures)
 
 
+def pandas_realised(bars: pd.DataFrame) -> Outputs:
+    return pandas_measures(pandas_terms(bars).groupby(bars["session"], sort=False).sum())
+
+
+def pandas_rolling(bars: pd.DataFrame) -> Outputs:
+    """The set over the last WINDOW returns. As every session has as many bars, one moving sum over all of them does,
+    its first rows in each session taken out, in place of a slower one for each group."""
+    terms, at = pandas_terms(bars), np.arange(len(bars)) % SESSION
+    reach = {"pairs": 2, "low2": 2, "low4": 2, "median2": 3, "median4": 3, "triples": 3, "fours": 4}
+    sums = pd.DataFrame(
+        {name: terms[name].rolling(WINDOW + 1 - reach.get(name, 1)).sum() for name in terms if name != "n"}
+    )
+    measures = pandas_measures(sums.assign(n=np.minimum(at, WINDOW)))
+    return measures[0], *(np.where(at < WINDOW, np.nan, measure) for measure in measures[1:])
+
+
 def in_percent(outputs: Outputs) -> Outputs:
     """Variances per cent², quarticities per cent⁴: as they are, all would lie below the tolerance of the comparison."""
     scale = dict.fromkeys(RealisedMeasures._fields, 1e4) | {"observations": 1.0, "skewness": 1.0, "kurtosis": 1.0}
@@ -120,7 +138,7 @@ def in_percent(outputs: Outputs) -> Outputs:
     return tuple(array * scale[name] for name, array in zip(scale, outputs, strict=True))
 
 
-def realised_of_years(quick: bool) -> Comparison:
+def realised_of_years(quick: bool) -> Iterator[Comparison]:
     sessions = 126 if quick else 1260
     rows = sessions * SESSION
     rng = np.random.default_rng(1)
@@ -128,13 +146,22 @@ def realised_of_years(quick: bool) -> Comparison:
     close[rng.random(rows) < 0.002] *= 1.01
     offsets = np.arange(0, rows + 1, SESSION)
     bars = pd.DataFrame({"session": np.repeat(np.arange(sessions), SESSION), "close": close})
-    return Comparison(
+    yield Comparison(
         f"realised set, {sessions:,} sessions of 390",
         rows,
         "float64",
         8 * rows,
         lambda: in_percent(session_measures(session_returns(close, offsets), offsets)),
         {"pandas": lambda: in_percent(pandas_realised(bars))},
+    )
+    yield Comparison(
+        f"realised set at each minute, {WINDOW} returns",
+        rows,
+        "float64",
+        8 * (1 + len(RealisedMeasures._fields)) * rows,
+        lambda: in_percent(rolling_measures(session_returns(close, offsets), offsets, WINDOW)),
+        {"pandas": lambda: in_percent(pandas_rolling(bars))},
+        tolerance=1e-6,  # what pandas carries along from window to window
     )
 
 
@@ -156,5 +183,5 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         # variances of 1e-8, of which ten digits count
         tolerance=1e-18,
     )
-    yield realised_of_years(quick)
+    yield from realised_of_years(quick)
     yield from volatility_noise.comparisons(quick)

@@ -31,7 +31,7 @@ def _sampled(latest, base, first_return):
 
 @body
 def _session_segment(close, opening, start, stop, first_return, every, phase, out):
-    base, latest, begun = np.nan, np.nan, False
+    base, latest, begun, left = np.nan, np.nan, False, phase
     for row in range(start, stop):
         price = np.float64(close[row])
         if _is_price(price):
@@ -39,9 +39,12 @@ def _session_segment(close, opening, start, stop, first_return, every, phase, ou
                 base = np.float64(opening[row])
             latest, begun = price, True
         out[row] = np.nan
-        if (row - start) % every == phase and _is_price(latest):
-            out[row] = _sampled(latest, base, first_return)
-            base, latest = latest, np.nan
+        if left == 0:
+            left = every
+            if _is_price(latest):
+                out[row] = _sampled(latest, base, first_return)
+                base, latest = latest, np.nan
+        left -= 1
 
 
 @cpu_loop
