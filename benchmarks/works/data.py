@@ -22,7 +22,7 @@ class Work:
 
     @property
     def name(self) -> str:
-        shown = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
+        shown = ", ".join(f"{key}={getattr(value, '__name__', value)}" for key, value in self.parameters.items())
         return f"{self.function.__module__.removeprefix('gpu_kernels.')}.{self.function.__name__}({shown})"
 
     def run(self, arrays: tuple[Any, ...], function: Callable[..., Any] | None = None) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.works.data import MINUTE, Data, Work, with_gaps
-from gpu_kernels.volatility import covariance, ewma
+from gpu_kernels.volatility import covariance, ewma, noise, pairs, realised_kernel
 
 
 def works(data: Data) -> list[Work]:
@@ -24,4 +24,11 @@ def works(data: Data) -> list[Work]:
         Work(covariance.rolling_covariance, (x, y, data.offsets), {"window": 300, "min_periods": 2}),
         Work(covariance.hayashi_yoshida, ticks, {"every": 3}),
         Work(covariance.hayashi_yoshida, ticks, {"lag_ns": (-MINUTE, 0, MINUTE // 2)}),
+        Work(pairs.refresh_returns, ticks, {}),
+        Work(
+            pairs.polarised_covariance,
+            (x, y, data.offsets),
+            {"measure": realised_kernel.realised_kernel, "bandwidth": 3, "flat_top": True},
+        ),
+        Work(pairs.polarised_covariance, (x, y, data.offsets), {"measure": noise.subsampled_variance, "every": 2}),
     ]

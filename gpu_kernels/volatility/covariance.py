@@ -26,8 +26,8 @@ class Covariance(NamedTuple):
 
 
 @body
-def _write(out, place, xx, yy, xy, known):
-    spread = math.sqrt(xx) * math.sqrt(yy)
+def write_covariance(out, place, xx, yy, xy, known):
+    spread = math.sqrt(max(xx, 0.0)) * math.sqrt(max(yy, 0.0))
     out[0, place] = xx if known else np.nan
     out[1, place] = yy if known else np.nan
     out[2, place] = xy if known else np.nan
@@ -50,7 +50,7 @@ def _products(x, y, first, last):
 def _session_cpu(x, y, offsets, out):
     for segment in prange(out.shape[1]):
         xx, yy, xy, count = _products(x, y, offsets[segment], offsets[segment + 1])
-        _write(out, segment, xx, yy, xy, count > 0)
+        write_covariance(out, segment, xx, yy, xy, count > 0)
 
 
 @cuda.jit
@@ -58,7 +58,7 @@ def _session_cuda(x, y, offsets, out):
     segment = cuda.grid(1)
     if segment < out.shape[1]:
         xx, yy, xy, count = _products(x, y, offsets[segment], offsets[segment + 1])
-        _write(out, segment, xx, yy, xy, count > 0)
+        write_covariance(out, segment, xx, yy, xy, count > 0)
 
 
 @cpu_loop
@@ -76,7 +76,7 @@ def _rolling_cpu(x, y, offsets, tiles, tile, window, min_periods, out):
         xx, yy, xy = window_sums(terms[0], window, halo), window_sums(terms[1], window, halo), terms[2]
         xy, count = window_sums(xy, window, halo), window_sums(terms[3], window, halo)
         for i in range(last - first):
-            _write(out, first + i, xx[i], yy[i], xy[i], count[i] >= min_periods)
+            write_covariance(out, first + i, xx[i], yy[i], xy[i], count[i] >= min_periods)
 
 
 @cuda.jit
@@ -85,11 +85,11 @@ def _rolling_cuda(x, y, offsets, window, min_periods, out):
     if row < out.shape[1]:
         first = max(offsets[segment_of(offsets, row)], row - window + 1)
         xx, yy, xy, count = _products(x, y, first, row + 1)
-        _write(out, row, xx, yy, xy, count >= min_periods)
+        write_covariance(out, row, xx, yy, xy, count >= min_periods)
 
 
 @body
-def _observe(time, price, row, stop):
+def observe(time, price, row, stop):
     """The next observation at or after `row`: (row after it, its time, its price). Of the prices at one time the last
     counts; the price is NaN where there is none."""
     found, at = np.nan, np.int64(0)
@@ -105,14 +105,14 @@ def _observe(time, price, row, stop):
 def _observe_every(time, price, row, stop, every):
     at, found = np.int64(0), np.nan
     for _ in range(every):
-        row, at, found = _observe(time, price, row, stop)
+        row, at, found = observe(time, price, row, stop)
     return row, at, found
 
 
 @body
 def _variance(time, price, row, stop, every):
     """(sum of squared returns between observations, how many)."""
-    row, _, before = _observe(time, price, row, stop)
+    row, _, before = observe(time, price, row, stop)
     total, count = 0.0, 0
     while True:
         row, _, after = _observe_every(time, price, row, stop, every)
@@ -123,13 +123,13 @@ def _variance(time, price, row, stop, every):
 
 
 @body
-def _seek(time, price, row, stop, at, found, before, until):
+def seek(time, price, row, stop, at, found, before, until):
     """Steps on from the observation (`at`, `found`) to the first at `until` or later, NaN where there is none; `before`
     is the price of the one before it. Then the price as last seen at `until`: the first one of all, where there is
     none."""
     while not math.isnan(found) and at < until:
         before = found
-        row, at, found = _observe(time, price, row, stop)
+        row, at, found = observe(time, price, row, stop)
     exact = not math.isnan(found) and (at == until or math.isnan(before))
     return row, at, found, before, found if exact else before
 
@@ -138,15 +138,15 @@ def _seek(time, price, row, stop, at, found, before, until):
 def _overlapping(time_x, price_x, x, stop_x, time_y, price_y, y, stop_y, every, lag):
     """Sum of products of the returns of x and y whose intervals overlap. The returns of y that overlap one of x make
     one return: from its last price at or before the interval's start to its first at or after the end."""
-    x, until, base = _observe(time_x, price_x, x, stop_x)
-    y, at, found = _observe(time_y, price_y, y, stop_y)
-    y, at, found, before, start = _seek(time_y, price_y, y, stop_y, at, found, np.nan, until + lag)
+    x, until, base = observe(time_x, price_x, x, stop_x)
+    y, at, found = observe(time_y, price_y, y, stop_y)
+    y, at, found, before, start = seek(time_y, price_y, y, stop_y, at, found, np.nan, until + lag)
     total = 0.0
     while True:
         x, until, price = _observe_every(time_x, price_x, x, stop_x, every)
         if math.isnan(price):
             return total
-        y, at, found, before, seen = _seek(time_y, price_y, y, stop_y, at, found, before, until + lag)
+        y, at, found, before, seen = seek(time_y, price_y, y, stop_y, at, found, before, until + lag)
         end = before if math.isnan(found) else found
         total += math.log(price / base) * math.log(end / start)
         base, start = price, seen
@@ -163,7 +163,7 @@ def _hayashi_yoshida(time_x, price_x, offsets_x, time_y, price_y, offsets_y, eve
     xy = 0.0
     if known:
         xy = _overlapping(time_x, price_x, x, stop_x, time_y, price_y, y, stop_y, every, lag)
-    _write(out, unit, xx, yy, xy, known)
+    write_covariance(out, unit, xx, yy, xy, known)
 
 
 @cpu_loop

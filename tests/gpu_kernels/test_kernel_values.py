@@ -17,6 +17,7 @@ from gpu_kernels.volatility import (
     diurnal_fourier,
     event_profile,
     noise,
+    pairs,
     preaveraging,
     ranges,
     realised,
@@ -221,7 +222,7 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         in (align.gather_map, align.take, hmm.forward_filter, intervals.interval_sums, ranges.session_prices)
         # a row each segment; tests/gpu_kernels/test_volatility_noise.py, test_volatility_covariance.py
         or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)
-        or work.function.__module__ in {m.__name__ for m in (noise, preaveraging, realised_kernel, scales)}
+        or work.function.__module__ in {m.__name__ for m in (noise, pairs, preaveraging, realised_kernel, scales)}
         or work.function.__module__ == decay.__name__
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
