@@ -12,6 +12,7 @@ from fusion.features.bar_names import BarFeature
 from fusion.features.bar_rows import BPS, Array, BarRows, ratio
 from fusion.features.bar_slots import Slots, expected_of, multiplier_of, pattern_of, slots_in, slots_of
 from gpu_kernels.spec import FeatureSpec
+from gpu_kernels.volatility import jumps
 
 _MINUTE = 60 * 10**9
 _HALF, _QUARTER, _HOUR = 30 * _MINUTE, 15 * _MINUTE, 60 * _MINUTE
@@ -58,6 +59,29 @@ def _volume(rows: BarRows, time: int) -> Array:
 def _multiplier(rows: BarRows, time: int) -> Array:
     slots: Slots = rows.once(slots_of)
     return slots.ahead(rows.once(multiplier_of), slots_in(rows, time))
+
+
+def _jump_bars(rows: BarRows) -> jumps.JumpBars:
+    """Lee and Mykland's test of each slot's return, over the slots of all sessions of an entity before it."""
+    slots: Slots = rows.once(slots_of)
+    root = np.sqrt(rows.once(pattern_of, "variance")[0])
+    offsets = slots.entities * slots.width
+    return jumps.lee_mykland(slots.returns.ravel(), offsets, root.ravel(), observations=max(slots.width, 3))
+
+
+def _jump_statistic(rows: BarRows) -> Array:
+    slots: Slots = rows.once(slots_of)
+    statistic = rows.once(_jump_bars).statistic if slots.returns.size else np.zeros(0)
+    return slots.at(statistic.reshape(slots.returns.shape), slots.closed - 1)
+
+
+def _jump_return(rows: BarRows, time: int) -> Array:
+    slots: Slots = rows.once(slots_of)
+    found = rows.once(_jump_bars)
+    jump, judged = found.jump.reshape(slots.returns.shape), found.statistic.reshape(slots.returns.shape)
+    count = slots_in(rows, time)
+    some = slots.last((~np.isnan(judged)).astype(np.float64), count) > 0
+    return np.where(some, slots.last(jump, count), np.nan) * BPS
 
 
 _LEARNED = "five sessions with the slot were not seen before, or no bar known within max_age"
@@ -108,6 +132,17 @@ FEATURES: tuple[BarFeature, ...] = (
         "bar_abnormal_volume_<time>", "1", "each slot",
         "volume of the last <time> of closed slots over its usual at that time of day", _SEEN, "definition",
         _volume, ((_HALF,),),
+    ),
+    _feature(
+        "bar_jump_statistic", "1", "each slot",
+        "return of the last slot closed by a bar over its volatility: bipower variation of the slots before, over "
+        "sessions, times the root of its factor", f"{_LEARNED}, or the entity has too few slots before it",
+        "Lee, Mykland 2008; Boudt, Croux, Laurent 2011", _jump_statistic,
+    ),
+    _feature(
+        "bar_jump_return_<time>", "bps", "each slot",
+        "sum of the returns of the last <time> of closed slots that are jumps by that statistic, at 1 % a session",
+        f"{_SEEN}, or no slot of them could be judged", "Lee, Mykland 2008", _jump_return, ((_HOUR,),),
     ),
     _feature(
         "bar_event_multiplier_<time>", "1", "each slot",

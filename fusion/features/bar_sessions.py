@@ -1,6 +1,6 @@
 """Features of bars: realised measures of the session before, and means over sessions before it. The group `sessions`.
 
-They are made of the returns over `volatility.interval`, of bars known when the session opens.
+They are made of the returns over `volatility.interval`, and where that is said, of all one-bar returns.
 """
 
 from collections.abc import Callable
@@ -8,13 +8,16 @@ from collections.abc import Callable
 import numpy as np
 
 from fusion.features.bar_names import BarFeature
+from fusion.features.bar_price import one_bar_returns
 from fusion.features.bar_rows import BPS, Array, BarRows, ratio
 from fusion.features.bar_slots import Slots, slots_of
 from fusion.volatility.har import mean_over
 from gpu_kernels.spec import FeatureSpec
-from gpu_kernels.volatility import realised
+from gpu_kernels.volatility import jumps, noise, realised, realised_kernel
 
 _LEAST = 10
+# bars to a step on which noise matters little
+_SPARSE = 5
 _MISSING = f"no session before has {_LEAST} returns or more, or no bar known within max_age"
 
 
@@ -26,6 +29,32 @@ def _measures(rows: BarRows) -> realised.RealisedMeasures:
 
 def _before(name: str, scale: float) -> Callable[..., Array]:
     return lambda rows: rows.once(slots_of).before(getattr(rows.once(_measures), name) * scale)
+
+
+def _jump_test(rows: BarRows) -> jumps.JumpTest:
+    found = rows.once(_measures)
+    return jumps.bns_test(found.observations, found.variance, found.bipower, found.tripower_quarticity)
+
+
+def _of_test(name: str, scale: float) -> Callable[..., Array]:
+    return lambda rows: rows.once(slots_of).before(getattr(rows.once(_jump_test), name) * scale)
+
+
+def _noise(rows: BarRows) -> noise.NoiseMeasures:
+    return noise.noise_measures(rows.once(one_bar_returns), rows.offsets, sparse=_SPARSE)
+
+
+def _noise_variance(rows: BarRows) -> Array:
+    variance: Array = rows.once(slots_of).before(rows.once(_noise).oomen * BPS**2)
+    return variance
+
+
+def _realised_kernel(rows: BarRows) -> Array:
+    kernel = realised_kernel.realised_kernel(
+        rows.once(one_bar_returns), rows.offsets, np.maximum(rows.once(_noise).bandwidth, -1)
+    )
+    variance: Array = rows.once(slots_of).before(kernel * BPS**2)
+    return variance
 
 
 def _jump_share(rows: BarRows) -> Array:
@@ -78,6 +107,26 @@ FEATURES: tuple[BarFeature, ...] = (
     _feature(
         "kurtosis", "1", "realised kurtosis; 3 is not taken off", "Amaya, Christoffersen, Jacobs, Vasquez 2015",
         _before("kurtosis", 1.0),
+    ),
+    _feature(
+        "jump_p_value", "1", "p-value of Barndorff-Nielsen and Shephard's test (ratio form, one-sided)",
+        "Huang, Tauchen 2005", _of_test("p_value", 1.0),
+    ),
+    _feature(
+        "jump", "bps^2", "variance by jumps where that test has p below 0.001, else 0",
+        "Andersen, Bollerslev, Diebold 2007", _of_test("jump", BPS**2),
+    ),
+    _feature(
+        "continuous", "bps^2", "realised variance less that by jumps", "Andersen, Bollerslev, Diebold 2007",
+        _of_test("continuous", BPS**2),
+    ),
+    _feature(
+        "noise_variance", "bps^2", "variance of the noise of a price, of all one-bar returns; below 0 where they trend",
+        "Oomen 2006", _noise_variance,
+    ),
+    _feature(
+        "realised_kernel", "bps^2", f"realised kernel (Parzen) of all one-bar returns, bandwidth by the noise and "
+        f"returns over {_SPARSE} bars", "Barndorff-Nielsen, Hansen, Lunde, Shephard 2009", _realised_kernel,
     ),
     BarFeature(
         FeatureSpec(

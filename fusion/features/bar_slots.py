@@ -6,6 +6,7 @@ stream takes no earlier bar after it, so a slot's values never change once a dec
 earlier sessions, for before its session's first bar is known a decision sees nothing at all.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -195,7 +196,9 @@ def pattern_of(rows: BarRows, what: str) -> tuple[Array, Array]:
     shared = {"slots": max(width, 1), "classes": _CLASSES, "half_life": options.half_life}
     if not sessions:
         return np.zeros((0, width)), np.zeros(0)
-    # volume has no square of a normal variable in it, but the same outliers
+    if what == "volume":
+        # plain means: it has no square of a normal variable in it, which clipping is made for
+        return diurnal.pattern(*arguments, **shared, cut=math.inf)  # type: ignore[arg-type]
     factor, level = diurnal.pattern(*arguments, **shared)  # type: ignore[arg-type]
     if options.pattern == "fourier":
         factor = diurnal_fourier.pattern(*arguments, **shared)  # type: ignore[arg-type]
