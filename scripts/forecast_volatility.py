@@ -117,6 +117,7 @@ def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
     reach = np.arange(-12, 25)
     session = np.searchsorted(bins.opens, times, side="right") - 1
     inside = (session >= run.sample.report_from) & (times < bins.closes[np.maximum(session, 0)])
+    inside &= np.isfinite(run.forecasts[COMPONENT]).any(axis=1)[session]
     place = ((times - bins.opens[session]) // bins.step)[inside][:, None] + reach
     session = np.broadcast_to(session[inside][:, None], place.shape)
     there = (place >= 0) & (place < bins.variance.shape[1])

@@ -61,9 +61,8 @@ class Slots:
     def bins(self, first: int, last: int) -> SessionBins:
         """The sessions first to last - 1, of one entity, as the forecasts take them."""
         rows = slice(first, last)
-        nothing = np.full(last - first, np.nan)
         returns = self.returns[rows]
-        return SessionBins(self.opens[rows], self.closes[rows], self.interval, returns, returns**2, nothing)
+        return SessionBins(self.opens[rows], self.closes[rows], self.interval, returns, returns**2)
 
     def of_entities(self) -> list[tuple[int, int]]:
         return list(pairwise(self.entities.tolist()))

@@ -1,9 +1,9 @@
 """Variance forecasts on a sample, walk-forward: of the coming minutes inside the session, and of the coming sessions.
 
-What was chosen on data, and on which: the half-lives, the prior, the ridge, the kinds of events and their window, and
-the memory of the time of day were chosen on SPY 2018 (five-minute bars), which is not reported on. Everything else is
-fitted walk-forward. The same settings serve every sample; one thing, told there, was changed for `es_full` after its
-2015, which is not reported on either.
+What was chosen on data, and on which: the half-lives, the prior, the ridge, the kinds of events, their steps and
+shrinkage, and the memory of the time of day were chosen on SPY 2018 (five-minute bars); the shrinkage also on 2015 of
+`es_full`, and what is told there. Neither year is reported on. Everything else is fitted walk-forward, and the same
+settings serve every sample.
 """
 
 from collections.abc import Mapping, Sequence

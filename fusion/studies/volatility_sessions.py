@@ -21,6 +21,7 @@ from fusion.volatility.har import MODELS, MONTH, WEEK, SessionVariance, forecast
 from fusion.volatility.walk import Schedule
 from gpu_kernels.dispatch import Array
 from gpu_kernels.volatility import realised
+from gpu_kernels.volatility.jumps import bns_test
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +44,12 @@ def session_measures(bins: SessionBins, factor: Floats) -> SessionVariance:
         out: Floats = np.asarray(values, dtype=np.float64) * scale**power
         return out
 
+    # ratio statistic, maximum adjustment, one-sided, at 0.1 %, as in Andersen, Bollerslev and Diebold (2007)
+    tested = bns_test(found.observations, found.variance, found.bipower, found.tripower_quarticity)
     return SessionVariance(
         scaled(found.variance),
         bipower=scaled(found.bipower),
+        jump=scaled(tested.jump),
         quarticity=scaled(found.quarticity, 2),
         positive=scaled(found.semivariance_up),
         negative=scaled(found.semivariance_down),
@@ -80,11 +84,7 @@ def forecast_across(sample: Sample, horizons: Sequence[int] = HORIZONS) -> list[
             for kind in PLANNED
         ]
         planned = np.stack(ahead_shares, axis=1)
-        forecasts = {
-            model: forecast_sessions(measures, model, horizon=horizon, schedule=FITS)
-            for model in MODELS
-            if model != "HAR-CJ" or measures.jump is not None
-        }
+        forecasts = {model: forecast_sessions(measures, model, horizon=horizon, schedule=FITS) for model in MODELS}
         for model in ("HAR", "log-HAR"):
             forecasts[f"{model}, events"] = forecast_sessions(
                 measures, model, horizon=horizon, schedule=FITS, ahead=planned

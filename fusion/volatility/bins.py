@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.volatility.ranges import parkinson, session_prices
+from gpu_kernels.volatility.returns import grid_returns
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -108,62 +110,54 @@ def bins_of(
     """
     if step <= 0 or fine <= 0 or step % fine:
         raise ArgumentError(f"step {step} and fine {fine}", allowed="above 0, step a multiple of fine")
-    if (np.diff(time) < 0).any():
-        raise ArgumentError("times go back", allowed="rising times")
-    usable = np.flatnonzero(np.isfinite(close) & (close > 0) & np.isfinite(opening) & (opening > 0))
-    columns = [time, opening, close] + ([high, low] if high is not None and low is not None else [])
-    time, opening, close, *bounds = (np.asarray(column)[usable] for column in columns)
-    finer, width = step // fine, int(((closes - opens) // step).max(initial=0))
-    shape = len(opens), width
-    returns, variance, ranges = (np.full(shape, np.nan) for _ in range(3))
-    begins, ends = np.searchsorted(time, opens, side="right"), np.searchsorted(time, closes, side="right")
-    for session in range(len(opens)):
-        rows = slice(int(begins[session]), int(ends[session]))
-        if rows.start >= rows.stop:
-            continue
-        bins = int((closes[session] - opens[session]) // step)
-        points = opens[session] + fine * np.arange(1, bins * finer + 1)
-        ended = np.searchsorted(time[rows], points, side="right")
-        base = _base(first, opening[rows], close[max(rows.start - 1, 0)] if rows.start else np.nan)
-        found = _returns(np.log(close[rows]), base, ended, repeat).reshape(bins, finer)
-        there = np.asarray(np.isfinite(found).any(axis=1))
-        filled = np.where(np.isfinite(found), found, 0.0)
-        returns[session, :bins] = np.where(there, filled.sum(axis=1), np.nan)
-        variance[session, :bins] = np.where(there, (filled * filled).sum(axis=1), np.nan)
-        if bounds:
-            ranges[session, :bins] = _ranges(bounds[0][rows], bounds[1][rows], ended[finer - 1 :: finer])
-    return SessionBins(opens, closes, step, returns, variance, ranges if bounds else None)
-
-
-def _base(first: str, opening: Floats, close_before: float) -> float:
     if first not in {"open", "before", "none"}:
         raise ArgumentError(f"first is {first!r}", allowed='"open", "before" or "none"')
-    price = {"open": float(opening[0]), "before": float(close_before), "none": np.nan}[first]
-    return float(np.log(price))
-
-
-def _returns(log_close: Floats, log_opening: float, ended: Integers, repeat: bool) -> Floats:
-    """Returns between points, of which the first `ended` bars had ended by each."""
-    before = np.concatenate([[0], ended[:-1]])
-    path = np.concatenate([[log_opening], log_close])
-    fresh = ended > before
-    out = np.where(fresh, path[ended] - path[before], np.nan)
+    if (np.diff(time) < 0).any():
+        raise ArgumentError("times go back", allowed="rising times")
+    lengths = (closes - opens) // step
+    width = int(lengths.max(initial=0))
+    usable = np.flatnonzero(np.isfinite(close) & (close > 0) & np.isfinite(opening) & (opening > 0))
+    session = np.searchsorted(opens, time[usable]) - 1
+    place = (time[usable] - opens[session] - 1) // step
+    held = (session >= 0) & (place < lengths[session])
+    rows, session, place = usable[held], session[held], place[held]
+    offsets = np.searchsorted(session, np.arange(len(opens) + 1))
+    starts = opening[rows].astype(np.float64)
+    if first == "before":
+        begins = offsets[:-1][np.diff(offsets) > 0]
+        before = np.searchsorted(usable, rows[begins]) - 1
+        starts[begins] = np.where(before >= 0, close[usable[before]], np.nan)
+    found, _, _ = grid_returns(
+        time[rows],
+        close[rows],
+        offsets,
+        opens,
+        opens + lengths * step,
+        None if first == "none" else starts,
+        interval_ns=fine,
+        first_return="none" if first == "none" else "open",
+        repeat=repeat,
+    )
+    shape = len(opens), width, step // fine
+    padded = np.full((len(opens), width * shape[2] + 1), np.nan)
+    padded[np.arange(padded.shape[1]) <= (lengths * shape[2])[:, None]] = found
     if repeat:
-        out[(ended > 0) & (ended < len(log_close)) & ~fresh] = 0.0
-    return out
-
-
-def _ranges(high: Floats, low: Floats, ended: Integers) -> Floats:
-    """Parkinson's variance of the bars that ended between points."""
-    begins = np.concatenate([[0], ended[:-1]])
-    fresh = np.flatnonzero(ended > begins)
-    out = np.full(len(ended), np.nan)
-    if len(fresh):
-        top, bottom = (
-            bound.reduceat(values, begins[fresh]) for bound, values in ((np.maximum, high), (np.minimum, low))
-        )
-        out[fresh] = np.log(top / bottom) ** 2 / (4.0 * np.log(2.0))
-    return out
+        # after its last price a session's price no longer stands still: nothing is known of it
+        last = np.full(len(opens), -1, np.int64)
+        last[session] = (time[rows] - opens[session] - 1) // fine + 1
+        padded[np.arange(padded.shape[1]) > last[:, None]] = np.nan
+    # the grid's first point is the open itself, to which no return leads
+    moves = padded[:, 1:].reshape(shape)
+    there = np.isfinite(moves).any(axis=2)
+    moves = np.where(np.isfinite(moves), moves, 0.0)
+    returns = np.where(there, moves.sum(axis=2), np.nan)
+    variance = np.where(there, (moves * moves).sum(axis=2), np.nan)
+    ranges = None
+    if high is not None and low is not None:
+        cells = np.searchsorted(session * width + place, np.arange(len(opens) * width + 1))
+        _, top, bottom, _ = session_prices(opening[rows], high[rows], low[rows], close[rows], cells)
+        ranges = parkinson(top, bottom, np.array([0, len(top)]), 1).reshape(shape[:2])
+    return SessionBins(opens, closes, step, returns, variance, ranges)
 
 
 def ahead(values: Floats, bins: int) -> Floats:

@@ -1,14 +1,7 @@
 """Scheduled events in the bins of sessions: how much more moves before and after one, learned from those before it.
 
-    p(t) = (prior + sum of u over past events of the kind) / (prior + their number),   t bins from the event's own
-
-u is a bin's realised variance over what the day and the time of day let expect. Shrinkage: `prior` events that moved
-nothing stand beside those seen. p is smoothed over neighbouring bins (1/4, 1/2, 1/4), before the event and after it
-apart: what is released breaks the curve. An event counts in the session that holds its time.
-
-That an event will come, and when, is known when the session opens; how it came out is not used.
-Source: Andersen and Bollerslev (1998), "Deutsche mark-dollar volatility: intraday activity patterns, macroeconomic
-announcements, and longer run dependencies".
+That an event will come, and when, is known when the session opens; how it came out is not used here: a component model
+tells it from what moves. The profile itself is `gpu_kernels.volatility.event_profile`.
 """
 
 from collections.abc import Mapping
@@ -17,66 +10,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.volatility.bins import SessionBins
-from gpu_kernels.dispatch import positive
-from gpu_kernels.errors import ArgumentError
+from gpu_kernels.volatility import event_profile
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_MOST = 50.0  # no bin teaches more than this many times what was expected
+_MINUTE = 60 * 10**9
+_EDGES = np.array([-30, -15, 0, 5, 10, 15, 20, 30, 45, 60, 90, 120]) * _MINUTE
 
 
 def event_multiplier(
-    bins: SessionBins,
-    expected: Floats,
-    events: Mapping[str, Integers],
-    *,
-    before: int = 6,
-    after: int = 24,
-    prior: float = 4.0,
+    bins: SessionBins, expected: Floats, events: Mapping[str, Integers], *, shrinkage: float = 2.0, clip: float = 50.0
 ) -> Floats:
     """(D, K) expected multiplier of each bin's variance, known when its session opens.
 
-    expected  (D, K) level x factor
-    events    kind -> int64 ns of its events, rising; kinds multiply. Of two events of a kind near a bin the one that
-              moves more counts.
-    before, after  bins before an event, and from its own on, that it may touch
+    `event_profile.multiplier` without its `surprise`, from 30 minutes before an event to 120 after it, in steps that
+    are short where it is near: 15 minutes before, then 5, 10, 15, 20, 30, 45, 60, 90, 120, and nowhere shorter than a
+    bin. An event counts in the session that holds its time; of several of a kind in one session the first does, lest
+    it teach what the next one is foretold by.
+
+    expected  (D, K) level x factor; events kind -> int64 ns of its events, rising
+    shrinkage, clip   as there
 
     Missing values: none; 1 where no event is near or none of its kind was seen before.
     Raises: ArgumentError.
     """
-    before, after = positive("before", before, minimum=0), positive("after", after)
-    if not prior > 0:
-        raise ArgumentError(f"prior is {prior}", allowed="above 0")
-    share = np.minimum(bins.variance / expected, _MOST)
-    starts, width = bins.starts, bins.variance.shape[1]
-    out = np.ones(share.shape)
-    for times in events.values():
-        total, seen = np.zeros(before + after), np.zeros(before + after)
-        for session in range(len(share)):
-            held = slice(*np.searchsorted(times, [bins.opens[session], bins.closes[session]]))
-            if held.start == held.stop:
-                continue
-            profile = _smoothed((prior + total) / (prior + seen), before)
-            here = np.ones(width)
-            for time in times[held]:
-                place = (starts[session] - time) // bins.step + before
-                near = (place >= 0) & (place < before + after)
-                own = np.where(near, profile[np.where(near, place, 0)], 1.0)
-                here = np.where(np.abs(np.log(own)) > np.abs(np.log(here)), own, here)
-                known = near & np.isfinite(share[session])
-                total[place[known]] += share[session][known]
-                seen[place[known]] += 1.0
-            out[session] *= here
-    return out
-
-
-def _smoothed(profile: Floats, before: int) -> Floats:
-    parts = []
-    for part in (profile[:before], profile[before:]):
-        around = np.concatenate([part[:1], part, part[-1:]])
-        parts.append(around[:-2] / 4 + around[1:-1] / 2 + around[2:] / 4)
-    return np.concatenate(parts)
+    times, kinds = [], []
+    for kind, given in enumerate(events.values()):
+        session = np.searchsorted(bins.opens, given, side="right") - 1
+        held = session >= 0
+        held[held] = given[held] < bins.closes[session[held]]
+        _, first = np.unique(session[held], return_index=True)
+        times.append(given[held][first])
+        kinds.append(np.full(len(first), kind, np.int64))
+    if not sum(map(len, times)):
+        return np.ones(expected.shape)
+    time = np.concatenate(times)
+    order = np.argsort(time, kind="stable")
+    steps = np.sign(_EDGES) * -(-np.abs(_EDGES) // bins.step) * bins.step
+    begin = bins.starts.ravel()
+    own, _, _ = event_profile.multiplier(
+        begin,
+        begin + bins.step,
+        np.ascontiguousarray(bins.variance).ravel(),
+        np.ascontiguousarray(expected).ravel(),
+        np.array([0, len(begin)]),
+        np.concatenate(kinds)[order],
+        time[order],
+        # of the sessions' own plan: known before any of them opens
+        np.full(len(time), begin[0] - 1),
+        np.array([0, len(time)]),
+        types=len(events),
+        edges_ns=np.unique(steps).tolist(),
+        shrinkage=shrinkage,
+        clip=clip,
+        surprise=False,
+    )
+    return np.asarray(own).reshape(expected.shape)
 
 
 def near_events(bins: SessionBins, times: Integers, before_ns: int, after_ns: int) -> NDArray[np.bool_]:

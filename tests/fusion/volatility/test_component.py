@@ -99,25 +99,34 @@ class TestEvents:
     def test_the_planted_multiplier_is_learned_from_the_past_alone(self) -> None:
         world = planted(200, moves=8.0)
         expected = world.level[:, None] * world.factor
-        found = event_multiplier(world.bins, expected, {"news": world.events}, before=3, after=6, prior=2.0)
+        found = event_multiplier(world.bins, expected, {"news": world.events})
+        on = np.arange(4, 200, 7)
         np.testing.assert_array_equal(found[4], 1.0)
-        late = found[np.arange(4, 200, 7)[-1]]
-        assert 4.0 < late[15] < 12.0
-        assert 0.5 < late[12] < 2.0
-        np.testing.assert_array_equal(late[:12], 1.0)
+        assert 4.0 < found[on[-1], 15] < 12.0
+        assert 0.5 < found[on[-1], 12] < 2.0
+        np.testing.assert_array_equal(found[:, :9], 1.0)
         # no other session is touched
-        others = np.setdiff1d(np.arange(200), np.arange(4, 200, 7))
-        np.testing.assert_array_equal(found[others], 1.0)
+        np.testing.assert_array_equal(np.delete(found, on, axis=0), 1.0)
 
     def test_the_first_profile_by_hand(self) -> None:
         world = planted(30)
         expected = world.level[:, None] * world.factor
-        found = event_multiplier(world.bins, expected, {"news": world.events}, before=2, after=3, prior=4.0)[11]
-        u = np.minimum(world.bins.variance[4] / expected[4], 50.0)
-        p = (4 + u[13:18]) / 5
-        by_hand = [(3 * p[0] + p[1]) / 4, (p[0] + 3 * p[1]) / 4]
-        by_hand += [(3 * p[2] + p[3]) / 4, (p[2] + 2 * p[3] + p[4]) / 4, (p[3] + 3 * p[4]) / 4]
-        np.testing.assert_allclose(found[13:18], by_hand)
+        found = event_multiplier(world.bins, expected, {"news": world.events})[11]
+        v, e = world.bins.variance[4], expected[4]
+        # one event seen: a third of the way to it, at most 50 times what was expected
+        assert found[15] == pytest.approx(1 + (min(v[15] / e[15], 50.0) - 1) / 3)
+        assert found[12] == found[14] == pytest.approx(1 + (v[12:15].sum() / e[12:15].sum() - 1) / 3)
+
+    def test_of_two_of_a_kind_in_a_session_the_first_counts_and_none_between_sessions(self) -> None:
+        world = planted(60)
+        expected = world.level[:, None] * world.factor
+        once = event_multiplier(world.bins, expected, {"news": world.events})
+        later, nightly = world.events[3:6] + 3 * STEP, world.bins.closes + STEP
+        more = {"news": np.sort(np.concatenate([world.events, later, nightly]))}
+        np.testing.assert_array_equal(event_multiplier(world.bins, expected, more), once)
+        assert (once != 1).any()
+        np.testing.assert_array_equal(event_multiplier(world.bins, expected, {"news": nightly}), 1.0)
+        np.testing.assert_array_equal(event_multiplier(world.bins, expected, {}), 1.0)
 
     def test_near_events(self) -> None:
         world = planted(20)
@@ -137,7 +146,7 @@ def test_each_part_is_worth_having_against_the_true_variance() -> None:
     world = planted(260, seed=1)
     level = session_level(session_variance(world.bins, world.factor), 24, Schedule(40, 1, 200))
     flat = np.ones_like(world.factor)
-    news = event_multiplier(world.bins, level[:, None] * world.factor, {"news": world.events}, before=3, after=6)
+    news = event_multiplier(world.bins, level[:, None] * world.factor, {"news": world.events})
     truth = ahead(world.truth, 3)
     late = np.zeros(truth.shape, bool)
     late[100:] = True
