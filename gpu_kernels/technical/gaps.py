@@ -6,7 +6,7 @@ that may have one while they lie in the cache; only where there are some are the
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body
 from gpu_kernels.align import take
-from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu, to_host, to_side
+from gpu_kernels.dispatch import Array, Rows, column, float_dtype, grid_of, on_cpu, to_host, to_side
 
 Formula = Callable[["Bars"], tuple[Array, ...]]
 
@@ -62,26 +62,38 @@ class Bars:
         self.columns = self.rows.columns
         self._names, self._dtype, self._suspicious = list(columns), float_dtype(*self.columns), 0
         if self.rows.count:
-            self.columns = [_as(column, np.float64, self.rows) for column in self.columns]
-        for column in self.columns:
-            if isinstance(column, np.ndarray):
-                column.flags.writeable = (
-                    False  # one machine code for the caller's columns, which are such, and for ours
-                )
+            self.columns = [_as(each, np.float64, self.rows) for each in self.columns]
+        for each in self.columns:
+            if isinstance(each, np.ndarray):
+                each.flags.writeable = False  # one machine code for the caller's columns, which are such, and for ours
 
-    def launch(self, outputs: int, cpu: Any, cuda_loop: Any, *parameters: Any, by_row: bool = False) -> Array:
+    def launch(
+        self,
+        outputs: int,
+        cpu: Any,
+        cuda_loop: Any,
+        *parameters: Any,
+        tile: int = 0,
+        columns: Sequence[Array] | None = None,
+    ) -> Array:
         """What a loop writes: (outputs, n) float64. It is called with the columns, offsets, the parameters and that
-        array, and answers how many rows may be missing; a CPU loop by tiles of rows gets these after the offsets."""
+        array, and answers how many rows may be missing. With a `tile` it goes by rows and not by segments; on the CPU
+        by tiles of so many rows, which it gets after the offsets. `columns` are others, of float64, to call it with."""
         rows = self.rows
+        given = self.columns if columns is None else [column("column", each) for each in columns]
         out = rows.empty((outputs, rows.count), np.float64)
         if rows.device:
-            cuda_loop[grid_of(rows.count if by_row else rows.segments)](*self.columns, rows.offsets, *parameters, out)
+            cuda_loop[grid_of(rows.count if tile else rows.segments)](*given, rows.offsets, *parameters, out)
         else:
-            units = None if by_row else rows.segments
-            cut = (rows.tiles(), TILE_ROWS) if by_row else ()
+            units = None if tile else rows.segments
+            cut = (rows.tiles(tile), tile) if tile else ()
             loop = on_cpu(cpu, rows.count, units)
-            self._suspicious += loop(*self.columns, rows.offsets, *cut, *parameters, out)
+            self._suspicious += loop(*given, rows.offsets, *cut, *parameters, out)
         return out
+
+    def doubt(self) -> None:
+        """Has `step_over` look for missing bars although no loop of the formula has counted any."""
+        self._suspicious += 1
 
     def step_over(self, formula: Formula) -> tuple[Array, ...]:
         """The columns that the formula gives for the bars that are there, NaN for the others; float32 where every
@@ -96,16 +108,16 @@ class Bars:
                 out = self._packed(present, formula)
         if out is None:
             out = formula(self)
-        return tuple(_as(column, self._dtype, rows) for column in out)
+        return tuple(_as(each, self._dtype, rows) for each in out)
 
     def _present(self) -> Array:
         """(n,) 1 where a bar is there, else 0 (host)."""
         if not self.rows.device:
-            absent: Array = np.logical_or.reduce([np.isnan(column) for column in self.columns])
+            absent: Array = np.logical_or.reduce([np.isnan(each) for each in self.columns])
             return ~absent
         present = to_side(np.ones(self.rows.count, np.int8), like=self.rows.offsets)
-        for column in self.columns:
-            _present_cuda[grid_of(len(column))](column, present)
+        for each in self.columns:
+            _present_cuda[grid_of(len(each))](each, present)
         return to_host(present)
 
     def _packed(self, present: Array, formula: Formula) -> tuple[Array, ...]:
@@ -118,6 +130,6 @@ class Bars:
                 before[self.rows.host_offsets],
             )
         )
-        columns = (take(column, kept) for column in self.columns)
+        columns = (take(each, kept) for each in self.columns)
         packed = Bars(offsets, dict(zip(self._names, columns, strict=True)))
-        return tuple(take(column, place) for column in formula(packed))
+        return tuple(take(each, place) for each in formula(packed))
