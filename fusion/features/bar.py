@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from fusion.features import bar_diurnal, bar_forecast, bar_market, bar_price, bar_realised, bar_sessions
+from fusion.features import (
+    bar_diurnal,
+    bar_forecast,
+    bar_market,
+    bar_price,
+    bar_realised,
+    bar_sessions,
+    bar_technical,
+)
 from fusion.features.bar_names import ACROSS, Asked, BarFeature, find
 from fusion.features.bar_rows import Array, BarRows, BarSettings
 from fusion.volatility.settings import VolatilityConfig
@@ -18,7 +26,11 @@ _VOLATILITY: Mapping[str, Sequence[BarFeature]] = {
     "forecast": bar_forecast.FEATURES,
     "market": bar_market.FEATURES,
 }
-GROUPS: Mapping[str, Sequence[BarFeature]] = {"price": bar_price.FEATURES, **_VOLATILITY}
+GROUPS: Mapping[str, Sequence[BarFeature]] = {
+    "price": bar_price.FEATURES,
+    "technical": bar_technical.FEATURES,
+    **_VOLATILITY,
+}
 """What the name of a group in a config's list of features stands for: its features with their standard parameters."""
 
 FEATURES: tuple[FeatureSpec, ...] = (

@@ -1,0 +1,79 @@
+"""Features of technical analysis against TA-Lib, decision by decision: the session's bars so far, its last value."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_features import GRID, GRID_NS, MAX_AGE, make_bars, naive_stream
+
+from fusion.features import bar
+from fusion.volatility.settings import VolatilityConfig
+from sources.stream import in_order
+
+talib = pytest.importorskip("talib")
+
+Columns = dict[str, np.ndarray]
+
+
+def of(name: str, *columns: str, **options: Any) -> Callable[[Columns], np.ndarray]:
+    return lambda bars: getattr(talib, name)(*(bars[column] for column in columns), **options)
+
+
+def bands(bars: Columns) -> tuple[np.ndarray, ...]:
+    return talib.BBANDS(bars["close"], timeperiod=20)  # type: ignore[no-any-return]
+
+
+def position(bars: Columns) -> np.ndarray:
+    upper, middle, _ = bands(bars)
+    return (bars["close"] - middle) / (upper - middle)  # type: ignore[no-any-return]
+
+
+def width(bars: Columns) -> np.ndarray:
+    upper, middle, lower = bands(bars)
+    return 1e4 * (upper - lower) / middle  # type: ignore[no-any-return]
+
+
+def obv_share(bars: Columns) -> np.ndarray:
+    balance = talib.OBV(bars["close"], bars["volume"])
+    return (balance - np.append(np.full(30, np.nan), balance[:-30])) / talib.SUM(bars["volume"], timeperiod=30)  # type: ignore[no-any-return]
+
+
+EXPECTED: dict[str, Callable[[Columns], np.ndarray]] = {
+    "bar_sma_gap_20": lambda bars: 1e4 * (bars["close"] / talib.SMA(bars["close"], timeperiod=20) - 1),
+    "bar_sma_gap_50": lambda bars: 1e4 * (bars["close"] / talib.SMA(bars["close"], timeperiod=50) - 1),
+    "bar_bollinger_position_20": position,
+    "bar_bollinger_width_20": width,
+    "bar_cmo_14": of("CMO", "close", timeperiod=14),
+    "bar_obv_share_30": obv_share,
+}
+
+
+@pytest.fixture(scope="module")
+def computed() -> dict[str, np.ndarray]:
+    stream, _ = in_order(make_bars(), "bar")
+    return bar.compute(stream, GRID, list(EXPECTED), MAX_AGE)
+
+
+@pytest.fixture(scope="module")
+def held() -> list[Columns | None]:
+    """At each decision the session's bars, where the newest is not older than max_age."""
+    bars, found = make_bars(), []
+    for (entity, day), at in zip(GRID.select("entity", "session").iter_rows(), GRID_NS, strict=True):
+        rows = naive_stream(bars, entity, day, at)
+        fresh = rows and at - rows[-1]["event_time"] <= MAX_AGE and len(rows) > 1
+        names = ("open", "high", "low", "close", "volume")
+        found.append({name: np.array([row[name] for row in rows]) for name in names} if fresh else None)
+    return found
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_equals_talib(name: str, computed: dict[str, np.ndarray], held: list[Columns | None]) -> None:
+    expected = [np.nan if bars is None or len(bars["close"]) < 51 else EXPECTED[name](bars)[-1] for bars in held]
+    there = np.isfinite(expected)
+    assert there.sum() > 20
+    np.testing.assert_allclose(computed[name][there], np.array(expected)[there], rtol=1e-9, atol=1e-9)
+
+
+def test_every_standard_feature_is_tested() -> None:
+    assert set(bar.names_of("technical", VolatilityConfig())) <= set(EXPECTED)
