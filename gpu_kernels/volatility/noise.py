@@ -14,6 +14,7 @@ from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, grid_of, on_cpu, positive, to_side
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.volatility.lanes import LANES, dot, squared_steps
 from gpu_kernels.volatility.path import Path
 
 Edge = Literal["scaled", "none", "first", "highfrequency"]
@@ -40,21 +41,9 @@ class NoiseMeasures(NamedTuple):
 
 
 @body
-def overlapping_squares(prices, begin, count, every):
-    """Sum of the squares of all returns over `every` steps, of which there are count - every + 1: four sums side by
-    side, so that one addition need not wait for the other."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    i, stop = begin, begin + count - every + 1
-    while i + 3 < stop:
-        a += (prices[i + every] - prices[i]) ** 2
-        b += (prices[i + every + 1] - prices[i + 1]) ** 2
-        c += (prices[i + every + 2] - prices[i + 2]) ** 2
-        d += (prices[i + every + 3] - prices[i + 3]) ** 2
-        i += 4
-    while i < stop:
-        a += (prices[i + every] - prices[i]) ** 2
-        i += 1
-    return (a + b) + (c + d)
+def overlapping_squares(prices, begin, count, every, lanes):
+    """Sum of the squares of all returns over `every` steps, of which there are count - every + 1."""
+    return squared_steps(prices, begin, begin + count - every + 1, every, lanes)
 
 
 @body
@@ -77,13 +66,13 @@ def _grid(prices, first, last, every):
 
 
 @body
-def _subsampled(prices, begin, count, every, edge):
+def _subsampled(prices, begin, count, every, edge, lanes):
     if every < 1 or count < every:
         return np.nan
     if edge == _FIRST:
         return _grid(prices, begin, begin + count // every * every, every)
     if edge != _HIGHFREQUENCY:
-        mean = overlapping_squares(prices, begin, count, every) / every
+        mean = overlapping_squares(prices, begin, count, every, lanes) / every
         return mean * count / (count - every + 1.0) if edge == _SCALED else mean
     total = _grid(prices, begin, begin + count, every)
     left = count - every
@@ -97,7 +86,7 @@ def _subsampled(prices, begin, count, every, edge):
 def _subsampled_cpu(prices, offsets, counts, every, edge, out):
     for unit in prange(out.shape[0] * out.shape[1]):
         s, k = unit // out.shape[1], unit % out.shape[1]
-        out[s, k] = _subsampled(prices, offsets[s] + s, counts[s], every[k], edge)
+        out[s, k] = _subsampled(prices, offsets[s] + s, counts[s], every[k], edge, np.empty(LANES))
 
 
 @cuda.jit
@@ -105,7 +94,8 @@ def _subsampled_cuda(prices, offsets, counts, every, edge, out):
     unit = cuda.grid(1)
     if unit < out.shape[0] * out.shape[1]:
         s, k = unit // out.shape[1], unit % out.shape[1]
-        out[s, k] = _subsampled(prices, offsets[s] + s, counts[s], every[k], edge)
+        lanes = cuda.local.array(1, np.float64)
+        out[s, k] = _subsampled(prices, offsets[s] + s, counts[s], every[k], edge, lanes)
 
 
 @body
@@ -132,25 +122,17 @@ def _mean_cuda(table, out):
 
 
 @body
-def _neighbours(changes, start, count):
-    total = 0.0
-    for i in range(start, start + count - 1):
-        total += changes[i] * changes[i + 1]
-    return total
-
-
-@body
-def _measures(changes, prices, start, begin, n, dense, sparse, out, whole, s):
+def _measures(changes, prices, start, begin, n, dense, sparse, out, whole, s, lanes):
     """What `noise_measures` gives for one segment of n returns."""
     for k in range(out.shape[0]):
         out[k, s] = np.nan
     whole[0, s], whole[1, s] = -1, -1
     if n < 2 or n < dense or n < sparse:
         return
-    variance, neighbours = overlapping_squares(prices, begin, n, 1), _neighbours(changes, start, n)
-    noise = overlapping_squares(prices, begin, n, dense) / (2.0 * (n - dense + 1))
+    variance, neighbours = dot(changes, start, start + n, 0, lanes), dot(changes, start + 1, start + n, 1, lanes)
+    noise = overlapping_squares(prices, begin, n, dense, lanes) / (2.0 * (n - dense + 1))
     grids, steps = np.float64(n - sparse + 1), n / np.float64(sparse)
-    integrated = steps * overlapping_squares(prices, begin, n, sparse) / grids
+    integrated = steps * overlapping_squares(prices, begin, n, sparse, lanes) / grids
     quarticity = steps * steps * _overlapping_fourths(prices, begin, n, sparse) / (3.0 * grids)
     out[0, s], out[1, s], out[2, s] = noise, -neighbours / n, -neighbours / (n - 1)
     out[3, s], out[4, s], out[5, s] = (variance - integrated) / (2.0 * n), integrated, quarticity
@@ -165,14 +147,16 @@ def _measures(changes, prices, start, begin, n, dense, sparse, out, whole, s):
 @cpu_loop
 def _measures_cpu(changes, prices, offsets, counts, dense, sparse, out, whole):
     for s in prange(counts.shape[0]):
-        _measures(changes, prices, offsets[s], offsets[s] + s, counts[s], dense, sparse, out, whole, s)
+        lanes = np.empty(LANES)
+        _measures(changes, prices, offsets[s], offsets[s] + s, counts[s], dense, sparse, out, whole, s, lanes)
 
 
 @cuda.jit
 def _measures_cuda(changes, prices, offsets, counts, dense, sparse, out, whole):
     s = cuda.grid(1)
     if s < counts.shape[0]:
-        _measures(changes, prices, offsets[s], offsets[s] + s, counts[s], dense, sparse, out, whole, s)
+        lanes = cuda.local.array(1, np.float64)
+        _measures(changes, prices, offsets[s], offsets[s] + s, counts[s], dense, sparse, out, whole, s, lanes)
 
 
 def noise_measures(returns: Array, offsets: Array, *, sparse: int, dense: int = 1) -> NoiseMeasures:

@@ -10,6 +10,7 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, grid_of, on_cpu
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
+from gpu_kernels.volatility.lanes import LANES, dot
 from gpu_kernels.volatility.path import Path
 
 FiniteSample = Literal["adjusted", "none", "highfrequency"]
@@ -69,22 +70,14 @@ def _averaged_cuda(changes, offsets, counts, theta, exponent, variant, out):
 
 
 @body
-def _sum_squares(values, first, last):
-    total = 0.0
-    for i in range(first, last):
-        total += values[i] * values[i]
-    return total
-
-
-@body
-def _preaveraged(changes, averaged, start, count, theta, exponent, variant, corrected):
+def _preaveraged(changes, averaged, start, count, theta, exponent, variant, corrected, lanes):
     n, k = np.float64(count), _length(count, theta, exponent, variant)
     # averages of two steps are half returns, in which noise looks as variance does
     if k < (3 if corrected and variant == _ADJUSTED else 2) or count < k:
         return np.nan
-    squares, noisy = _sum_squares(averaged, start, start + count - k + 2), 0.0
+    squares, noisy = dot(averaged, start, start + count - k + 2, 0, lanes), 0.0
     if corrected:
-        noisy = _sum_squares(changes, start, start + count)
+        noisy = dot(changes, start, start + count, 0, lanes)
     slope, area = 0.0, 0.0
     for j in range(1, k + 1):
         now, before = _triangle(np.float64(j) / k), _triangle((j - 1.0) / k)
@@ -103,14 +96,16 @@ def _preaveraged(changes, averaged, start, count, theta, exponent, variant, corr
 @cpu_loop
 def _preaveraged_cpu(changes, averaged, offsets, counts, theta, exponent, variant, corrected, out):
     for s in prange(out.shape[0]):
-        out[s] = _preaveraged(changes, averaged, offsets[s], counts[s], theta, exponent, variant, corrected)
+        lanes = np.empty(LANES)
+        out[s] = _preaveraged(changes, averaged, offsets[s], counts[s], theta, exponent, variant, corrected, lanes)
 
 
 @cuda.jit
 def _preaveraged_cuda(changes, averaged, offsets, counts, theta, exponent, variant, corrected, out):
     s = cuda.grid(1)
     if s < out.shape[0]:
-        out[s] = _preaveraged(changes, averaged, offsets[s], counts[s], theta, exponent, variant, corrected)
+        lanes = cuda.local.array(1, np.float64)
+        out[s] = _preaveraged(changes, averaged, offsets[s], counts[s], theta, exponent, variant, corrected, lanes)
 
 
 def preaveraged_variance(

@@ -10,6 +10,7 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, grid_of, on_cpu, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.trade.columns import per_segment
+from gpu_kernels.volatility.lanes import LANES, dot
 from gpu_kernels.volatility.path import Path
 
 Kernel = Literal[
@@ -51,23 +52,6 @@ def _weight(x, kernel):
 
 
 @body
-def _autocovariance(changes, first, last, lag):
-    """Sum of r(i) r(i - lag): four sums side by side, so that one addition need not wait for the other."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    i = first + lag
-    while i + 3 < last:
-        a += changes[i] * changes[i - lag]
-        b += changes[i + 1] * changes[i + 1 - lag]
-        c += changes[i + 2] * changes[i + 2 - lag]
-        d += changes[i + 3] * changes[i + 3 - lag]
-        i += 4
-    while i < last:
-        a += changes[i] * changes[i - lag]
-        i += 1
-    return (a + b) + (c + d)
-
-
-@body
 def _mean_price(prices, first, last):
     total = 0.0
     for i in range(first, last):
@@ -88,25 +72,25 @@ def _jitter(changes, prices, start, begin, n, jitter):
 
 
 @body
-def _kernel_segment(changes, prices, start, begin, n, bandwidth, kernel, flat_top, adjusted, jitter):
+def _kernel_segment(changes, prices, start, begin, n, bandwidth, kernel, flat_top, adjusted, jitter, lanes):
     if n < 2 * jitter or bandwidth < 0:
         return np.nan
     first, last = _jitter(changes, prices, start, begin, n, jitter)
-    total = _autocovariance(changes, first, last, 0)
+    total = dot(changes, first, last, 0, lanes)
     size = np.float64(last - first)
     for lag in range(1, min(bandwidth, last - first - 1) + 1):
         x = (lag - 1.0) / bandwidth if flat_top else lag / (bandwidth + 1.0)
         scale = size / (size - lag) if adjusted else 1.0
-        total += 2.0 * _weight(x, kernel) * scale * _autocovariance(changes, first, last, lag)
+        total += 2.0 * _weight(x, kernel) * scale * dot(changes, first + lag, last, lag, lanes)
     return total
 
 
 @cpu_loop
 def _kernel_cpu(changes, prices, offsets, counts, bandwidth, kernel, flat_top, adjusted, jitter, out):
     for s in prange(out.shape[0]):
-        begin = offsets[s] + s
+        begin, lanes = offsets[s] + s, np.empty(LANES)
         out[s] = _kernel_segment(
-            changes, prices, offsets[s], begin, counts[s], bandwidth[s], kernel, flat_top, adjusted, jitter
+            changes, prices, offsets[s], begin, counts[s], bandwidth[s], kernel, flat_top, adjusted, jitter, lanes
         )
 
 
@@ -114,9 +98,9 @@ def _kernel_cpu(changes, prices, offsets, counts, bandwidth, kernel, flat_top, a
 def _kernel_cuda(changes, prices, offsets, counts, bandwidth, kernel, flat_top, adjusted, jitter, out):
     s = cuda.grid(1)
     if s < out.shape[0]:
-        begin = offsets[s] + s
+        begin, lanes = offsets[s] + s, cuda.local.array(1, np.float64)
         out[s] = _kernel_segment(
-            changes, prices, offsets[s], begin, counts[s], bandwidth[s], kernel, flat_top, adjusted, jitter
+            changes, prices, offsets[s], begin, counts[s], bandwidth[s], kernel, flat_top, adjusted, jitter, lanes
         )
 
 

@@ -9,6 +9,7 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, grid_of, on_cpu, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.trade.columns import per_segment
+from gpu_kernels.volatility.lanes import LANES
 from gpu_kernels.volatility.noise import overlapping_squares
 from gpu_kernels.volatility.path import Path
 
@@ -18,43 +19,46 @@ _SMALL_SAMPLE = {"none": _NONE, "adjusted": _ADJUSTED, "highfrequency": _HIGHFRE
 
 
 @body
-def _two(prices, begin, n, fast, slow, variant):
+def _two(prices, begin, n, fast, slow, variant, lanes):
     if fast < 1 or slow <= fast or n < slow:
         return np.nan
     size = np.float64(n + 1 if variant == _HIGHFREQUENCY else n)
     ratio = (size - slow + 1.0) / slow / ((size - fast + 1.0) / fast)
-    difference = overlapping_squares(prices, begin, n, slow) / slow
-    difference -= ratio * overlapping_squares(prices, begin, n, fast) / fast
+    difference = overlapping_squares(prices, begin, n, slow, lanes) / slow
+    difference -= ratio * overlapping_squares(prices, begin, n, fast, lanes) / fast
     return difference if variant == _NONE else difference / (1.0 - ratio)
 
 
 @body
-def _many(prices, begin, n, scales):
+def _many(prices, begin, n, scales, lanes):
     if scales < 2 or n < scales:
         return np.nan
     m, total = np.float64(scales), 0.0
     for i in range(1, scales + 1):
         weight = 12.0 * i / (m * m) * (i / m - 0.5 - 0.5 / m) / (1.0 - 1.0 / (m * m))
-        total += weight * overlapping_squares(prices, begin, n, i) / i
+        total += weight * overlapping_squares(prices, begin, n, i, lanes) / i
     return total
 
 
 @body
-def _scales(prices, begin, n, fast, slow, variant):
-    return _many(prices, begin, n, slow) if variant == _MANY else _two(prices, begin, n, fast, slow, variant)
+def _scales(prices, begin, n, fast, slow, variant, lanes):
+    if variant == _MANY:
+        return _many(prices, begin, n, slow, lanes)
+    return _two(prices, begin, n, fast, slow, variant, lanes)
 
 
 @cpu_loop
 def _scales_cpu(prices, offsets, counts, fast, slow, variant, out):
     for s in prange(out.shape[0]):
-        out[s] = _scales(prices, offsets[s] + s, counts[s], fast, slow[s], variant)
+        out[s] = _scales(prices, offsets[s] + s, counts[s], fast, slow[s], variant, np.empty(LANES))
 
 
 @cuda.jit
 def _scales_cuda(prices, offsets, counts, fast, slow, variant, out):
     s = cuda.grid(1)
     if s < out.shape[0]:
-        out[s] = _scales(prices, offsets[s] + s, counts[s], fast, slow[s], variant)
+        lanes = cuda.local.array(1, np.float64)
+        out[s] = _scales(prices, offsets[s] + s, counts[s], fast, slow[s], variant, lanes)
 
 
 def _run(returns: Array, offsets: Array, name: str, fast: int, slow: Any, variant: int) -> Array:
