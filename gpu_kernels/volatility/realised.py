@@ -16,6 +16,7 @@ from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, o
 from gpu_kernels.doubling import window_sums
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
+from gpu_kernels.volatility.power import products_of_three, raise_to_four_thirds
 
 FiniteSample = Literal["adjusted", "none", "highfrequency"]
 _PLAIN, _ADJUSTED, _HIGHFREQUENCY = 0, 1, 2
@@ -88,26 +89,21 @@ def _terms(value, one, two, three, seen):
 
 
 @body
-def _raised(product):
-    return product ** (4.0 / 3.0)
-
-
-@body
 def _tripower(returns, start, stop):
-    """The sum of |r r' r''|^(4/3), in a loop of its own: a power taken among the others would cost twelve running sums
-    their registers at each row."""
+    """The sum of |r r' r''|^(4/3), in a loop of its own: a power taken among the other sums would cost them their
+    registers at each row."""
     one, two, total = 0.0, 0.0, 0.0
     for row in range(start, stop):
         size = abs(np.float64(returns[row]))
         if not math.isnan(size):
-            total += _raised(size * one * two)
+            total += (size * one * two) ** (4.0 / 3.0)
             one, two = size, one
     return total
 
 
 @body
 def _sums(returns, start, stop):
-    """How many returns the rows hold, and the eleven sums over them."""
+    """How many returns the rows hold, and the sums over them but that of the tripower."""
     one, two, three, seen = 0.0, 0.0, 0.0, 0
     up, down, cubes, fourths, pairs, low2, low4 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     median2, median4, fours = 0.0, 0.0, 0.0
@@ -126,8 +122,7 @@ def _sums(returns, start, stop):
             )
             median2, median4, fours = median2 + h, median4 + i, fours + k
             one, two, three, seen = abs(value), one, two, seen + 1
-    triples = _tripower(returns, start, stop)
-    return seen, up, down, cubes, fourths, pairs, low2, low4, median2, median4, triples, fours
+    return seen, up, down, cubes, fourths, pairs, low2, low4, median2, median4, fours
 
 
 @body
@@ -176,8 +171,8 @@ def _finish(
 
 
 @body
-def _measure(returns, start, stop, least, mode, place, row, number, out):
-    count, up, down, cubes, fourths, pairs, low2, low4, median2, median4, triples, fours = _sums(returns, start, stop)
+def _measure(returns, start, stop, triples, least, mode, place, row, number, out):
+    count, up, down, cubes, fourths, pairs, low2, low4, median2, median4, fours = _sums(returns, start, stop)
     number[row] = count
     _finish(
         count,
@@ -203,14 +198,20 @@ def _measure(returns, start, stop, least, mode, place, row, number, out):
 @cpu_loop
 def _session_cpu(returns, offsets, least, mode, place, number, out):
     for segment in prange(offsets.shape[0] - 1):
-        _measure(returns, offsets[segment], offsets[segment + 1], least, mode, place, segment, number, out)
+        start, stop, triples = offsets[segment], offsets[segment + 1], 0.0
+        products = products_of_three(returns, start, stop)
+        raise_to_four_thirds(products)
+        for i in range(products.shape[0]):
+            triples += products[i]
+        _measure(returns, start, stop, triples, least, mode, place, segment, number, out)
 
 
 @cuda.jit
 def _session_cuda(returns, offsets, least, mode, place, number, out):
     segment = cuda.grid(1)
     if segment < offsets.shape[0] - 1:
-        _measure(returns, offsets[segment], offsets[segment + 1], least, mode, place, segment, number, out)
+        start, stop = offsets[segment], offsets[segment + 1]
+        _measure(returns, start, stop, _tripower(returns, start, stop), least, mode, place, segment, number, out)
 
 
 @body
@@ -238,8 +239,7 @@ def _term_rows(returns, begin, first, last, with_powers):
             one, two, three, seen = abs(value), one, two, seen + 1
             before += 1 if row < first else 0
     if with_powers:
-        for i in range(seen):
-            rows[9, i] = _raised(rows[9, i])
+        raise_to_four_thirds(rows[9, :seen])
     return rows[:, :seen], before
 
 
@@ -270,7 +270,7 @@ def _rolling_cuda(returns, offsets, window, least, mode, place, number, out):
     row = cuda.grid(1)
     if row < returns.shape[0]:
         begin = first_of_window(returns, offsets[segment_of(offsets, row)], row, window)
-        _measure(returns, begin, row + 1, least, mode, place, row, number, out)
+        _measure(returns, begin, row + 1, _tripower(returns, begin, row + 1), least, mode, place, row, number, out)
 
 
 def _mode(finite_sample: str) -> int:

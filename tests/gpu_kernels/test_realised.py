@@ -7,6 +7,7 @@ from scipy.special import ndtri
 
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.volatility import realised
+from gpu_kernels.volatility.power import raise_to_four_thirds
 from gpu_kernels.volatility.realised import RealisedMeasures, rolling_measure, rolling_measures, session_measures
 from gpu_kernels.volatility.returns import grid_returns, session_returns
 
@@ -245,6 +246,20 @@ class TestRolling:
 
     def test_sums_behind_every_measure(self) -> None:
         assert len(realised._NEEDS) == len(NAMES)
+
+
+class TestFourThirds:
+    def test_every_magnitude(self) -> None:
+        values = 10.0 ** np.random.default_rng(13).uniform(-290, 230, 200_000)
+        wide = values.astype(np.longdouble)
+        wanted = (wide * np.cbrt(wide)).astype(np.float64)
+        raise_to_four_thirds(values)
+        assert np.all(np.abs(values - wanted) <= 2 * np.spacing(wanted))
+
+    def test_ends(self) -> None:
+        values = np.array([0.0, 5e-324, 1e-300, 1.0, 8.0, 1e300, 1e307, np.inf, np.nan])
+        raise_to_four_thirds(values)
+        np.testing.assert_allclose(values, [0.0, 0.0, 0.0, 1.0, 16.0, np.inf, np.inf, np.inf, np.nan], rtol=1e-15)
 
 
 class TestReturns:
