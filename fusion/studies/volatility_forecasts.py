@@ -94,6 +94,8 @@ def forecast_intraday(sample: Sample, minutes: Sequence[int]) -> list[Intraday]:
     made = {name: forecast_bins(bins, level, factor, *run[:1], horizons, run[1]) for name, run in runs.items()}
     scales = {"GARCH(1,1)": flat, "GARCH(1,1), diurnal": factor, "GARCH(1,1), level x diurnal": base}
     made |= {name: forecast_garch(bins, scale, tuple(horizons), MONTHLY) for name, scale in scales.items()}
+    if sample.finer is not None:
+        made |= _garch_of_bars(bins, sample.finer, factor, horizons)
     recent = np.append(np.nan, mean_over(variance, WEEK)[:-1])[:, None] / width
     found = []
     for place, horizon in enumerate(horizons):
@@ -105,6 +107,19 @@ def forecast_intraday(sample: Sample, minutes: Sequence[int]) -> list[Intraday]:
         by_range = bins.ranges if horizon == 1 else None
         found.append(Intraday(sample, minutes[place], forecasts, ahead(bins.variance, horizon), by_range))
     return found
+
+
+def _garch_of_bars(
+    bins: SessionBins, finer: SessionBins, factor: Floats, horizons: Sequence[int]
+) -> dict[str, list[Floats]]:
+    """GARCH(1,1) of the returns of the bars themselves, as it comes and by time of day."""
+    each = bins.step // finer.step
+    whole = tuple(horizon * each for horizon in horizons)
+    scales = {"GARCH(1,1) of bars": np.ones(factor.shape), "GARCH(1,1) of bars, diurnal": factor}
+    return {
+        name: [found[:, ::each] for found in forecast_garch(finer, np.repeat(scale, each, axis=1), whole, MONTHLY)]
+        for name, scale in scales.items()
+    }
 
 
 def windows(sample: Sample, minutes: int) -> dict[str, Mask]:

@@ -6,7 +6,7 @@ day. Origins and quirks of the files are told in docs/volatility.md.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -108,6 +108,7 @@ class Sample:
     report_from   index of the first session on which forecasts may be judged: those before were looked at when the
              model's structure was chosen
     clip     of the time of day, see `gpu_kernels.volatility.diurnal`
+    finer    bins of one bar each, where the bars are shorter than the bins and there is one for each
     """
 
     name: str
@@ -119,6 +120,7 @@ class Sample:
     prices: Integers
     report_from: int = 0
     clip: float = CLIP
+    finer: SessionBins | None = None
 
 
 def read_rows(entry: Mapping[str, Any], calendar: str) -> pl.DataFrame:
@@ -189,7 +191,9 @@ def spy_5min() -> Sample:
 
 def spy_1min() -> Sample:
     """SPY November 2014 to July 2015, minute bars: a bin's variance is the sum of five squared returns."""
-    return _sample("spy_1min", read_rows(_SPY_1MIN, SPY), SPY, fine=MINUTE)
+    rows = read_rows(_SPY_1MIN, SPY)
+    minutes = _sample("spy_1min", rows, SPY, fine=MINUTE, step=MINUTE).bins
+    return replace(_sample("spy_1min", rows, SPY, fine=MINUTE), finer=minutes)
 
 
 def _es_rows() -> pl.DataFrame:

@@ -60,6 +60,27 @@ def test_garch_equals_arch() -> None:
     assert found[1][51, 7] == pytest.approx(variance[11 * 24 - 12 + 7] @ factor[51, 7:11], rel=1e-6)
 
 
+def test_garch_of_sessions_equals_arch_and_cut_short_gives_the_same_bits() -> None:
+    arch = pytest.importorskip("arch")
+    from fusion.volatility import garch
+
+    rng = np.random.default_rng(8)
+    returns, variance = np.empty(260), 1e-4
+    for row in range(260):
+        returns[row] = np.sqrt(variance) * rng.normal()
+        variance = 1e-5 + 0.1 * returns[row] ** 2 + 0.8 * variance
+    found = garch.forecast_garch_sessions(returns, 5, Schedule(200, 50))
+    assert np.isnan(found[:199]).all()
+    scale = np.sqrt((returns[:200] ** 2).mean())
+    model = arch.arch_model(returns / scale, mean="Zero", vol="GARCH", p=1, q=1, rescale=False)
+    fitted = model.fit(last_obs=200, disp="off", show_warning=False)
+    expected = fitted.forecast(horizon=5, start=199).variance.to_numpy().mean(axis=1) * scale**2
+    # up to the next fit, which knows 250 returns
+    np.testing.assert_allclose(found[199:249], expected[:50], rtol=1e-6)
+    assert abs(found[249] / expected[50] - 1) > 1e-6
+    np.testing.assert_array_equal(garch.forecast_garch_sessions(returns[:230], 5, Schedule(200, 50)), found[:230])
+
+
 def test_garch_needs_returns() -> None:
     pytest.importorskip("arch")
     from fusion.volatility import garch

@@ -31,7 +31,13 @@ def sample_of(bins: SessionBins, events: np.ndarray, calendar: SessionBins) -> S
     opens = np.concatenate([calendar.opens, later])
     closes = np.concatenate([calendar.closes, later + DAY // 12])
     prices = np.where(np.isfinite(bins.variance), 5, 0)
-    return Sample("planted", bins, days, kinds, opens, closes, prices, 60)
+    return Sample("planted", bins, days, kinds, opens, closes, prices, 60, finer=_in_two(bins))
+
+
+def _in_two(bins: SessionBins) -> SessionBins:
+    """Each bin as two bars, of a quarter of its return and the rest."""
+    returns = np.stack([bins.returns / 4, bins.returns * 3 / 4], axis=2).reshape(len(bins.opens), -1)
+    return SessionBins(bins.opens, bins.closes, bins.step // 2, returns, returns**2)
 
 
 @pytest.fixture(scope="module")
