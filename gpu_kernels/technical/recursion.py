@@ -32,6 +32,12 @@ def wilder(window):
 
 
 @body
+def wilder_sum(window):
+    """(seed, scale, weight, decay) of Wilder's sum: that of window - 1 terms, then sum - sum / window + term."""
+    return window - 1, 1.0, 1.0, 1.0 - 1.0 / window
+
+
+@body
 def average_step(average, seen, value, rule):
     """The average after its `seen`-th term, which is `value`; the plain sum before `seed` terms."""
     seed, scale, weight, decay = rule
@@ -62,11 +68,16 @@ def _scan(terms, average, weight, decay, spare, out):
 
 
 @body
-def average_tile(terms, first, seen, average, rule, spare, out):
-    """The averages at the rows of a tile; those before `first` have no term. `seen` terms came before the tile, after
-    which `average_step` gave `average`; the last one is returned. `spare` is a buffer of TILE rows."""
+def average_tile(terms, first, skip, average, rule, spare, out):
+    """The averages at the rows of a tile, NaN where there is none, and the state after it.
+
+    terms   the tile's, of row `first` of the segment on; the segment's first `skip` rows have no term
+    average, rule   what `average_step` gave after the term before the tile, and its rule
+    spare   a buffer of TILE rows; `out` may be `terms`
+    """
     seed, _, weight, decay = rule
-    row, rows = first, terms.shape[0]
+    rows, seen = terms.shape[0], max(0, first - skip)
+    row = min(rows, max(0, skip - first))
     out[:row] = np.nan
     while row < rows and seen < seed:
         seen += 1
@@ -74,6 +85,30 @@ def average_tile(terms, first, seen, average, rule, spare, out):
         out[row] = average if seen == seed else np.nan
         row += 1
     return _scan(terms[row:], average, weight, decay, spare, out[row:]) if row < rows else average
+
+
+@body
+def average_tile_holding(terms, flat, first, skip, average, rule, spare, out):
+    """As `average_tile`, but a term that is `flat` leaves the average as it is; among the first ones it counts as 0."""
+    seed, _, weight, decay = rule
+    rows, seen = terms.shape[0], max(0, first - skip)
+    row = min(rows, max(0, skip - first))
+    out[:row] = np.nan
+    while row < rows and seen < seed:
+        seen += 1
+        average = average_step(average, seen, 0.0 if flat[row] else terms[row], rule)
+        out[row] = average if seen == seed else np.nan
+        row += 1
+    while row < rows:
+        stop = row
+        while stop < rows and not flat[stop]:
+            stop += 1
+        if stop > row:
+            average = _scan(terms[row:stop], average, weight, decay, spare, out[row:stop])
+        if stop < rows:
+            out[stop] = average
+        row = stop + 1
+    return average
 
 
 @body

@@ -28,8 +28,8 @@ def _tile(close, first, last, window, against, gain, loss, buffers, out):
         change = now[i] - before[i]
         rises[i], falls[i] = max(change, 0.0), max(-change, 0.0)
         missing += suspect(change)
-    gain = average_tile(gains, begin, max(0, first - 1), gain, wilder(window), spare, gains)
-    loss = average_tile(losses, begin, max(0, first - 1), loss, wilder(window), spare, losses)
+    gain = average_tile(gains, first, 1, gain, wilder(window), spare, gains)
+    loss = average_tile(losses, first, 1, loss, wilder(window), spare, losses)
     for i in range(rows):
         target[i] = _strength(gains[i], losses[i], against)
     return gain, loss, missing

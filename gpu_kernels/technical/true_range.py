@@ -36,7 +36,7 @@ def _tile(high, low, close, first, last, window, kind, average, terms, spare, ou
     if kind == _PLAIN:
         target[:begin] = np.nan
         return average, missing
-    average = average_tile(now, begin, max(0, first - 1), average, wilder(window), spare, target)
+    average = average_tile(now, first, 1, average, wilder(window), spare, target)
     if kind == _RELATIVE:
         price = close[first:last]
         for i in range(target.shape[0]):

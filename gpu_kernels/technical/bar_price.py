@@ -1,0 +1,109 @@
+"""One price for a bar, or two columns against each other: what looks at one bar alone."""
+
+from gpu_kernels._cuda import cuda
+from gpu_kernels._jit import body, cpu_loop, prange
+from gpu_kernels.dispatch import Array
+from gpu_kernels.segments import tile_rows
+from gpu_kernels.technical.gaps import Bars
+
+_AVERAGE, _MEDIAN, _TYPICAL, _WEIGHTED, _POWER, DIFFERENCE, PERCENT = range(7)
+
+
+@body
+def _combined(first, second, third, fourth, kind):
+    if kind == _AVERAGE:
+        return (first + second + third + fourth) / 4.0
+    if kind == _MEDIAN:
+        return (first + second) / 2.0
+    if kind == _TYPICAL:
+        return (first + second + third) / 3.0
+    if kind == _WEIGHTED:
+        return (first + second + 2.0 * third) / 4.0
+    if kind == _POWER:
+        span = second - third
+        # times 0 where a bar has no range, so that a NaN stays one
+        return (fourth - first) / span if span >= 1e-14 else (fourth - first) * 0.0
+    if kind == DIFFERENCE:
+        return first - second
+    return (first - second) / second * 100.0 if second != 0.0 else (first - second) * 0.0
+
+
+@cpu_loop
+def _combined_cpu(first, second, third, fourth, offsets, tiles, tile, kind, out):
+    for unit in prange(tiles[-1]):
+        _, start, stop = tile_rows(unit, tiles, offsets, tile)
+        a, b, c, d, target = first[start:stop], second[start:stop], third[start:stop], fourth[start:stop], out[0]
+        target = target[start:stop]
+        for i in range(target.shape[0]):
+            target[i] = _combined(a[i], b[i], c[i], d[i], kind)
+    return 0  # a NaN gives NaN by itself
+
+
+@cuda.jit
+def _combined_cuda(first, second, third, fourth, offsets, kind, out):
+    row = cuda.grid(1)
+    if row < first.shape[0]:
+        out[0, row] = _combined(first[row], second[row], third[row], fourth[row], kind)
+
+
+def combined(columns: dict[str, Array], offsets: Array, kind: int) -> Array:
+    """Up to four columns, by one of the formulas of `_combined`."""
+    spare = next(iter(columns.values()))
+    bars = Bars(offsets, columns | {f"spare {number}": spare for number in range(4 - len(columns))})
+    return bars.step_over(lambda rows: (rows.launch(1, _combined_cpu, _combined_cuda, kind, by_row=True)[0],))[0]
+
+
+def average_price(open: Array, high: Array, low: Array, close: Array, offsets: Array) -> Array:
+    """Average price: (open + high + low + close) / 4.
+
+    open, high, low, close   (n,) float32, float64 or int64 ticks; offsets (S + 1,)
+    returns                  (n,) in the unit of the prices
+
+    Missing values: NaN where a price of the bar is.
+    Raises: ArgumentError, DeviceError.
+    Source: TA-Lib's AVGPRICE.
+    """
+    return combined({"open": open, "high": high, "low": low, "close": close}, offsets, _AVERAGE)
+
+
+def median_price(high: Array, low: Array, offsets: Array) -> Array:
+    """Median price: (high + low) / 2. Arrays, unit and missing values as in `average_price`.
+
+    Missing values: NaN where a price of the bar is.
+    Raises: ArgumentError, DeviceError.
+    Source: TA-Lib's MEDPRICE.
+    """
+    return combined({"high": high, "low": low}, offsets, _MEDIAN)
+
+
+def typical_price(high: Array, low: Array, close: Array, offsets: Array) -> Array:
+    """Typical price: (high + low + close) / 3. Arrays and unit as in `average_price`.
+
+    Missing values: NaN where a price of the bar is.
+    Raises: ArgumentError, DeviceError.
+    Source: TA-Lib's TYPPRICE.
+    """
+    return combined({"high": high, "low": low, "close": close}, offsets, _TYPICAL)
+
+
+def weighted_close_price(high: Array, low: Array, close: Array, offsets: Array) -> Array:
+    """Weighted close price: (high + low + 2 close) / 4. Arrays and unit as in `average_price`.
+
+    Missing values: NaN where a price of the bar is.
+    Raises: ArgumentError, DeviceError.
+    Source: TA-Lib's WCLPRICE.
+    """
+    return combined({"high": high, "low": low, "close": close}, offsets, _WEIGHTED)
+
+
+def balance_of_power(open: Array, high: Array, low: Array, close: Array, offsets: Array) -> Array:
+    """Balance of power: (close - open) / (high - low).
+
+    Arrays as in `average_price`; returns (n,), -1 to 1 where open and close lie between low and high; 0 where high - low
+    is below 1e-14.
+
+    Missing values: NaN where a price of the bar is.
+    Raises: ArgumentError, DeviceError.
+    Source: Livshin (2001), Technical Analysis of Stocks & Commodities, August; TA-Lib's BOP.
+    """
+    return combined({"open": open, "high": high, "low": low, "close": close}, offsets, _POWER)
