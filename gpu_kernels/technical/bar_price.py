@@ -1,31 +1,38 @@
 """One price for a bar, or two columns against each other: what looks at one bar alone."""
 
+import math
+from collections.abc import Sequence
+
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import Array
+from gpu_kernels.dispatch import TILE_ROWS, Array
 from gpu_kernels.segments import tile_rows
 from gpu_kernels.technical.gaps import Bars
 
-_AVERAGE, _MEDIAN, _TYPICAL, _WEIGHTED, _POWER, DIFFERENCE, PERCENT = range(7)
+_AVERAGE, _MEDIAN, _TYPICAL, _WEIGHTED, _POWER, DIFFERENCE, PERCENT, KNOWN = range(8)
 
 
 @body
 def _combined(first, second, third, fourth, kind):
     if kind == _AVERAGE:
-        return (first + second + third + fourth) / 4.0
-    if kind == _MEDIAN:
-        return (first + second) / 2.0
-    if kind == _TYPICAL:
-        return (first + second + third) / 3.0
-    if kind == _WEIGHTED:
-        return (first + second + 2.0 * third) / 4.0
-    if kind == _POWER:
+        made = (first + second + third + fourth) / 4.0
+    elif kind == _MEDIAN:
+        made = (first + second) / 2.0
+    elif kind == _TYPICAL:
+        made = (first + second + third) / 3.0
+    elif kind == _WEIGHTED:
+        made = (first + second + 2.0 * third) / 4.0
+    elif kind == _POWER:
         span = second - third
-        # times 0 where a bar has no range, so that a NaN stays one
-        return (fourth - first) / span if span >= 1e-14 else (fourth - first) * 0.0
-    if kind == DIFFERENCE:
-        return first - second
-    return (first - second) / second * 100.0 if second != 0.0 else (first - second) * 0.0
+        # times 0, so that a NaN stays one where a bar has no range
+        made = (fourth - first) * 0.0 if span < 1e-14 else (fourth - first) / span
+    elif kind == DIFFERENCE:
+        made = first - second
+    elif kind == PERCENT:
+        made = (first - second) * 0.0 if second == 0.0 else (first - second) / second * 100.0
+    else:
+        made = math.nan if math.isnan(second) else first
+    return made
 
 
 @cpu_loop
@@ -46,11 +53,15 @@ def _combined_cuda(first, second, third, fourth, offsets, kind, out):
         out[0, row] = _combined(first[row], second[row], third[row], fourth[row], kind)
 
 
-def combined(columns: dict[str, Array], offsets: Array, kind: int) -> Array:
-    """Up to four columns, by one of the formulas of `_combined`."""
-    spare = next(iter(columns.values()))
-    bars = Bars(offsets, columns | {f"spare {number}": spare for number in range(4 - len(columns))})
-    return bars.step_over(lambda rows: (rows.launch(1, _combined_cpu, _combined_cuda, kind, by_row=True)[0],))[0]
+def combine(bars: Bars, columns: Sequence[Array], kind: int) -> Array:
+    """Up to four columns of the bars, by one of the formulas of `_combined`."""
+    four = (*columns, *([columns[0]] * (4 - len(columns))))
+    made: Array = bars.launch(1, _combined_cpu, _combined_cuda, kind, tile=TILE_ROWS, columns=four)[0]
+    return made
+
+
+def _price(columns: dict[str, Array], offsets: Array, kind: int) -> Array:
+    return Bars(offsets, columns).step_over(lambda bars: (combine(bars, bars.columns, kind),))[0]
 
 
 def average_price(open: Array, high: Array, low: Array, close: Array, offsets: Array) -> Array:
@@ -63,7 +74,7 @@ def average_price(open: Array, high: Array, low: Array, close: Array, offsets: A
     Raises: ArgumentError, DeviceError.
     Source: TA-Lib's AVGPRICE.
     """
-    return combined({"open": open, "high": high, "low": low, "close": close}, offsets, _AVERAGE)
+    return _price({"open": open, "high": high, "low": low, "close": close}, offsets, _AVERAGE)
 
 
 def median_price(high: Array, low: Array, offsets: Array) -> Array:
@@ -73,7 +84,7 @@ def median_price(high: Array, low: Array, offsets: Array) -> Array:
     Raises: ArgumentError, DeviceError.
     Source: TA-Lib's MEDPRICE.
     """
-    return combined({"high": high, "low": low}, offsets, _MEDIAN)
+    return _price({"high": high, "low": low}, offsets, _MEDIAN)
 
 
 def typical_price(high: Array, low: Array, close: Array, offsets: Array) -> Array:
@@ -83,7 +94,7 @@ def typical_price(high: Array, low: Array, close: Array, offsets: Array) -> Arra
     Raises: ArgumentError, DeviceError.
     Source: TA-Lib's TYPPRICE.
     """
-    return combined({"high": high, "low": low, "close": close}, offsets, _TYPICAL)
+    return _price({"high": high, "low": low, "close": close}, offsets, _TYPICAL)
 
 
 def weighted_close_price(high: Array, low: Array, close: Array, offsets: Array) -> Array:
@@ -93,17 +104,17 @@ def weighted_close_price(high: Array, low: Array, close: Array, offsets: Array) 
     Raises: ArgumentError, DeviceError.
     Source: TA-Lib's WCLPRICE.
     """
-    return combined({"high": high, "low": low, "close": close}, offsets, _WEIGHTED)
+    return _price({"high": high, "low": low, "close": close}, offsets, _WEIGHTED)
 
 
 def balance_of_power(open: Array, high: Array, low: Array, close: Array, offsets: Array) -> Array:
     """Balance of power: (close - open) / (high - low).
 
-    Arrays as in `average_price`; returns (n,), -1 to 1 where open and close lie between low and high; 0 where high - low
-    is below 1e-14.
+    Arrays as in `average_price`; returns (n,), -1 to 1 where open and close lie between low and high; 0 where high -
+    low is below 1e-14.
 
     Missing values: NaN where a price of the bar is.
     Raises: ArgumentError, DeviceError.
     Source: Livshin (2001), Technical Analysis of Stocks & Commodities, August; TA-Lib's BOP.
     """
-    return combined({"open": open, "high": high, "low": low, "close": close}, offsets, _POWER)
+    return _price({"open": open, "high": high, "low": low, "close": close}, offsets, _POWER)

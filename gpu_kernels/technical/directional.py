@@ -50,12 +50,33 @@ def _rate(segment, window):
 
 
 @body
+def _index_tile(buffers, flat, first, window, kind, index, average, out):
+    """From a tile's sums of movements and ranges the index or its average; the state of both after it."""
+    rows = out.shape[0]
+    pluses, minuses, spans, spare = buffers[0, :rows], buffers[1, :rows], buffers[2, :rows], buffers[3]
+    begin, none = min(rows, max(0, window - first)), 0
+    for i in range(begin, rows):
+        spans[i], flat[i] = _index(pluses[i], minuses[i], spans[i])
+        none += 1 if flat[i] else 0
+    if kind == _INDEX:
+        out[:begin] = np.nan
+        for i in range(begin, rows):
+            index = index if flat[i] else spans[i]
+            out[i] = index
+    elif none:
+        average = average_tile_holding(spans, flat, first, window, average, wilder(window), spare, out)
+    else:
+        average = average_tile(spans, first, window, average, wilder(window), spare, out)
+    return index, average
+
+
+@body
 def _tile(high, low, close, first, last, window, kind, state, buffers, flat, out):
     """One tile of a segment; gives the state after it (sums of movements and ranges, index, average) and how many bars
     may be missing. Bar i has the i-th movement and range, the first has none."""
     plus_sum, minus_sum, span_sum, index, average = state
     rows, missing = last - first, 0
-    pluses, minuses, spans, spare, target = buffers[0, :rows], buffers[1, :rows], buffers[2, :rows], buffers[3], out
+    pluses, minuses, spans, spare = buffers[0, :rows], buffers[1, :rows], buffers[2, :rows], buffers[3]
     begin = 1 if first == 0 else 0
     top, bottom = high[first + begin : last], low[first + begin : last]
     top_before, bottom_before = high[first + begin - 1 : last - 1], low[first + begin - 1 : last - 1]
@@ -67,34 +88,21 @@ def _tile(high, low, close, first, last, window, kind, state, buffers, flat, out
         span_terms[i] = range_of(top[i], bottom[i], close_before[i])
         missing += suspect(top[i] + bottom[i] + close_before[i])
     rule = wilder_sum(window)
-    if kind != _MINUS_MOVEMENT and kind != _MINUS:
+    if kind not in (_MINUS_MOVEMENT, _MINUS):
         plus_sum = average_tile(pluses, first, 1, plus_sum, rule, spare, pluses)
-    if kind != _PLUS_MOVEMENT and kind != _PLUS:
+    if kind not in (_PLUS_MOVEMENT, _PLUS):
         minus_sum = average_tile(minuses, first, 1, minus_sum, rule, spare, minuses)
     if kind > _MINUS_MOVEMENT:
         span_sum = average_tile(spans, first, 1, span_sum, rule, spare, spans)
-    begin = min(rows, max(0, window - first))
     if kind <= _MINUS_MOVEMENT:
-        target[:] = pluses if kind == _PLUS_MOVEMENT else minuses
+        out[:] = pluses if kind == _PLUS_MOVEMENT else minuses
     elif kind <= _MINUS:
-        shares = pluses if kind == _PLUS else minuses
-        target[:begin] = np.nan
+        begin, shares = min(rows, max(0, window - first)), pluses if kind == _PLUS else minuses
+        out[:begin] = np.nan
         for i in range(begin, rows):
-            target[i] = _share(shares[i], spans[i])
+            out[i] = _share(shares[i], spans[i])
     else:
-        none = 0
-        for i in range(begin, rows):
-            spans[i], flat[i] = _index(pluses[i], minuses[i], spans[i])
-            none += 1 if flat[i] else 0
-        if kind == _INDEX:
-            target[:begin] = np.nan
-            for i in range(begin, rows):
-                index = index if flat[i] else spans[i]
-                target[i] = index
-        elif none:
-            average = average_tile_holding(spans, flat, first, window, average, wilder(window), spare, target)
-        else:
-            average = average_tile(spans, first, window, average, wilder(window), spare, target)
+        index, average = _index_tile(buffers, flat, first, window, kind, index, average, out)
     return (plus_sum, minus_sum, span_sum, index, average), missing
 
 
@@ -155,7 +163,8 @@ def _directional(columns: dict[str, Array], offsets: Array, window: int, kind: i
 
 
 def plus_directional_movement(high: Array, low: Array, offsets: Array, window: int = 14) -> Array:
-    """Wilder's sum of upward movements. A bar's is high - high before, where that is above 0 and above low before - low.
+    """Wilder's sum of upward movements. A bar's is high - high before, where that is above 0 and above low before -
+    low, else 0.
 
     The first value is the sum of window - 1 movements; then sum = sum - sum / window + new.
     high, low   (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1

@@ -1,8 +1,10 @@
 """What a price has changed by over some bars: momentum and rates of change."""
 
+import math
+
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import Array, positive
+from gpu_kernels.dispatch import TILE_ROWS, Array, positive
 from gpu_kernels.segments import segment_of, tile_rows
 from gpu_kernels.technical.gaps import Bars, suspect
 
@@ -13,10 +15,23 @@ _DIFFERENCE, _PERCENT, _PART, _RATIO, _RATIO_PERCENT = range(5)
 def _change(now, before, kind):
     if kind == _DIFFERENCE:
         return now - before
-    scale = 100.0 if kind == _PERCENT or kind == _RATIO_PERCENT else 1.0
+    scale = 100.0 if kind in (_PERCENT, _RATIO_PERCENT) else 1.0
     less = 1.0 if kind <= _PART else 0.0
     # not 1 but 0 for a ratio to 0, as in TA-Lib
     return (now / before - less) * scale if before != 0.0 else 0.0
+
+
+@body
+def _change_tile(close, begin, first, last, lag, kind, out):
+    """Rows first to last of the segment that begins at `begin`: how many of them may be missing."""
+    known, missing = min(last, max(first, begin + lag)), 0
+    out[: known - first] = math.nan
+    now, before, target = close[known:last], close[known - lag : last - lag], out[known - first :]
+    for i in range(target.shape[0]):
+        target[i] = _change(now[i], before[i], kind)
+    for row in range(first, last):
+        missing += suspect(close[row])
+    return missing
 
 
 @cpu_loop
@@ -24,15 +39,7 @@ def _change_cpu(close, offsets, tiles, tile, lag, kind, out):
     missing = 0
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        begin = min(last, max(first, offsets[segment] + lag))
-        out[0, first:begin] = float("nan")
-        now, before, target = close[begin:last], close[begin - lag : last - lag], out[0, begin:last]
-        found = 0
-        for i in range(target.shape[0]):
-            target[i] = _change(now[i], before[i], kind)
-        for row in range(first, last):
-            found += suspect(close[row])
-        missing += found
+        missing += _change_tile(close, offsets[segment], first, last, lag, kind, out[0, first:last])
     return missing
 
 
@@ -41,13 +48,13 @@ def _change_cuda(close, offsets, lag, kind, out):
     row = cuda.grid(1)
     if row < close.shape[0]:
         known = row - lag >= offsets[segment_of(offsets, row)]
-        out[0, row] = _change(close[row], close[row - lag], kind) if known else float("nan")
+        out[0, row] = _change(close[row], close[row - lag], kind) if known else math.nan
 
 
 def _changes(close: Array, offsets: Array, lag: int, kind: int) -> Array:
     lag = positive("lag", lag)
     bars = Bars(offsets, {"close": close})
-    return bars.step_over(lambda rows: (rows.launch(1, _change_cpu, _change_cuda, lag, kind, by_row=True)[0],))[0]
+    return bars.step_over(lambda rows: (rows.launch(1, _change_cpu, _change_cuda, lag, kind, tile=TILE_ROWS)[0],))[0]
 
 
 def momentum(close: Array, offsets: Array, lag: int = 10) -> Array:

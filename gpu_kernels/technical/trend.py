@@ -9,7 +9,7 @@ from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, positive
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.technical.bar_price import DIFFERENCE, PERCENT, combined
+from gpu_kernels.technical.bar_price import DIFFERENCE, PERCENT, combine
 from gpu_kernels.technical.gaps import Bars, suspect
 from gpu_kernels.technical.recursion import TILE, average_step, average_tile, exponential
 
@@ -161,8 +161,8 @@ def _oscillator(close: Array, offsets: Array, fast: int, slow: int, average: Ave
         if average == "exponential":
             return (rows.launch(1, _difference_cpu, _difference_cuda, fast, slow, 0, percent, 1)[0],)
         fasts, slows = (rolling.mean(rows.columns[0], rows.rows.offsets, window) for window in (fast, slow))
-        kind = PERCENT if percent else DIFFERENCE
-        return (combined({"fast": fasts, "slow": slows}, rows.rows.offsets, kind),)
+        rows.doubt()
+        return (combine(rows, (fasts, slows), PERCENT if percent else DIFFERENCE),)
 
     return bars.step_over(formula)[0]
 
@@ -199,8 +199,8 @@ def percentage_price_oscillator(
 
 
 def triple_exponential_rate(close: Array, offsets: Array, window: int = 30) -> Array:
-    """TRIX: the change in per cent from bar to bar of an exponential average of an exponential average of an exponential
-    average of close.
+    """TRIX: the change in per cent, from bar to bar, of the exponential average of the exponential average of the
+    exponential average of close.
 
     close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1
     returns  (n,) in per cent, 0 where the average before is 0

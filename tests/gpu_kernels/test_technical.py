@@ -8,12 +8,60 @@ import pytest
 import talib
 from talib import abstract
 
-from gpu_kernels.technical import strength, true_range
+from gpu_kernels.errors import ArgumentError
+from gpu_kernels.technical import (
+    aroon,
+    bar_price,
+    channel,
+    directional,
+    flow,
+    momentum,
+    parabolic,
+    stochastic,
+    strength,
+    trend,
+    true_range,
+    volume,
+)
 
 OPEN, HIGH, LOW, CLOSE, VOLUME = ("open",), ("high",), ("low",), ("close",), ("volume",)
 RANGE, BARS = HIGH + LOW, HIGH + LOW + CLOSE
 
 EQUAL: dict[str, tuple[Callable, tuple[str, ...]]] = {
+    "AVGPRICE": (bar_price.average_price, OPEN + BARS),
+    "MEDPRICE": (bar_price.median_price, RANGE),
+    "TYPPRICE": (bar_price.typical_price, BARS),
+    "WCLPRICE": (bar_price.weighted_close_price, BARS),
+    "BOP": (bar_price.balance_of_power, OPEN + BARS),
+    "MOM": (momentum.momentum, CLOSE),
+    "ROC": (momentum.rate_of_change, CLOSE),
+    "ROCP": (momentum.rate_of_change_part, CLOSE),
+    "ROCR": (momentum.rate_of_change_ratio, CLOSE),
+    "ROCR100": (momentum.rate_of_change_ratio_percent, CLOSE),
+    "MACD": (trend.moving_average_convergence_divergence, CLOSE),
+    "APO": (trend.absolute_price_oscillator, CLOSE),
+    "PPO": (trend.percentage_price_oscillator, CLOSE),
+    "TRIX": (trend.triple_exponential_rate, CLOSE),
+    "PLUS_DM": (directional.plus_directional_movement, RANGE),
+    "MINUS_DM": (directional.minus_directional_movement, RANGE),
+    "PLUS_DI": (directional.plus_directional_indicator, BARS),
+    "MINUS_DI": (directional.minus_directional_indicator, BARS),
+    "DX": (directional.directional_index, BARS),
+    "ADX": (directional.average_directional_index, BARS),
+    "ADXR": (directional.average_directional_index_rating, BARS),
+    "WILLR": (stochastic.williams_percent_range, BARS),
+    "STOCH": (stochastic.stochastic, BARS),
+    "STOCHF": (stochastic.stochastic_fast, BARS),
+    "STOCHRSI": (stochastic.stochastic_strength, CLOSE),
+    "AROON": (aroon.aroon, RANGE),
+    "AROONOSC": (aroon.aroon_oscillator, RANGE),
+    "CCI": (channel.commodity_channel_index, BARS),
+    "MFI": (flow.money_flow_index, BARS + VOLUME),
+    "ULTOSC": (flow.ultimate_oscillator, BARS),
+    "OBV": (volume.on_balance_volume, CLOSE + VOLUME),
+    "AD": (volume.accumulation_distribution, BARS + VOLUME),
+    "ADOSC": (volume.accumulation_distribution_oscillator, BARS + VOLUME),
+    "SAR": (parabolic.parabolic_stop_and_reverse, RANGE),
     "RSI": (strength.relative_strength_index, CLOSE),
     "CMO": (strength.chande_momentum_oscillator, CLOSE),
     "TRANGE": (true_range.true_range, BARS),
@@ -22,16 +70,48 @@ EQUAL: dict[str, tuple[Callable, tuple[str, ...]]] = {
 }
 """TA-Lib's name -> our function, whose defaults are TA-Lib's, and its columns."""
 
+SIMPLE, EXPONENTIAL = {"average": "simple"}, {"average": "exponential"}
 OTHER_PARAMETERS = [
     *(
         (name, {"timeperiod": window}, {"window": window})
-        for name in ("RSI", "CMO", "ATR", "NATR")
-        for window in (2, 60)
+        for name, least in (
+            *((name, 1) for name in ("ATR", "TRIX", "PLUS_DM", "MINUS_DM")),
+            *((name, 2) for name in ("RSI", "CMO", "NATR", "PLUS_DI", "MINUS_DI", "DX", "ADX", "ADXR")),
+            *((name, 2) for name in ("WILLR", "AROON", "AROONOSC", "CCI", "MFI")),
+        )
+        for window in (least, 3, 60)
     ),
+    *((name, {"timeperiod": lag}, {"lag": lag}) for name in ("MOM", "ROC", "ROCR") for lag in (1, 60)),
+    (
+        "MACD",
+        {"fastperiod": 30, "slowperiod": 5, "signalperiod": 1},
+        {"fast_window": 30, "slow_window": 5, "signal_window": 1},
+    ),
+    ("MACD", {"fastperiod": 5, "slowperiod": 5}, {"fast_window": 5, "slow_window": 5}),
+    *((name, {"matype": 0}, SIMPLE) for name in ("APO", "PPO")),
+    *(
+        (name, {"fastperiod": 30, "slowperiod": 5, "matype": kind}, {"fast_window": 30, "slow_window": 5, **average})
+        for name in ("APO", "PPO")
+        for kind, average in ((0, SIMPLE), (1, EXPONENTIAL))
+    ),
+    ("STOCH", {"slowk_matype": 1, "slowd_matype": 1}, EXPONENTIAL),
+    (
+        "STOCH",
+        {"fastk_period": 60, "slowk_period": 1, "slowd_period": 7},
+        {"window": 60, "slow_window": 1, "signal_window": 7},
+    ),
+    ("STOCHF", {"fastk_period": 20, "fastd_period": 1}, {"window": 20, "signal_window": 1}),
+    ("STOCHF", {"fastd_matype": 1}, EXPONENTIAL),
+    ("ADOSC", {"fastperiod": 12, "slowperiod": 5}, {"fast_window": 12, "slow_window": 5}),
+    (
+        "ULTOSC",
+        {"timeperiod1": 9, "timeperiod2": 1, "timeperiod3": 60},
+        {"short_window": 9, "middle_window": 1, "long_window": 60},
+    ),
+    ("SAR", {"acceleration": 0.3, "maximum": 0.1}, {"acceleration": 0.3, "maximum": 0.1}),
+    ("SAR", {"acceleration": 0.0}, {"acceleration": 0.0}),
 ]
 """TA-Lib's name, its parameters, ours."""
-
-WHOLE = ("RSI",)
 
 
 def table(rows: int = 3000, seed: int = 5, tick: float | None = None) -> dict[str, np.ndarray]:
@@ -93,6 +173,11 @@ class TestTaLib:
         bars = table(300, tick=0.25)
         for column in bars:
             bars[column][100:200] = bars["close"][99] if column != "volume" else 0.0
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+    def test_a_price_that_is_no_binary_number(self, name: str) -> None:
+        """Sums of it round, so that what should be 0 may not be."""
+        bars = {column: np.full(120, 10.1) for column in table(1)}
         require_equal(ours(name, bars), theirs(name, bars), name)
 
     def test_prices_without_volume(self, name: str) -> None:
@@ -167,3 +252,43 @@ class TestBeyondTaLib:
         floats = {column: values.astype(float) for column, values in bars.items()}
         for one, other in zip(ours(name, bars), ours(name, floats), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_strength_that_only_rounding_moves_is_at_rest() -> None:
+    """While a close stays, gains and losses fall alike and their ratio does not."""
+    close = np.concatenate([np.cumsum(np.random.default_rng(2).normal(size=60)) + 50.0, np.full(30, 50.0)])
+    index, _ = stochastic.stochastic_strength(close, np.array([0, 90]))
+    assert (index[65:] == 0.0).all()
+    assert (index[20:60] > 0.0).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, o: strength.relative_strength_index(x, o, 0), "window is 0; allowed: a whole number, 1 or more"),
+        (lambda x, o: directional.average_directional_index(x, x, x, o, 1), "window is 1; allowed: a whole number, 2"),
+        (
+            lambda x, o: channel.commodity_channel_index(x, x, x, o, 1),
+            "window is 1; allowed: a whole number, 2 or more",
+        ),
+        (lambda x, o: momentum.momentum(x, o, -1), "lag is -1"),
+        (
+            lambda x, o: trend.absolute_price_oscillator(x, o, average="weighted"),
+            "average is 'weighted'; allowed: \"simple\"",
+        ),
+        (lambda x, o: stochastic.stochastic(x, x, x, o, average=""), "average is ''; allowed: \"simple\" or"),
+        (lambda x, o: trend.moving_average_convergence_divergence(x, o, 1), "fast_window is 1"),
+        (lambda x, o: flow.ultimate_oscillator(x, x, x, o, 7, 0), "middle_window is 0"),
+        (
+            lambda x, o: parabolic.parabolic_stop_and_reverse(x, x, o, -0.1),
+            "acceleration is -0.1; allowed: a finite number",
+        ),
+        (lambda x, o: parabolic.parabolic_stop_and_reverse(x, x, o, 0.1, np.nan), "maximum is nan"),
+        (lambda x, o: volume.on_balance_volume(x, x[:3], o), "close 6, volume 3"),
+        (lambda x, o: bar_price.median_price(x, x > 1, o), "low is bool"),
+    ],
+)
+def test_mistakes_are_named(call: Callable, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message) as caught:
+        call(np.arange(6.0), np.array([0, 6]))
+    assert "\n" not in str(caught.value)

@@ -39,3 +39,28 @@ def wilder(terms, window):
 def after_first(values):
     """One value for each bar, of one for each but the first."""
     return np.concatenate([[np.nan], values])
+
+
+def exponential(terms, window):
+    """Exponential averages of the terms, from the mean of the first `window` of them on; NaN terms before the first are
+    left out."""
+    averages, begin = np.full(len(terms), np.nan), int(np.isnan(terms).sum())
+    for i in range(begin + window - 1, len(terms)):
+        if i == begin + window - 1:
+            averages[i] = np.mean(terms[begin : i + 1])
+        else:
+            averages[i] = averages[i - 1] + 2.0 / (window + 1) * (terms[i] - averages[i - 1])
+    return averages
+
+
+def simple(terms, window):
+    """Mean of the last `window` terms; NaN where one is missing."""
+    return np.array([np.mean(terms[i - window + 1 : i + 1]) if i >= window - 1 else np.nan for i in range(len(terms))])
+
+
+AVERAGES = {"simple": simple, "exponential": exponential}
+
+
+def each_bar(rows, first, value):
+    """value(row) for each row from `first` on, NaN before."""
+    return np.array([value(row) if row >= first else np.nan for row in range(rows)])
