@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.works.data import Data, Work
-from gpu_kernels.volatility import noise, preaveraging, realised_kernel, scales
+from gpu_kernels.volatility import noise, preaveraging, realised_kernel, scales, windows
 
 KERNELS = (
     "bartlett", "second", "epanechnikov", "cubic", "fifth", "sixth", "seventh", "eighth", "rectangular",
@@ -42,4 +42,10 @@ def works(data: Data) -> list[Work]:
         Work(preaveraging.preaveraged_variance, returns, {"delta": 0.1, "bias_correction": False}),
         Work(preaveraging.preaveraged_variance, returns, {"theta": 1.1, "finite_sample": "none"}),
         Work(preaveraging.preaveraged_variance, returns, {"finite_sample": "highfrequency"}),
+        Work(
+            windows.rolling_measure,
+            returns,
+            {"window": 12, "measure": realised_kernel.realised_kernel, "min_periods": 6, "bandwidth": 2},
+        ),
+        Work(windows.rolling_measure, returns, {"window": 9, "measure": noise.noise_measures, "sparse": 3}),
     ]

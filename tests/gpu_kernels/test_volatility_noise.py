@@ -6,7 +6,7 @@ import pytest
 from r_random import example_prices
 
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.volatility import noise, preaveraging, realised_kernel, scales
+from gpu_kernels.volatility import noise, preaveraging, realised_kernel, scales, windows
 
 SESSIONS, SECONDS, VARIANCE, NOISE = 80, 23_400, 1e-4, 1e-7
 WHOLE_DAY = np.array([0, SECONDS])
@@ -154,6 +154,45 @@ class TestPublishedValuesOfHighfrequency:
         scale = prices / (299 * (prices - 299) / 300) * (1 - ratio)
         # the published digits are five
         assert first + second + scale * (total - first - second) == pytest.approx(1.6068, abs=5e-5)
+
+
+class TestAtEachRow:
+    def test_each_window_is_a_session(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        returns, offsets = noisy_returns(15, sessions=3, seconds=100)
+        returns[[0, 100, 150, 200]] = np.nan
+        ended = [(session, row) for session in range(3) for row in range(30, 100, 23)]
+
+        def by_rule(r: np.ndarray, o: np.ndarray) -> np.ndarray:
+            return realised_kernel.realised_kernel(r, o, noise.noise_measures(r, o, sparse=4).bandwidth)
+
+        for measure, settings in (
+            (by_rule, {}),
+            (scales.two_scale_variance, {"slow": 5}),
+            (preaveraging.preaveraged_variance, {}),
+        ):
+            found = windows.rolling_measure(returns, offsets, 30, measure, min_periods=25, **settings)
+            for session, row in ended:
+                end = 100 * session + row + 1
+                alone = measure(returns[end - 30 : end], np.array([0, 30]), **settings)
+                assert found[end - 1] == alone[0]
+            assert np.isnan(found[:25]).all()
+            assert np.isfinite(found[25:100]).all()
+            assert np.isnan(found[100:125]).all()
+            # in chunks, the same bits
+            with monkeypatch.context() as small:
+                small.setattr(windows, "CHUNK", 30 * 7)
+                parts = windows.rolling_measure(returns, offsets, 30, measure, min_periods=25, **settings)
+            np.testing.assert_array_equal(found, parts)
+
+    def test_a_measure_of_many_gives_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        returns, offsets = noisy_returns(16, sessions=2, seconds=60)
+        whole = windows.rolling_measure(returns, offsets, 20, noise.noise_measures, sparse=4)
+        monkeypatch.setattr(windows, "CHUNK", 100)
+        parts = windows.rolling_measure(returns, offsets, 20, noise.noise_measures, sparse=4)
+        for one, other in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert isinstance(parts, noise.NoiseMeasures)
+        assert parts.observations[[18, 19, 59, 60]].tolist() == [0, 20, 20, 0]
 
 
 class TestEdges:
