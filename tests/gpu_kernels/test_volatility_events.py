@@ -35,7 +35,7 @@ class Market:
         near = (day % 2 == 0) & (place >= 0) & (place < len(truth))
         self.factor = np.where(near, truth[np.clip(place, 0, len(truth) - 1)], 1.0)
         if surprise is not None:
-            scale = np.where(near & (place >= 2), surprise[day // 2], 1.0)
+            scale = np.where(near & (place >= 2) & (self.factor > 1.0), surprise[day // 2], 1.0)
             self.factor = 1.0 + (self.factor - 1.0) * scale
         self.realised = self.expected * self.factor * rng.chisquare(returns, size=len(day)) / returns
 
@@ -221,6 +221,17 @@ class TestSurprise:
         # before the first bin is known both say the same of the event itself
         own = np.arange(len(first)) % BARS == 40
         np.testing.assert_array_equal(scaled[own], plain[own])
+
+    def test_a_calm_bin_stays_above_zero(self) -> None:
+        rng = np.random.default_rng(15)
+        market = Market(15, 300, np.array([1.0, 1.0, 6.0, 0.05, 4.0]), np.where(rng.random(150) < 0.3, 5.0, 0.2))
+        own, ahead, _ = event_profile.multiplier(*market.arrays(), **horizons(10), shrinkage=0.5)
+        late = np.arange(len(own)) > 60 * BARS
+        assert 0.0 < own.min() < 0.2
+        assert ahead.min() > 0.0
+        calm = late & (np.arange(len(own)) % BARS == 42) & (own != 1.0)
+        assert calm.sum() > 100
+        np.testing.assert_allclose(own[calm], 0.05, atol=0.1)
 
 
 class TestCausality:

@@ -43,7 +43,7 @@ class Entity:
                 b = self.bin_of(event, moment)
                 if b is not None and event.known <= at and event.kind == kind:
                     value = self.usual(kind, b)
-                    if self.scaled and event.surprise is not None and self.edges[b] > 0:
+                    if self.scaled and event.surprise is not None and self.edges[b] > 0 and value > 1:
                         value = 1 + (value - 1) * (1 + self.slope(kind) * (event.surprise - 1))
                     found.append(value)
             product *= max(found, default=1.0)
@@ -70,7 +70,7 @@ class Entity:
                 ratio = min(ratio, self.clip * max(own, 1e-3))
                 if self.edges[b] == 0:
                     event.surprise = min(ratio / max(own, 1e-3), 4.0)
-                elif self.scaled and self.edges[b] > 0 and event.surprise is not None:
+                elif self.scaled and self.edges[b] > 0 and event.surprise is not None and own > 1:
                     more = (own - 1) * (event.surprise - 1)
                     self.pairs[kind].append(((ratio - own) * more, more * more))
                 n = min(self.count[kind, b] + 1, self.memory)
@@ -122,7 +122,7 @@ def multiplier(
     horizons_ns=(),
     shrinkage=3.0,
     memory=40,
-    clip=10.0,
+    clip=30.0,
     surprise=True,
 ):
     rules = {"shrinkage": shrinkage, "memory": memory, "clip": clip, "surprise": surprise}
@@ -140,7 +140,7 @@ def profile(
     edges_ns,
     shrinkage=3.0,
     memory=40,
-    clip=10.0,
+    clip=30.0,
     surprise=True,
 ):
     rules = {"shrinkage": shrinkage, "memory": memory, "clip": clip, "surprise": surprise}
