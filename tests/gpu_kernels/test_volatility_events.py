@@ -235,16 +235,21 @@ class TestSurprise:
 
 
 class TestCausality:
-    @pytest.mark.parametrize("rows", [40 * BARS + 41, 40 * BARS + 42, 43 * BARS, 51 * BARS + 3])
+    @pytest.mark.parametrize("rows", [30 * BARS + 5, 40 * BARS + 41, 40 * BARS + 42, 43 * BARS, 51 * BARS + 3])
     def test_later_rows_and_later_schedules_change_no_bit(self, rows: int) -> None:
-        market = Market(13, 60)
-        # some are known late, some after they came
-        late = np.random.default_rng(0).random(len(market.event_time)) < 0.4
-        market.known_time[late] = market.event_time[late] + np.arange(late.sum()) % 5 * 3 * MINUTE - 6 * MINUTE
-        whole = event_profile.multiplier(*market.arrays(), **horizons(15, 60))
-        part = event_profile.multiplier(*market.cut(rows), **horizons(15, 60))
-        around = event_times.around(*[market.arrays()[1], *market.arrays()[4:]], types=1)
-        near = event_times.around(*[market.cut(rows)[1], *market.cut(rows)[4:]], types=1)
+        market, rng = Market(13, 60), np.random.default_rng(0)
+        # more of them at any minute, so that they overlap; some are known late, some after they came
+        more = rng.integers(0, 60, 90) * DAY + rng.integers(-30, 400, 90) * MINUTE + 7 * 10**9
+        market.event_time = np.sort(np.concatenate([market.event_time, more]))
+        market.event_type = rng.integers(0, 3, 120)
+        market.known_time = market.event_time - 7 * DAY
+        late = rng.random(120) < 0.4
+        market.known_time[late] = market.event_time[late] + rng.integers(-30, 20, late.sum()) * MINUTE
+        keywords = {**horizons(15, 60), "types": 3}
+        whole = event_profile.multiplier(*market.arrays(), **keywords)
+        part = event_profile.multiplier(*market.cut(rows), **keywords)
+        around = event_times.around(*[market.arrays()[1], *market.arrays()[4:]], types=3)
+        near = event_times.around(*[market.cut(rows)[1], *market.cut(rows)[4:]], types=3)
         for one, other in zip((*whole, *around), (*part, *near), strict=True):
             np.testing.assert_array_equal(one[..., :rows], other)
 
