@@ -49,7 +49,8 @@ def session_measures(bins: SessionBins, factor: Floats) -> SessionVariance:
     return SessionVariance(
         scaled(found.variance),
         bipower=scaled(found.bipower),
-        jump=scaled(tested.jump),
+        # where nothing can be tested, as in a session of hardly any returns, no jump was found
+        jump=scaled(np.nan_to_num(tested.jump)),
         quarticity=scaled(found.quarticity, 2),
         positive=scaled(found.semivariance_up),
         negative=scaled(found.semivariance_down),
