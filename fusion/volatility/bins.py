@@ -167,12 +167,3 @@ def ahead(values: Floats, bins: int) -> Floats:
         windows = np.lib.stride_tricks.sliding_window_view(values, bins, axis=1)
         out[:, : windows.shape[1]] = windows.sum(axis=2)
     return out
-
-
-def before(values: Floats, bins: int) -> Floats:
-    """(D, K) sum over the `bins` bins before each, inside the session; NaN where one is missing."""
-    out = np.full(values.shape, np.nan)
-    sums = ahead(values, bins)
-    if bins < values.shape[1]:
-        out[:, bins:] = sums[:, :-bins]
-    return out

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fusion.volatility.bins import SessionBins, ahead, before, bins_of
+from fusion.volatility.bins import SessionBins, ahead, bins_of
 from gpu_kernels.errors import ArgumentError
 
 MINUTE = 60 * 10**9
@@ -59,10 +59,9 @@ def test_ranges_are_of_all_bars_of_a_bin() -> None:
     assert np.isnan(found[1]).all()
 
 
-def test_sums_ahead_and_before_stay_inside_the_session() -> None:
+def test_sums_ahead_stay_inside_the_session() -> None:
     values = np.array([[1.0, 2.0, 3.0, 4.0], [5.0, np.nan, 7.0, 8.0]])
     np.testing.assert_array_equal(ahead(values, 2), [[3, 5, 7, np.nan], [np.nan, np.nan, 15, np.nan]])
-    np.testing.assert_array_equal(before(values, 2), [[np.nan, np.nan, 3, 5], [np.nan, np.nan, np.nan, np.nan]])
     assert np.isnan(ahead(values, 5)).all()
 
 
