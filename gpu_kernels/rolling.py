@@ -107,8 +107,8 @@ def _extreme_cpu(values, offsets, tiles, tile, window, min_periods, sign, out):
             if sign < 0.0:
                 for i in range(target.shape[0]):
                     target[i] = -target[i]
-            if start == first:
-                target[: min_periods - 1] = np.nan
+            for i in range(min(min_periods - 1, last - first) if start == first else 0):
+                target[i] = np.nan
         else:
             counts = window_counts(values, start, first - start, last, window)
             for i in range(target.shape[0]):

@@ -32,33 +32,41 @@ def _tillson_weights(factor):
 
 
 @body
+def _combined(levels, weights, one, two, three, four, five, six):
+    if levels == _DOUBLE:
+        return 2.0 * one - two
+    if levels == _TRIPLE:
+        return 3.0 * one - 3.0 * two + three
+    sixth, fifth, fourth, third = weights
+    return sixth * six + fifth * five + fourth * four + third * three
+
+
+@body
 def _cascade_segment(close, start, stop, window, levels, factor, out):
-    rule, lag = exponential(window), window - 1
+    rule, lag, weights = exponential(window), window - 1, _tillson_weights(factor)
+    _, _, weight, decay = rule
     one, two, three, four, five, six = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    sixth, fifth, fourth, third = _tillson_weights(factor)
-    for row in range(start, stop):
+    first = min(start + levels * lag + 1, stop)
+    for row in range(start, first):
         # an average has its first term where the one before it has its first value
         seen = row - start + 1
         one = average_step(one, seen, close[row], rule)
-        if seen > lag:
-            two = average_step(two, seen - lag, one, rule)
-        if levels > _DOUBLE and seen > 2 * lag:
-            three = average_step(three, seen - 2 * lag, two, rule)
+        two = average_step(two, seen - lag, one, rule) if seen > lag else 0.0
+        three = average_step(three, seen - 2 * lag, two, rule) if seen > 2 * lag else 0.0
+        four = average_step(four, seen - 3 * lag, three, rule) if seen > 3 * lag else 0.0
+        five = average_step(five, seen - 4 * lag, four, rule) if seen > 4 * lag else 0.0
+        six = average_step(six, seen - 5 * lag, five, rule) if seen > 5 * lag else 0.0
+        out[row] = _combined(levels, weights, one, two, three, four, five, six) if seen > levels * lag else np.nan
+    for row in range(first, stop):
+        one = one * decay + close[row] * weight
+        two = two * decay + one * weight
+        if levels > _DOUBLE:
+            three = three * decay + two * weight
         if levels > _TRIPLE:
-            if seen > 3 * lag:
-                four = average_step(four, seen - 3 * lag, three, rule)
-            if seen > 4 * lag:
-                five = average_step(five, seen - 4 * lag, four, rule)
-            if seen > 5 * lag:
-                six = average_step(six, seen - 5 * lag, five, rule)
-        if seen <= levels * lag:
-            out[row] = np.nan
-        elif levels == _DOUBLE:
-            out[row] = 2.0 * one - two
-        elif levels == _TRIPLE:
-            out[row] = 3.0 * one - 3.0 * two + three
-        else:
-            out[row] = sixth * six + fifth * five + fourth * four + third * three
+            four = four * decay + three * weight
+            five = five * decay + four * weight
+            six = six * decay + five * weight
+        out[row] = _combined(levels, weights, one, two, three, four, five, six)
 
 
 @cpu_loop
@@ -66,9 +74,10 @@ def _cascade_cpu(close, offsets, window, levels, factor, out):
     missing = 0
     for segment in prange(offsets.shape[0] - 1):
         start, stop, found = offsets[segment], offsets[segment + 1], 0
-        _cascade_segment(close, start, stop, window, levels, factor, out[0])
-        for row in range(start, stop):
-            found += suspect(close[row])
+        rows = close[start:stop]
+        _cascade_segment(rows, 0, stop - start, window, levels, factor, out[0, start:stop])
+        for i in range(rows.shape[0]):
+            found += suspect(rows[i])
         missing += found
     return missing
 
@@ -94,15 +103,22 @@ def _pace_cpu(close, offsets, tiles, tile, window, out):
     missing = 0
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        start, found = max(offsets[segment], first - window), 0
-        changes, moved = np.empty(last - start), np.empty(last - first)
-        for row in range(start, last):
-            changes[row - start] = abs(close[row] - close[row - 1]) if row > offsets[segment] else 0.0
+        start, rows, found = max(offsets[segment], first - window), close[first:last], 0
+        changes, moved = np.zeros(last - start), np.empty(last - first)
+        begin = max(start, offsets[segment] + 1)
+        now, before, target = close[begin:last], close[begin - 1 : last - 1], changes[begin - start :]
+        for i in range(target.shape[0]):
+            target[i] = abs(now[i] - before[i])
         window_sums(changes, first - start, window, True, 1.0, moved)
-        for row in range(first, last):
-            known = row - window >= offsets[segment]
-            out[0, row] = _pace(close[row], close[row - window], moved[row - first]) if known else np.nan
-            found += suspect(close[row])
+        begin = min(max(first, offsets[segment] + window), last)
+        for row in range(first, begin):
+            out[0, row] = np.nan
+        now, before, way = close[begin:last], close[begin - window : last - window], moved[begin - first :]
+        target = out[0, begin:last]
+        for i in range(target.shape[0]):
+            target[i] = _pace(now[i], before[i], way[i])
+        for i in range(rows.shape[0]):
+            found += suspect(rows[i])
         missing += found
     return missing
 
@@ -133,7 +149,8 @@ def _follow_segment(close, pace, start, stop, out):
 @cpu_loop
 def _follow_cpu(close, pace, offsets, out):
     for segment in prange(offsets.shape[0] - 1):
-        _follow_segment(close, pace, offsets[segment], offsets[segment + 1], out[0])
+        start, stop = offsets[segment], offsets[segment + 1]
+        _follow_segment(close[start:stop], pace[start:stop], 0, stop - start, out[0, start:stop])
     return 0
 
 

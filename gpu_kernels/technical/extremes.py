@@ -24,8 +24,8 @@ def _middle_cpu(high, low, offsets, tiles, tile, window, out):
             target[i] = 0.5 * (highest[i] - lowest[i])
             found += suspect(high[first + i] + low[first + i])
         missing += found
-        if start == first:
-            target[: window - 1] = np.nan
+        for i in range(min(window - 1, last - first) if start == first else 0):
+            target[i] = np.nan
     return missing
 
 

@@ -18,75 +18,101 @@ from gpu_kernels.segments import segment_of, tile_rows
 from gpu_kernels.technical.gaps import Bars, suspect
 
 _WEIGHTED, _SLOPE, _ANGLE, _INTERCEPT, _VALUE, _FORECAST = range(6)
+_ONE = np.uint64(1)
 
 
-@body
-def _figure(base, total, weighted, window, kind):
-    """Of the sum of the values less `base`, and of that with weights 1 (oldest) to window (newest)."""
+def _coefficients(window: int, kind: int) -> tuple[float, float, float]:
+    """Those of a value of the window, of the sum of all values less that one, and of that sum with weights 1 (oldest)
+    to window (newest)."""
     if kind == _WEIGHTED:
-        return base + 2.0 * weighted / (window * (window + 1.0))
-    slope = 12.0 * (weighted - 0.5 * (window + 1.0) * total) / (window * (window * window - 1.0))
-    if kind == _SLOPE:
-        return slope
-    if kind == _ANGLE:
-        return math.atan(slope) * (180.0 / math.pi)
-    middle = base + total / window
-    if kind == _INTERCEPT:
-        return middle - slope * (0.5 * (window - 1.0))
-    return middle + slope * (0.5 * (window - 1.0 if kind == _VALUE else window + 1.0))
+        return 1.0, 0.0, 2.0 / (window * (window + 1.0))
+    weighted = 12.0 / (window * (window * window - 1.0))
+    alone = -0.5 * (window + 1.0) * weighted
+    if kind in (_SLOPE, _ANGLE):
+        return 0.0, alone, weighted
+    # bars from the middle of the window to where the line is read
+    ahead = {_INTERCEPT: -0.5 * (window - 1.0), _VALUE: 0.5 * (window - 1.0), _FORECAST: 0.5 * (window + 1.0)}[kind]
+    return 1.0, 1.0 / window + ahead * alone, ahead * weighted
 
 
 @body
-def _tails(rows, begin, width, totals, weighted):
-    """For each place of a block, the sums from there to its end of the values less the last one, alone and with weights
-    1 on; the last."""
-    base, total, double = rows[begin + width - 1], 0.0, 0.0
-    for place in range(width - 1, -1, -1):
-        total += rows[begin + place] - base
-        double += total
-        totals[place], weighted[place] = total, double
-    return base
+def _degrees(slope):
+    return math.atan(slope) * (180.0 / math.pi)
 
 
 @body
-def _blocks(rows, begin, width, kind, totals, weighted, out):
-    """The blocks of a tile, whose rows begin at `begin`, 0 or `width`: without a block before, its first has none."""
-    window = np.float64(width)
-    before = _tails(rows, 0, width, totals, weighted) if begin else 0.0
-    for block in range(begin, rows.shape[0], width):
-        base, total, placed = rows[block], 0.0, 0.0
-        for j in range(min(width, rows.shape[0] - block)):
+def _with_tail(older, shift, tail, tail_weighted, total, placed):
+    """The sums of a window of `older` values of the block before, whose tail they are, and of those of this one."""
+    return tail + (older * shift + total), tail_weighted + (0.5 * (older + 1.0) * shift + total) * older + placed
+
+
+@body
+def _blocks(rows, window, before, totals, weighted, next_totals, next_weighted, bases, alone, together):
+    """For each row a value of its window, the sum of all less that one, and that with weights. `totals` and `weighted`
+    are the tails of the block before, less its last value `before`."""
+    stop, width, block = np.uint64(rows.shape[0]), np.uint64(window), np.uint64(0)
+    while block + width <= stop:
+        base, total, placed, place = rows[block], 0.0, 0.0, 0.0
+        end, tail, double = block + width - _ONE, 0.0, 0.0
+        shift, last = before - base, rows[end]
+        for j in range(width):
             value = rows[block + j] - base
+            place += 1.0
             total += value
-            placed += (j + 1.0) * value
-            if block == 0 and j < width - 1:
-                out[block - begin + j] = np.nan
-            else:
-                older, shift = width - 1.0 - j, before - base
-                whole = totals[j + 1] + older * shift + total
-                inside = weighted[j + 1] + 0.5 * older * (older + 1.0) * shift + (placed + older * total)
-                out[block - begin + j] = _figure(base, whole, inside, window, kind)
-        if block + width <= rows.shape[0]:
-            before = _tails(rows, block, width, totals, weighted)
+            placed += place * value
+            bases[block + j] = base
+            alone[block + j], together[block + j] = _with_tail(
+                window - place, shift, totals[j + _ONE], weighted[j + _ONE], total, placed
+            )
+            tail += rows[end - j] - last
+            double += tail
+            next_totals[width - _ONE - j], next_weighted[width - _ONE - j] = tail, double
+        before = last
+        totals, next_totals = next_totals, totals
+        weighted, next_weighted = next_weighted, weighted
+        block += width
+    total, placed, place = 0.0, 0.0, 0.0
+    for j in range(stop - block):
+        base = rows[block]
+        value = rows[block + j] - base
+        place += 1.0
+        total += value
+        placed += place * value
+        bases[block + j] = base
+        alone[block + j], together[block + j] = _with_tail(
+            window - place, before - base, totals[j + _ONE], weighted[j + _ONE], total, placed
+        )
 
 
 @cpu_loop
-def _line_cpu(close, offsets, tiles, tile, window, kind, out):
+def _line_cpu(close, offsets, tiles, tile, window, at_base, alone, with_weights, angle, out):
     missing = 0
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        start, found = max(offsets[segment], first - window), 0
-        width = min(window, last - start + 1)
-        totals, weighted = np.zeros(width + 1), np.zeros(width + 1)
-        for row in range(first, last):
-            found += suspect(close[row])
+        start, rows, target, found = max(offsets[segment], first - window), close[first:last], out[0, first:last], 0
+        tails, sums = np.zeros((4, min(window, last - start) + 1)), np.empty((3, last - first))
+        before, total, double = 0.0, 0.0, 0.0
+        if start < first:
+            before = close[first - 1]
+            for back in range(window - 1, -1, -1):
+                total += close[start + back] - before
+                double += total
+                tails[0, back], tails[1, back] = total, double
+        _blocks(rows, window, before, tails[0], tails[1], tails[2], tails[3], sums[0], sums[1], sums[2])
+        for i in range(target.shape[0]):
+            target[i] = at_base * sums[0, i] + alone * sums[1, i] + with_weights * sums[2, i]
+            found += suspect(rows[i])
         missing += found
-        _blocks(close[start:last], first - start, width, kind, totals, weighted, out[0, first:last])
+        if angle:
+            for i in range(target.shape[0]):
+                target[i] = _degrees(target[i])
+        for i in range(min(window - 1, last - first) if start == first else 0):
+            target[i] = np.nan
     return missing
 
 
 @cuda.jit
-def _line_cuda(close, offsets, window, kind, out):
+def _line_cuda(close, offsets, window, at_base, alone, with_weights, angle, out):
     row = cuda.grid(1)
     if row < close.shape[0]:
         oldest, base, total, weighted = row - window + 1, close[row], 0.0, 0.0
@@ -96,14 +122,15 @@ def _line_cuda(close, offsets, window, kind, out):
                 value = close[oldest + place] - base
                 total += value
                 weighted += (place + 1.0) * value
-            figure = _figure(base, total, weighted, np.float64(window), kind)
-        out[0, row] = figure
+            figure = at_base * base + alone * total + with_weights * weighted
+        out[0, row] = _degrees(figure) if angle else figure
 
 
 def _lines(close: Array, offsets: Array, window: int, kind: int) -> Array:
     window = positive("window", window, minimum=1 if kind == _WEIGHTED else 2)
+    parameters = window, *_coefficients(window, kind), kind == _ANGLE
     bars = Bars(offsets, {"close": close})
-    return bars.step_over(lambda rows: (rows.launch(1, _line_cpu, _line_cuda, window, kind, tile=tile_of(window))[0],))[
+    return bars.step_over(lambda rows: (rows.launch(1, _line_cpu, _line_cuda, *parameters, tile=tile_of(window))[0],))[
         0
     ]
 

@@ -21,6 +21,7 @@ from gpu_kernels.technical.recursion import is_zero
 
 _VARIANCE, _DEVIATION, _BANDS = range(3)
 _CORRELATION, _BETA = range(2)
+_ONE = np.uint64(1)
 _NOTHING = 1e-14
 """TA-Lib's least variance, and product of two, that is one."""
 
@@ -34,54 +35,44 @@ class Bands(NamedTuple):
 
 
 @body
-def _write_spread(base, total, square, window, kind, up, down, row, out):
-    """Of the sums of the values less `base` and of their squares."""
-    mean = total / window
-    variance = (square - total * mean) / window
-    if kind == _VARIANCE:
-        out[0, row] = max(variance, 0.0) if variance < np.inf else np.nan
-        return
-    deviation = np.nan
-    if variance < np.inf:
-        deviation = math.sqrt(variance) if variance >= _NOTHING else 0.0
-    if kind == _DEVIATION:
-        out[0, row] = up * deviation
-    else:
-        middle = base + mean
-        out[0, row], out[1, row], out[2, row] = middle + up * deviation, middle, middle - down * deviation
+def _variance(total, square, window):
+    """Of the sums of values, less any one of them, and of their squares; NaN where they leave the range of float64."""
+    variance = (square - total * (total / window)) / window
+    return max(variance, 0.0) if variance < np.inf else np.nan
 
 
 @body
-def _spread_tails(rows, begin, width, totals, squares):
-    base, total, square = rows[begin + width - 1], 0.0, 0.0
-    for place in range(width - 1, -1, -1):
-        value = rows[begin + place] - base
-        total += value
-        square += value * value
-        totals[place], squares[place] = total, square
-    return base
+def _deviation(variance):
+    return 0.0 if variance < _NOTHING else math.sqrt(variance)
 
 
 @body
-def _spread_blocks(rows, begin, width, first, kind, up, down, tails, out):
-    """The blocks of a tile whose rows begin at `begin`, 0 or `width`, and are from `first` on in `out`."""
-    window, totals, squares = np.float64(width), tails[0], tails[1]
-    before = _spread_tails(rows, 0, width, totals, squares) if begin else 0.0
-    for block in range(begin, rows.shape[0], width):
-        base, total, square = rows[block], 0.0, 0.0
-        for j in range(min(width, rows.shape[0] - block)):
-            value, target = rows[block + j] - base, first + block - begin + j
+def _spread_blocks(rows, window, before, totals, squares, next_totals, next_squares, bases, alone, squared):
+    """For each row a value of its window, the sum of all less that one, and of the squares. `totals` and `squares` are
+    the tails of the block before, less its last value `before`."""
+    stop, width, block = np.uint64(rows.shape[0]), np.uint64(window), np.uint64(0)
+    while block < stop:
+        base, total, square, older = rows[block], 0.0, 0.0, window - 1.0
+        shift, end = before - base, block + width - _ONE
+        for j in range(min(width, stop - block)):
+            value = rows[block + j] - base
             total += value
             square += value * value
-            if block == 0 and j < width - 1:
-                out[:, target] = np.nan
-            else:
-                older, shift = width - 1.0 - j, before - base
-                tail = totals[j + 1] + older * shift
-                whole = squares[j + 1] + shift * (totals[j + 1] + tail) + square
-                _write_spread(base, tail + total, whole, window, kind, up, down, target, out)
-        if block + width <= rows.shape[0]:
-            before = _spread_tails(rows, block, width, totals, squares)
+            tail = totals[j + _ONE]
+            shifted = tail + older * shift
+            bases[block + j], alone[block + j] = base, shifted + total
+            squared[block + j] = squares[j + _ONE] + shift * (tail + shifted) + square
+            older -= 1.0
+        if end < stop:
+            before, total, square = rows[end], 0.0, 0.0
+            for j in range(width):
+                value = rows[end - j] - before
+                total += value
+                square += value * value
+                next_totals[width - _ONE - j], next_squares[width - _ONE - j] = total, square
+        totals, next_totals = next_totals, totals
+        squares, next_squares = next_squares, squares
+        block += width
 
 
 @cpu_loop
@@ -89,13 +80,34 @@ def _spread_cpu(close, offsets, tiles, tile, window, kind, up, down, out):
     missing = 0
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
-        start, found = max(offsets[segment], first - window), 0
-        width = min(window, last - start + 1)
-        for row in range(first, last):
-            found += suspect(close[row])
+        start, rows, found = max(offsets[segment], first - window), close[first:last], 0
+        tails, sums = np.zeros((4, min(window, last - start) + 1)), np.empty((3, last - first))
+        before, total, square = 0.0, 0.0, 0.0
+        if start < first:
+            before = close[first - 1]
+            for back in range(window - 1, -1, -1):
+                value = close[start + back] - before
+                total += value
+                square += value * value
+                tails[0, back], tails[1, back] = total, square
+        _spread_blocks(rows, window, before, tails[0], tails[1], tails[2], tails[3], sums[0], sums[1], sums[2])
+        figure = out[0, first:last]
+        for i in range(rows.shape[0]):
+            figure[i] = _variance(sums[1, i], sums[2, i], window)
+            found += suspect(rows[i])
         missing += found
-        tails = np.zeros((2, width + 1))
-        _spread_blocks(close[start:last], first - start, width, first, kind, up, down, tails, out)
+        if kind != _VARIANCE:
+            for i in range(rows.shape[0]):
+                figure[i] = _deviation(figure[i]) if kind == _BANDS else up * _deviation(figure[i])
+        if kind == _BANDS:
+            middle, lower = out[1, first:last], out[2, first:last]
+            for i in range(rows.shape[0]):
+                middle[i] = np.nan if math.isnan(figure[i]) else sums[0, i] + sums[1, i] / window
+                lower[i] = middle[i] - down * figure[i]
+                figure[i] = middle[i] + up * figure[i]
+        for k in range(out.shape[0]):
+            for row in range(first, min(first + window - 1, last) if start == first else first):
+                out[k, row] = np.nan
     return missing
 
 
@@ -104,15 +116,22 @@ def _spread_cuda(close, offsets, window, kind, up, down, out):
     row = cuda.grid(1)
     if row < close.shape[0]:
         oldest, base, total, square = row - window + 1, close[row], 0.0, 0.0
+        variance = np.nan
         if oldest >= offsets[segment_of(offsets, row)]:
             for i in range(oldest, row):
                 value = close[i] - base
                 total += value
                 square += value * value
-            _write_spread(base, total, square, np.float64(window), kind, up, down, row, out)
+            variance = _variance(total, square, window)
+        if kind == _VARIANCE:
+            out[0, row] = variance
+        elif kind == _DEVIATION:
+            out[0, row] = up * _deviation(variance)
         else:
-            for k in range(out.shape[0]):
-                out[k, row] = np.nan
+            middle, deviation = base + total / window, _deviation(variance)
+            known = not math.isnan(variance)
+            out[0, row], out[2, row] = middle + up * deviation, middle - down * deviation
+            out[1, row] = middle if known else np.nan
 
 
 @body
@@ -138,53 +157,53 @@ def _term(column, row, segment_start, kind):
 
 
 @body
+def _pair_blocks(x, y, window, kind, x_before, y_before, tails, next_tails, out):
+    """`tails` are those of the block before, less its last values `x_before` and `y_before`: of x, y, their squares and
+    product."""
+    stop, width, block = np.uint64(x.shape[0]), np.uint64(window), np.uint64(0)
+    while block < stop:
+        x_base, y_base, end, older = x[block], y[block], block + width - _ONE, window - 1.0
+        shift, slide = x_before - x_base, y_before - y_base
+        xs, ys, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
+        for j in range(min(width, stop - block)):
+            one, other, k = x[block + j] - x_base, y[block + j] - y_base, j + _ONE
+            xs += one
+            ys += other
+            xx += one * one
+            yy += other * other
+            xy += one * other
+            x_tail, y_tail = tails[0, k] + older * shift, tails[1, k] + older * slide
+            out[block + j] = _together(
+                x_tail + xs,
+                y_tail + ys,
+                tails[2, k] + shift * (tails[0, k] + x_tail) + xx,
+                tails[3, k] + slide * (tails[1, k] + y_tail) + yy,
+                tails[4, k] + shift * tails[1, k] + slide * x_tail + xy,
+                window,
+                kind,
+            )
+            older -= 1.0
+        if end < stop:
+            x_before, y_before = _pair_tails(x, y, block, width, next_tails)
+        tails, next_tails = next_tails, tails
+        block += width
+
+
+@body
 def _pair_tails(x, y, begin, width, tails):
-    x_base, y_base = x[begin + width - 1], y[begin + width - 1]
+    """For each place of a block the sums from there to its end, less the last values; these."""
+    end = begin + width - _ONE
+    x_last, y_last = x[end], y[end]
     xs, ys, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
-    for place in range(width - 1, -1, -1):
-        one, other = x[begin + place] - x_base, y[begin + place] - y_base
+    for j in range(width):
+        one, other, place = x[end - j] - x_last, y[end - j] - y_last, width - _ONE - j
         xs += one
         ys += other
         xx += one * one
         yy += other * other
         xy += one * other
         tails[0, place], tails[1, place], tails[2, place], tails[3, place], tails[4, place] = xs, ys, xx, yy, xy
-    return x_base, y_base
-
-
-@body
-def _pair_blocks(x, y, begin, width, least, kind, tails, out):
-    """The blocks of a tile whose rows begin at `begin`, 0 or `width`; the first `least` rows of a segment have no
-    value."""
-    window, x_before, y_before = np.float64(width), 0.0, 0.0
-    if begin:
-        x_before, y_before = _pair_tails(x, y, 0, width, tails)
-    for block in range(begin, x.shape[0], width):
-        x_base, y_base = x[block], y[block]
-        xs, ys, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
-        for j in range(min(width, x.shape[0] - block)):
-            one, other = x[block + j] - x_base, y[block + j] - y_base
-            xs += one
-            ys += other
-            xx += one * one
-            yy += other * other
-            xy += one * other
-            if begin == 0 and block + j < least:
-                out[block + j] = np.nan
-            else:
-                k, older, shift, slide = j + 1, width - 1.0 - j, x_before - x_base, y_before - y_base
-                x_tail, y_tail = tails[0, k] + older * shift, tails[1, k] + older * slide
-                out[block - begin + j] = _together(
-                    x_tail + xs,
-                    y_tail + ys,
-                    tails[2, k] + shift * (tails[0, k] + x_tail) + xx,
-                    tails[3, k] + slide * (tails[1, k] + y_tail) + yy,
-                    tails[4, k] + shift * tails[1, k] + slide * x_tail + xy,
-                    window,
-                    kind,
-                )
-        if block + width <= x.shape[0]:
-            x_before, y_before = _pair_tails(x, y, block, width, tails)
+    return x_last, y_last
 
 
 @cpu_loop
@@ -193,15 +212,20 @@ def _pair_cpu(x, y, offsets, tiles, tile, window, kind, out):
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
         start, found = max(offsets[segment], first - window), 0
-        width, least = min(window, last - start + 1), window if kind == _BETA else window - 1
-        terms = np.empty((2, last - start))
+        terms, tails = np.empty((2, last - start)), np.zeros((2, 5, min(window, last - start) + 1))
         for row in range(start, last):
             terms[0, row - start] = _term(x, row, offsets[segment], kind)
             terms[1, row - start] = _term(y, row, offsets[segment], kind)
             found += suspect(x[row] + y[row])
         missing += found
-        tails = np.zeros((5, width + 1))
-        _pair_blocks(terms[0], terms[1], first - start, width, least, kind, tails, out[0, first:last])
+        x_before, y_before, halo = 0.0, 0.0, first - start
+        if halo:
+            x_before, y_before = _pair_tails(terms[0], terms[1], np.uint64(0), np.uint64(window), tails[0])
+        target = out[0, first:last]
+        _pair_blocks(terms[0][halo:], terms[1][halo:], window, kind, x_before, y_before, tails[0], tails[1], target)
+        least = window if kind == _BETA else window - 1
+        for i in range(min(least, last - first) if start == first else 0):
+            target[i] = np.nan
     return missing
 
 
@@ -222,7 +246,7 @@ def _pair_cuda(x, y, offsets, window, kind, out):
                 xx += one * one
                 yy += other * other
                 xy += one * other
-            figure = _together(xs, ys, xx, yy, xy, np.float64(window), kind)
+            figure = _together(xs, ys, xx, yy, xy, window, kind)
         out[0, row] = figure
 
 

@@ -150,6 +150,12 @@ class TestExactness:
         for got, wanted in zip(ours(name, bars, window=window), clean, strict=True):
             np.testing.assert_array_equal(got[~touched], wanted[~touched])
 
+    def test_an_infinity_has_no_bands(self) -> None:
+        bars = table(60)
+        bars["close"][30] = np.inf
+        for band in ours("BBANDS", bars, window=5):
+            np.testing.assert_array_equal(np.isnan(band[4:]), [30 <= row < 35 for row in range(4, 60)])
+
     def test_bands_stand_about_the_mean(self) -> None:
         close = table()["close"]
         bands = statistics.bollinger_bands(close, np.array([0, 3000]), 20)
