@@ -93,6 +93,9 @@ def make_plan(config: RunConfig, lake: Path, *, end: date | None = None) -> Plan
     assert not isinstance(entities, str)
     first = min(start, config.regime.history_start or start)
     history = exchange_sessions(config.calendar, first, last)
+    if any(config.sources[name].table == "bar" for name in config.features):
+        lengths = (history["close"] - history["open"]).dt.total_nanoseconds().to_list()
+        config.volatility.fit(max(lengths, default=0))
     sessions = _clipped(history.filter(pl.col("session") >= start), config, clip_end=end is None)
     if sessions.is_empty():
         raise ConfigError(f"no session of {config.calendar} lies in {start} .. {last}", hint="widen start and end")

@@ -39,7 +39,7 @@ def _covariance(rows: BarRows, slots: int) -> covariance.Covariance:
 def _at(rows: BarRows, name: str, time: int) -> Array:
     """At each decision, of the slots that both have closed by then."""
     table: Slots = rows.once(slots_of)
-    values = getattr(rows.once(_covariance, slots_in(rows, time)), name).reshape(table.returns.shape)
+    values = getattr(rows.once(_covariance, max(2, slots_in(rows, time))), name).reshape(table.returns.shape)
     return table.at(values, np.minimum(table.closed, _market_closed(rows)) - 1)
 
 
@@ -59,7 +59,8 @@ def _market_closed(rows: BarRows) -> Int64s:
 def _spec(name: str, meaning: str) -> FeatureSpec:
     return FeatureSpec(
         f"bar_market_{name}_<time>", "bar", "1", "each slot",
-        f"{meaning} slot returns of the entity and of volatility.market over the last <time> of the session",
+        f"{meaning} slot returns of the entity and of volatility.market over the last <time> of the session, of two slots "
+        "or more",
         "half of the slots have not both a return, the market stands still, or no bar known within max_age",
         "Barndorff-Nielsen, Shephard 2004",
     )  # fmt: skip

@@ -4,7 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sources.durations import Duration
+from gpu_kernels.errors import ConfigError
+from sources.durations import Duration, format_duration
+
+# constant, line, parabola, four pairs of waves and a dummy at either end: gpu_kernels.volatility.diurnal_fourier
+_FOURIER_TERMS = 13
 
 
 class VolatilityConfig(BaseModel):
@@ -36,3 +40,16 @@ class VolatilityConfig(BaseModel):
     half_life: float = Field(default=60.0, gt=0)
     events: str | None = None
     market: str | None = None
+
+    def fit(self, session: int) -> None:
+        """Raises ConfigError where the longest session, in nanoseconds, has too few slots."""
+        left = session - self.first - self.last
+        slots = max(left, 0) // self.interval
+        least = _FOURIER_TERMS if self.pattern == "fourier" else 1
+        if slots < least:
+            raise ConfigError(
+                f"volatility: the longest session has {slots} slots of {format_duration(self.interval)} "
+                f"between volatility.first and volatility.last",
+                allowed=f"{least} or more with pattern: {self.pattern}",
+                hint="shorten volatility.interval",
+            )

@@ -1,6 +1,7 @@
 """Names of features of bars, their groups, and windows that cross sessions."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from test_features import GRID, GRID_NS, MAX_AGE, make_bars, rsi
 from fusion.config import parse
 from fusion.features import bar
 from fusion.features.choice import chosen, left_out
+from fusion.plan import make_plan
 from fusion.volatility.settings import VolatilityConfig
 from gpu_kernels.errors import ConfigError
 from sources.stream import in_order
@@ -87,6 +89,20 @@ class TestSettings:
     def test_what_cannot_be_is_refused_before_files_are_read(self, options: dict[str, str], told: str) -> None:
         with pytest.raises(ConfigError, match=told):
             config("all", **options)
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"interval": "7h"}, "the longest session has 0 slots of 7h .* allowed: 1 or more"),
+            ({"first": "4h", "last": "4h"}, "the longest session has 0 slots"),
+            ({"interval": "1h", "pattern": "fourier"}, "has 6 slots of 1h .* allowed: 13 or more"),
+        ],
+    )
+    def test_sessions_too_short_for_the_slots_are_refused(
+        self, options: dict[str, str], told: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ConfigError, match=told):
+            make_plan(config("all", **options), tmp_path)
 
     def test_all_tells_what_it_leaves_out(self) -> None:
         lacking = {f.needs for features in bar.GROUPS.values() for f in features if f.needs}

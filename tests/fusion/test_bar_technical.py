@@ -39,9 +39,20 @@ def obv_share(bars: Columns) -> np.ndarray:
     return (balance - np.append(np.full(30, np.nan), balance[:-30])) / talib.SUM(bars["volume"], timeperiod=30)  # type: ignore[no-any-return]
 
 
+def gap(name: str, bars: int) -> Callable[[Columns], np.ndarray]:
+    return lambda held: 1e4 * (held["close"] / getattr(talib, name)(held["close"], timeperiod=bars) - 1)
+
+
 EXPECTED: dict[str, Callable[[Columns], np.ndarray]] = {
-    "bar_sma_gap_20": lambda bars: 1e4 * (bars["close"] / talib.SMA(bars["close"], timeperiod=20) - 1),
-    "bar_sma_gap_50": lambda bars: 1e4 * (bars["close"] / talib.SMA(bars["close"], timeperiod=50) - 1),
+    "bar_sma_gap_20": gap("SMA", 20),
+    "bar_sma_gap_50": gap("SMA", 50),
+    "bar_wma_gap_10": gap("WMA", 10),
+    "bar_trima_gap_10": gap("TRIMA", 10),
+    "bar_dema_gap_10": gap("DEMA", 10),
+    "bar_tema_gap_10": gap("TEMA", 10),
+    "bar_t3_gap_5": gap("T3", 5),
+    "bar_kama_gap_10": gap("KAMA", 10),
+    "bar_slope_14": lambda bars: 1e4 * talib.LINEARREG_SLOPE(bars["close"], timeperiod=14) / bars["close"],
     "bar_bollinger_position_20": position,
     "bar_bollinger_width_20": width,
     "bar_cmo_14": of("CMO", "close", timeperiod=14),
@@ -75,5 +86,8 @@ def test_equals_talib(name: str, computed: dict[str, np.ndarray], held: list[Col
     np.testing.assert_allclose(computed[name][there], np.array(expected)[there], rtol=1e-9, atol=1e-9)
 
 
-def test_every_standard_feature_is_tested() -> None:
+def test_every_feature_is_tested() -> None:
     assert set(bar.names_of("technical", VolatilityConfig())) <= set(EXPECTED)
+    assert {bar.asked(name).feature.spec.name for name in EXPECTED} == {
+        feature.spec.name for feature in bar.GROUPS["technical"]
+    }
