@@ -59,8 +59,8 @@ def _market_closed(rows: BarRows) -> Int64s:
 def _spec(name: str, meaning: str) -> FeatureSpec:
     return FeatureSpec(
         f"bar_market_{name}_<time>", "bar", "1", "each slot",
-        f"{meaning} slot returns of the entity and of volatility.market over the last <time> of the session, of two slots "
-        "or more",
+        f"{meaning} slot returns of the entity and of volatility.market over the last <time> of the session, which is "
+        "two slots at least",
         "half of the slots have not both a return, the market stands still, or no bar known within max_age",
         "Barndorff-Nielsen, Shephard 2004",
     )  # fmt: skip

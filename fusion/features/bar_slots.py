@@ -165,7 +165,7 @@ def _runs(heads: pl.DataFrame) -> Int64s:
 def _hours(heads: pl.DataFrame, settings: BarSettings) -> tuple[Int64s, Int64s, int]:
     """Where the slots of each session begin and end, and how many a full one has."""
     if heads.is_empty():
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), 1
     options = settings.volatility
     first, last = heads["session"].min(), heads["session"].max()
     # the year from the first session on tells how long a full one is, wherever the data end

@@ -136,6 +136,30 @@ class TestInvariance:
         assert {name: count for name, count in held.items() if count < 20} == {}
 
 
+class TestBadInput:
+    @pytest.mark.parametrize("kind", ["no bars", "one bar", "prices that stand still", "no volume", "no market"])
+    def test_what_is_not_there_is_missing(self, kind: str) -> None:
+        bars, prices = TABLES["bars"], ("open", "high", "low", "close")
+        given = {
+            "no bars": bars.head(0),
+            "one bar": bars.head(1),
+            "prices that stand still": bars.with_columns(
+                pl.lit(9.0).alias(c) for c in ("open", "high", "low", "close")
+            ),
+            "no volume": bars.with_columns(volume=pl.lit(0.0)),
+            "no market": bars.filter(pl.col("entity") != "M"),
+        }[kind]
+        frame = features.build(make_config("all"), TABLES | {"bars": given}, GRID).frame
+        values = frame.select(pl.selectors.float()).to_numpy()
+        assert not np.isinf(values).any()
+        if kind == "no bars":
+            assert np.isnan(frame.select(pl.selectors.starts_with("bar_")).to_numpy()).all()
+        if kind == "no volume":
+            assert frame["bar_abnormal_volume_30min"].is_nan().all()
+        if kind == "no market":
+            assert frame["bar_market_beta_1h"].is_nan().all()
+
+
 class TestSessions:
     def test_measures_of_the_session_before(self, made: pl.DataFrame) -> None:
         kept = in_order(TABLES["bars"], "bar")[0].filter(pl.col("entity") == "A")
