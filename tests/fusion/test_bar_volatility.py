@@ -143,9 +143,7 @@ class TestBadInput:
         given = {
             "no bars": bars.head(0),
             "one bar": bars.head(1),
-            "prices that stand still": bars.with_columns(
-                pl.lit(9.0).alias(c) for c in ("open", "high", "low", "close")
-            ),
+            "prices that stand still": bars.with_columns(pl.lit(9.0).alias(name) for name in prices),
             "no volume": bars.with_columns(volume=pl.lit(0.0)),
             "no market": bars.filter(pl.col("entity") != "M"),
         }[kind]
