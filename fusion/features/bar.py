@@ -8,6 +8,7 @@ from fusion.features import (
     bar_diurnal,
     bar_forecast,
     bar_market,
+    bar_oscillators,
     bar_price,
     bar_realised,
     bar_sessions,
@@ -28,7 +29,7 @@ _VOLATILITY: Mapping[str, Sequence[BarFeature]] = {
 }
 GROUPS: Mapping[str, Sequence[BarFeature]] = {
     "price": bar_price.FEATURES,
-    "technical": bar_technical.FEATURES,
+    "technical": (*bar_technical.FEATURES, *bar_oscillators.FEATURES),
     **_VOLATILITY,
 }
 """What the name of a group in a config's list of features stands for: its features with their standard parameters."""

@@ -39,6 +39,18 @@ def obv_share(bars: Columns) -> np.ndarray:
     return (balance - np.append(np.full(30, np.nan), balance[:-30])) / talib.SUM(bars["volume"], timeperiod=30)  # type: ignore[no-any-return]
 
 
+BAR = ("high", "low", "close")
+
+
+def macd(place: int) -> Callable[[Columns], np.ndarray]:
+    return lambda bars: 1e4 * talib.MACD(bars["close"])[place] / bars["close"]  # type: ignore[no-any-return]
+
+
+def slow(bars: Columns) -> tuple[np.ndarray, ...]:
+    options = {"fastk_period": 14, "slowk_period": 3, "slowd_period": 3}
+    return talib.STOCH(*(bars[name] for name in BAR), **options)  # type: ignore[no-any-return]
+
+
 def gap(name: str, bars: int) -> Callable[[Columns], np.ndarray]:
     return lambda held: 1e4 * (held["close"] / getattr(talib, name)(held["close"], timeperiod=bars) - 1)
 
@@ -57,6 +69,27 @@ EXPECTED: dict[str, Callable[[Columns], np.ndarray]] = {
     "bar_bollinger_width_20": width,
     "bar_cmo_14": of("CMO", "close", timeperiod=14),
     "bar_obv_share_30": obv_share,
+    "bar_macd_12_26_9": macd(0),
+    "bar_macd_histogram_12_26_9": macd(2),
+    "bar_ppo_5_10": of("PPO", "close", fastperiod=5, slowperiod=10, matype=1),
+    "bar_trix_5": of("TRIX", "close", timeperiod=5),
+    "bar_adx_14": of("ADX", *BAR, timeperiod=14),
+    "bar_adxr_10": of("ADXR", *BAR, timeperiod=10),
+    "bar_plus_di_14": of("PLUS_DI", *BAR, timeperiod=14),
+    "bar_minus_di_14": of("MINUS_DI", *BAR, timeperiod=14),
+    "bar_stochastic_14_3_3": lambda bars: slow(bars)[0],
+    "bar_stochastic_signal_14_3_3": lambda bars: slow(bars)[1],
+    "bar_stochastic_rsi_14_5_3": lambda bars: talib.STOCHRSI(bars["close"], timeperiod=14)[0],
+    "bar_williams_r_14": of("WILLR", *BAR, timeperiod=14),
+    "bar_cci_20": of("CCI", *BAR, timeperiod=20),
+    "bar_aroon_25": of("AROONOSC", "high", "low", timeperiod=25),
+    "bar_ultimate_7_14_28": of("ULTOSC", *BAR),
+    "bar_mfi_14": of("MFI", *BAR, "volume", timeperiod=14),
+    "bar_balance_of_power": of("BOP", "open", *BAR),
+    "bar_chaikin_3_10": lambda bars: (
+        talib.ADOSC(*(bars[name] for name in BAR), bars["volume"]) / talib.SMA(bars["volume"], timeperiod=10)
+    ),
+    "bar_parabolic_gap": lambda bars: 1e4 * (bars["close"] / talib.SAR(bars["high"], bars["low"]) - 1),
 }
 
 
