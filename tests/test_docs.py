@@ -1,4 +1,4 @@
-"""The code of docs/order_book.md runs as it stands, on the log that it names."""
+"""The code of the docs runs as it stands: docs/order_book.md on the log that it names."""
 
 import re
 import shutil
@@ -36,3 +36,15 @@ def test_the_walk_along_an_order_book_runs(data_root: Path, tmp_path: Path, monk
     assert names["by_level"].shape == bid.shape
     assert len(names["picture"]["data"]) == 5
     assert not browser or (tmp_path / "book.png").stat().st_size > 20_000
+
+
+def test_the_measures_of_volatility_run() -> None:
+    code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "volatility_measures.md").read_text()))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/volatility_measures.md", "exec"), names)
+    true = 390 * 5e-4**2
+    for estimate in ("kernel", "two"):
+        assert names[estimate].mean() == pytest.approx(true, rel=0.3)
+    assert np.isnan(names["hour"][:60]).all()
+    assert np.isfinite(names["hour"][60:390]).all()
+    assert names["days"].shape == (4, 3)

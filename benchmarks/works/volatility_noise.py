@@ -43,9 +43,9 @@ def works(data: Data) -> list[Work]:
         Work(preaveraging.preaveraged_variance, returns, {"theta": 1.1, "finite_sample": "none"}),
         Work(preaveraging.preaveraged_variance, returns, {"finite_sample": "highfrequency"}),
         Work(
-            windows.rolling_measure,
+            windows.measure_windows,
             returns,
             {"window": 12, "measure": realised_kernel.realised_kernel, "min_periods": 6, "bandwidth": 2},
         ),
-        Work(windows.rolling_measure, returns, {"window": 9, "measure": noise.noise_measures, "sparse": 3}),
+        Work(windows.measure_windows, returns, {"window": 9, "measure": noise.noise_measures, "sparse": 3}),
     ]

@@ -52,7 +52,7 @@ def _put(out: Array, begin: int, part: Array) -> None:
     target[begin : begin + len(part)].copy_to_device(source)
 
 
-def rolling_measure(
+def measure_windows(
     returns: Array,
     offsets: Array,
     window: int,

@@ -170,7 +170,7 @@ class TestAtEachRow:
             (scales.two_scale_variance, {"slow": 5}),
             (preaveraging.preaveraged_variance, {}),
         ):
-            found = windows.rolling_measure(returns, offsets, 30, measure, min_periods=25, **settings)
+            found = windows.measure_windows(returns, offsets, 30, measure, min_periods=25, **settings)
             for session, row in ended:
                 end = 100 * session + row + 1
                 alone = measure(returns[end - 30 : end], np.array([0, 30]), **settings)
@@ -181,14 +181,14 @@ class TestAtEachRow:
             # in chunks, the same bits
             with monkeypatch.context() as small:
                 small.setattr(windows, "CHUNK", 30 * 7)
-                parts = windows.rolling_measure(returns, offsets, 30, measure, min_periods=25, **settings)
+                parts = windows.measure_windows(returns, offsets, 30, measure, min_periods=25, **settings)
             np.testing.assert_array_equal(found, parts)
 
     def test_a_measure_of_many_gives_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         returns, offsets = noisy_returns(16, sessions=2, seconds=60)
-        whole = windows.rolling_measure(returns, offsets, 20, noise.noise_measures, sparse=4)
+        whole = windows.measure_windows(returns, offsets, 20, noise.noise_measures, sparse=4)
         monkeypatch.setattr(windows, "CHUNK", 100)
-        parts = windows.rolling_measure(returns, offsets, 20, noise.noise_measures, sparse=4)
+        parts = windows.measure_windows(returns, offsets, 20, noise.noise_measures, sparse=4)
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_array_equal(one, other)
         assert isinstance(parts, noise.NoiseMeasures)

@@ -4,7 +4,7 @@ import naive
 from naive.common import output, segments
 
 
-def rolling_measure(returns, offsets, window, *, measure, min_periods=None, **settings):
+def measure_windows(returns, offsets, window, *, measure, min_periods=None, **settings):
     variance, found = naive.reference(measure), []
     for first, last in segments(offsets):
         for row in range(first, last):
