@@ -15,6 +15,8 @@ def works(data: Data) -> list[Work]:
     table = rng.integers(0, 400, rows), *(x.astype(data.dtype) for x in (variance, robust, quarticity))
     spikes = np.where(rng.random(rows) < 0.03, 9.0, 1.0).astype(data.dtype)
     returns, factor = data.values * spikes, with_gaps(rng, 0.5 + rng.random(rows)).astype(data.dtype)
+    numbers = np.diff(data.offsets) // 2
+    robusts = (with_gaps(rng, rng.gamma(3.0, size=data.segments)) * numbers).astype(data.dtype)
     return [
         Work(jumps.bns_test, table, {"alpha": 0.05}),
         Work(jumps.bns_test, table, {"form": "log", "estimator": "min_rv", "maximum": False, "alpha": 0.2}),
@@ -28,4 +30,11 @@ def works(data: Data) -> list[Work]:
             ("periodicity",),
         ),
         Work(jumps.lee_mykland, (returns, data.offsets), {"observations": 5}),
+        Work(jumps.threshold_split, (returns, data.offsets, numbers, robusts), {"multiple": 2.0}),
+        Work(
+            jumps.threshold_split,
+            (returns, data.offsets, numbers, robusts, factor),
+            {"rate": 0.5},
+            ("periodicity",),
+        ),
     ]

@@ -1,4 +1,5 @@
-"""Jumps: whether a session had any (Barndorff-Nielsen and Shephard), and which bars are one (Lee and Mykland)."""
+"""Jumps: whether a session had any (Barndorff-Nielsen and Shephard), and which bars are one, as is known at the bar
+(Lee and Mykland) or at the end of the session (Mancini)."""
 
 import math
 from typing import Literal, NamedTuple
@@ -39,6 +40,13 @@ class JumpTest(NamedTuple):
 
     statistic: Array
     p_value: Array
+    jump: Array
+    continuous: Array
+
+
+class JumpSplit(NamedTuple):
+    """Each (n,). See `threshold_split`."""
+
     jump: Array
     continuous: Array
 
@@ -110,6 +118,37 @@ def _scaled(returns, periodicity, divided, row):
     """The return over its time of day's factor; NaN where either is missing."""
     factor = np.float64(periodicity[row]) if divided else 1.0
     return np.float64(returns[row]) / factor if 0.0 < factor < np.inf else np.nan
+
+
+@body
+def _split_row(returns, periodicity, divided, limit, row, out):
+    """Writes a bar's jump and continuous part: a jump where its scaled return is larger than the limit."""
+    value, scaled = np.float64(returns[row]), _scaled(returns, periodicity, divided, row)
+    known = not (math.isnan(scaled) or math.isnan(limit))
+    jump = (value if abs(scaled) > limit else 0.0) if known else np.nan
+    out[0, row], out[1, row] = jump, value - jump
+
+
+@body
+def _limit(number, robust, multiple, rate):
+    return multiple * math.sqrt(robust) * number ** (-rate) if number > 0 and robust >= 0.0 else np.nan
+
+
+@cpu_loop
+def _split_cpu(returns, periodicity, divided, offsets, number, robust, multiple, rate, out):
+    for segment in prange(offsets.shape[0] - 1):
+        limit = _limit(np.float64(number[segment]), np.float64(robust[segment]), multiple, rate)
+        for row in range(offsets[segment], offsets[segment + 1]):
+            _split_row(returns, periodicity, divided, limit, row, out)
+
+
+@cuda.jit
+def _split_cuda(returns, periodicity, divided, offsets, number, robust, multiple, rate, out):
+    row = cuda.grid(1)
+    if row < returns.shape[0]:
+        segment = segment_of(offsets, row)
+        limit = _limit(np.float64(number[segment]), np.float64(robust[segment]), multiple, rate)
+        _split_row(returns, periodicity, divided, limit, row, out)
 
 
 @body
@@ -240,6 +279,58 @@ def bns_test(
     elif count:
         on_cpu(_bns_cpu, count)(*arguments)
     return JumpTest(*(out[k] for k in range(4)))
+
+
+def threshold_split(
+    returns: Array,
+    offsets: Array,
+    observations: Array,
+    robust: Array,
+    periodicity: Array | None = None,
+    *,
+    multiple: float = 3.0,
+    rate: float = 0.49,
+) -> JumpSplit:
+    """Which bars of a session are a jump, once the session is over: those whose return, over its factor of the time of
+    day, is larger than multiple √robust N^-rate.
+
+    returns        (n,) float32, float64 or int64; offsets (S + 1,), a segment being a session
+    observations, robust   (S,) of `realised.session_measures`: N and a robust variance, such as its bipower
+    periodicity    (n,) factor of the time of day, a volatility whose square has mean 1 over the session; default: 1
+    multiple, rate above 0; 0 to 0.5: at 0.5 the limit is `multiple` standard deviations of a return
+    returns        JumpSplit of (n,) arrays: jump, the return where it is one, else 0; continuous = return - jump. The
+                   variance of the continuous part in `session_measures` is the truncated realised variance, that of
+                   the jumps the jump variation
+
+    This is R's rThresholdCov, whose bipower has no finite-sample factor and whose N counts a first return of 0. A
+    value of a bar depends on its whole session, so it is known at the session's end; `lee_mykland` knows at the bar.
+
+    Missing values: NaN where the return is, where the factor is NaN, infinite or not above 0, or where N is 0 or the
+    robust variance NaN or below 0.
+    Raises: ArgumentError, DeviceError.
+    Source: Mancini (2009), "Non-parametric threshold estimation for models with stochastic diffusion coefficient and
+    jumps"; Jacod and Todorov (2009) for the numbers; Bollerslev and Todorov (2011) for the time of day.
+    """
+    if not 0.0 < multiple < math.inf:
+        raise ArgumentError(f"multiple is {multiple!r}", allowed="above 0")
+    if not 0.0 <= rate <= 0.5:
+        raise ArgumentError(f"rate is {rate!r}", allowed="0 to 0.5")
+    divided = periodicity is not None
+    rows = Rows(offsets, values={"returns": returns} | ({"periodicity": periodicity} if divided else {}))
+    common_device(offsets=rows.offsets, observations=observations, robust=robust)
+    measures = [column("observations", observations), column("robust", robust)]
+    if {len(array) for array in measures} != {rows.segments}:
+        shown = f"observations {len(measures[0])}, robust {len(measures[1])}"
+        raise ArgumentError(f"{shown} for {rows.segments} segments", allowed="one of each for each segment")
+    out = rows.empty((2, rows.count), float_dtype(rows.columns[0]))
+    arguments = (
+        rows.columns[0], rows.columns[-1], divided, rows.offsets, *measures, float(multiple), float(rate), out
+    )  # fmt: skip
+    if rows.count and rows.device:
+        _split_cuda[grid_of(rows.count)](*arguments)
+    elif rows.count:
+        on_cpu(_split_cpu, rows.count, rows.segments)(*arguments)
+    return JumpSplit(out[0], out[1])
 
 
 def gumbel_threshold(observations: int, alpha: float) -> float:

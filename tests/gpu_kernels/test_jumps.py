@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.volatility.jumps import THETA, JumpTest, bns_test, gumbel_threshold, lee_mykland
+from gpu_kernels.volatility.jumps import THETA, JumpTest, bns_test, gumbel_threshold, lee_mykland, threshold_split
 from gpu_kernels.volatility.realised import RealisedMeasures, session_measures
 from gpu_kernels.volatility.returns import session_returns
 
@@ -234,6 +234,7 @@ class TestBars:
         plain = lee_mykland(r, whole, observations=LENGTH, alpha=0.01)
         fair = lee_mykland(r, whole, factor, observations=LENGTH, alpha=0.01)
         alarms = [np.count_nonzero(np.nan_to_num(got.jump)) for got in (plain, fair)]
+        np.testing.assert_allclose(np.nanmedian(fair.volatility / factor), LENGTH**-0.5, rtol=0.02)
         assert alarms[0] > 300
         assert alarms[1] < 30
         # and a jump at noon, small beside the open, is found with it alone
@@ -274,3 +275,43 @@ class TestBars:
         ):
             with pytest.raises(ArgumentError, match=message):
                 lee_mykland(r, whole, **options)
+
+
+class TestSplit:
+    def test_truncated_variance(self) -> None:
+        """Jumps leave it where the truncation of no jump does, some per mille short of the variance."""
+        count, days = 2000, sessions_of(2000)
+        calm = brownian(count, 13)
+        jumped, at = with_jumps(calm, 1.0, 14)
+        truncated = []
+        for r in (calm, jumped):
+            measures = session_measures(r, days)
+            split = threshold_split(r, days, measures.observations, measures.bipower, multiple=4.0)
+            np.testing.assert_array_equal(split.jump + split.continuous, r)
+            truncated.append(session_measures(split.continuous, days).variance)
+        assert np.all(split.jump[at] == jumped[at])
+        assert np.isin(np.flatnonzero(split.jump), at).mean() > 0.99
+        for variance in truncated:
+            assert variance.mean() == pytest.approx(1.0, abs=0.01)
+        got = session_measures(split.jump, days).variance
+        assert got.mean() == pytest.approx(1.0, abs=0.02)
+
+    def test_limit_by_hand(self) -> None:
+        r, days = np.array([0.9, -1.1, np.nan, 0.5, 2.0, 1.0]), np.array([0, 4, 6])
+        factor = np.array([1.0, 1.0, 1.0, 0.4, 1.0, 0.0])
+        number, robust = np.array([4, 0]), np.array([1.0, 1.0])
+        split = threshold_split(r, days, number, robust, multiple=2.0, rate=0.5)
+        np.testing.assert_array_equal(split.jump, [0.0, -1.1, np.nan, 0.0, np.nan, np.nan])
+        split = threshold_split(r, days, number + 4, robust, factor, multiple=2.0 * 2**0.5, rate=0.5)
+        np.testing.assert_array_equal(split.jump, [0.0, -1.1, np.nan, 0.5, 2.0, np.nan])
+        np.testing.assert_array_equal(split.continuous, [0.9, 0.0, np.nan, 0.0, 0.0, np.nan])
+
+    def test_mistakes_are_named(self) -> None:
+        r, days, ones = np.ones(6), np.array([0, 6]), np.ones(1)
+        for call, message in (
+            (lambda: threshold_split(r, days, ones, ones, multiple=0.0), r"multiple is 0\.0; allowed: above 0"),
+            (lambda: threshold_split(r, days, ones, ones, rate=0.6), r"rate is 0\.6; allowed: 0 to 0\.5"),
+            (lambda: threshold_split(r, days, np.ones(2), ones), "observations 2, robust 1 for 1 segments"),
+        ):
+            with pytest.raises(ArgumentError, match=message):
+                call()

@@ -7,6 +7,7 @@ from scipy.special import ndtri
 
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.volatility import realised
+from gpu_kernels.volatility.jumps import threshold_split
 from gpu_kernels.volatility.power import raise_to_four_thirds
 from gpu_kernels.volatility.realised import RealisedMeasures, rolling_measure, rolling_measures, session_measures
 from gpu_kernels.volatility.returns import grid_returns, session_returns
@@ -98,6 +99,17 @@ class TestNumbersOfHighfrequency:
             for i, j in ((0, 1), (0, 2), (1, 2)):
                 total = total + (day(r[i] + r[j]) - day(r[i] - r[j])) / 2
             np.testing.assert_allclose(total, wanted, rtol=2e-9)
+
+    def test_threshold_covariances(self, published: tuple) -> None:
+        """rThresholdCov: the returns of each asset over 3 √bipower N^-0.49 set to 0, then covariances."""
+        prices, days = published
+        total = np.zeros(prices.shape[1])
+        for close in prices:
+            r = session_returns(close, days, first_return="zero")
+            measures = session_measures(r, days, finite_sample="highfrequency")
+            total += threshold_split(r, days, measures.observations, measures.bipower).continuous
+        got = session_measures(total, days).variance
+        np.testing.assert_allclose(got, (2.943885754, 2.992550689, 2.963583828), rtol=2e-9)
 
 
 def brownian(count: int, length: int, seed: int) -> np.ndarray:

@@ -41,6 +41,21 @@ def bns_test(
     return tuple(out)
 
 
+def threshold_split(returns, offsets, observations, robust, periodicity=None, *, multiple=3.0, rate=0.49):
+    jump, continuous = output(len(returns), returns), output(len(returns), returns)
+    for segment, (first, last) in enumerate(segments(offsets)):
+        n, variance = float(observations[segment]), float(robust[segment])
+        if n == 0 or not variance >= 0:
+            continue
+        for row in range(first, last):
+            factor = 1.0 if periodicity is None else float(periodicity[row])
+            r = float(returns[row])
+            if not np.isnan(r) and 0 < factor < np.inf:
+                jump[row] = r if abs(r) / factor > multiple * np.sqrt(variance) / n**rate else 0.0
+                continuous[row] = r if jump[row] == 0 else 0.0
+    return jump, continuous
+
+
 def lee_mykland(returns, offsets, periodicity=None, *, observations, window=None, alpha=0.01, include_tested=False):
     out = [output(len(returns), returns) for _ in range(4)]
     k = window or int(np.ceil(np.sqrt(252 * observations)))
