@@ -18,7 +18,7 @@ import typer
 import yaml
 
 from benchmarks import larger_than_memory  # noqa: PLW0406 - its workers import it by this name
-from sources.processes import run
+from sources.processes import Workers
 from sources.sessions import sessions
 
 _START = "2019-01-02"
@@ -69,7 +69,9 @@ def main(
     first = pl.Series([_START]).str.to_date()[0]
     days = sessions("XNYS", first, first.replace(year=first.year + 6)).head(sessions_)
     (folder / "bars").mkdir(parents=True, exist_ok=True)
-    made = run(larger_than_memory.write_entity, [(n, folder / "bars", days) for n in range(entities)], workers=workers)
+    with Workers(workers) as processes:
+        tasks = [(number, folder / "bars", days) for number in range(entities)]
+        made = processes.run(larger_than_memory.write_entity, tasks)
     for outcome in made:
         if outcome.error is not None:
             raise outcome.error

@@ -36,7 +36,7 @@ from gpu_kernels.errors import ConfigError, TrifuseError
 from sources import lake as tables_lake
 from sources.hold import holding
 from sources.lake import IngestResult
-from sources.processes import Outcome, run
+from sources.processes import Outcome, Workers
 from sources.runs import ParquetFile
 from sources.stream import in_order
 
@@ -115,8 +115,9 @@ def make(
         missing = _largest_first(job, [entity for entity in wanted if entity not in set(reused)])
         outcomes: dict[str, Outcome] = {}
         if missing:
-            _sums_across(job, workers, progress)
-            outcomes, workers = _within(memory, _make_part, job, missing, workers, progress)
+            with Workers(workers) as processes:
+                _sum_peers(job, processes, progress)
+                outcomes, workers = _within(memory, _make_part, job, missing, processes, progress)
         shutil.rmtree(folder / _WORK)
         complete = all(_whole(job.part(entity)) for entity in plan.entities)
         if complete:
@@ -176,7 +177,7 @@ def _largest_first(job: Job, entities: list[str]) -> list[str]:
 
 
 def _within(
-    memory: int | None, task: _Task, job: Job, entities: list[str], workers: int, progress: Progress
+    memory: int | None, task: _Task, job: Job, entities: list[str], processes: Workers, progress: Progress
 ) -> tuple[dict[str, Outcome], int]:
     """The outcomes of the task for each entity, and how many processes ran side by side."""
     done = 0
@@ -188,12 +189,12 @@ def _within(
 
     progress(f"features: 0 of {len(entities)} entities", 0.0)
     tasks = [(job, entity) for entity in entities]
-    first: list[Outcome] = []
+    most, first = processes.count, list[Outcome]()
     if memory is not None:
-        first = run(task, tasks[:1], workers=1, ended=ended)
-        workers = max(1, min(workers, memory // max(first[0].peak_bytes, 1)))
-    found = first + run(task, tasks[len(first) :], workers=workers, ended=ended)
-    return dict(zip(entities, found, strict=True)), workers
+        first = processes.run(task, tasks[:1], ended)
+        most = max(1, min(most, memory // max(first[0].peak_bytes, 1)))
+    found = first + processes.run(task, tasks[len(first) :], ended, at_most=most)
+    return dict(zip(entities, found, strict=True)), most
 
 
 # --- in the workers ---------------------------------------------------------------------------------------------------
@@ -271,14 +272,16 @@ def _sums_path(job: Job, own: str) -> Path:
     return job.folder / _SUMS / f"{own}.parquet"
 
 
-def _sums_across(job: Job, workers: int, progress: Progress) -> None:
+def _sum_peers(job: Job, processes: Workers, progress: Progress) -> None:
     """The first pass, where there is something to compare."""
     own, bars = _own(job.plan.config), job.plan.config.source_of("bar")
     if bars is None or not own or (job.folder / _SUMS).is_dir():
         return
     entities = list(job.plan.entities)
     missing = [entity for entity in entities if not _own_path(job, entity).is_dir()]
-    outcomes, _ = _within(None, _make_own, job, missing, workers, lambda said, done: progress(f"across {said}", done))
+    outcomes, _ = _within(
+        None, _make_own, job, missing, processes, lambda said, done: progress(f"peers of {said}", done)
+    )
     failed = {entity: outcome.error for entity, outcome in outcomes.items() if outcome.error is not None}
     if failed:
         entity, error = min(failed.items())

@@ -3,31 +3,25 @@
     python scripts/run_batch.py configs/*.yaml --workers 2
     python scripts/run_batch.py configs/tech_news.yaml --entities AAPL,FB --json > batch.json
 
-Each job is its own `trifuse run`, so that one that fails, or is killed for its memory, does not take others along.
+Each job has a process of its own, so that one that fails, or is killed for its memory, does not take others along.
 Running the same batch again resumes it: a finished run is found by its key and not repeated; an unfinished one left
 nothing under its name and starts over. Exit code 0: all done; 1: at least one failed; 2: wrong usage; 130: interrupted.
 """
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Lock
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from fusion.console import INTERRUPTED, answer, note, one_line_errors, show
-
-# each of them starts as many threads as there are cores unless told otherwise
-_THREADS = ("NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS")
+from fusion.commands.runs import run_summary
+from fusion.console import answer, explain, note, one_line_errors, show
+from sources import processes
+from sources.processes import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: status is done, reused or failed; `summary` is what `trifuse run --json` printed."""
+    """How a job ended: status is done, reused or failed; `summary` is what `trifuse run --json` prints."""
 
     job: Job
     status: str
@@ -53,9 +47,6 @@ class Outcome:
     seconds: float
     error: str
     summary: dict[str, Any]
-
-
-Command = Callable[[Job], list[str]]
 
 
 def jobs_of(configs: Sequence[Path], entities: Sequence[str], overrides: Sequence[str]) -> list[Job]:
@@ -75,64 +66,13 @@ def _only(config: Path, entity: str | None) -> list[str]:
     return [f"entities={json.dumps([entity])}", f"name={json.dumps(f'{config.stem}_{entity}')}"]
 
 
-class Batch:
-    """Runs jobs, `workers` at a time. `stop` ends those that run."""
-
-    def __init__(self, command: Command, workers: int) -> None:
-        self._command, self._workers = command, workers
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock, self._stopped = Lock(), False
-
-    def run(self, jobs: Sequence[Job], ended: Callable[[Outcome], None]) -> list[Outcome]:
-        """Outcomes in the order of the jobs; `ended` is called as each one ends."""
-        with ThreadPoolExecutor(self._workers) as pool:
-            futures = [pool.submit(self._one, job) for job in jobs]
-            try:
-                for future in as_completed(futures):
-                    ended(future.result())
-            except KeyboardInterrupt:
-                self.stop()
-                raise
-        return [future.result() for future in futures]
-
-    def stop(self) -> None:
-        """End the running processes and start no more."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.terminate()
-
-    def _one(self, job: Job) -> Outcome:
-        cores = max(1, (os.cpu_count() or 1) // self._workers)
-        environment = dict.fromkeys(_THREADS, str(cores)) | os.environ
-        start = time.monotonic()
-        with self._lock:
-            if self._stopped:
-                return Outcome(job, "failed", INTERRUPTED, 0.0, "interrupted", {})
-            process = subprocess.Popen(
-                self._command(job), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-            )
-            self._running.add(process)
-        out, complaint = process.communicate()
-        with self._lock:
-            self._running.discard(process)
-        return outcome_of(job, process.returncode, out, complaint, time.monotonic() - start)
-
-
-def outcome_of(job: Job, code: int, out: str, complaint: str, seconds: float) -> Outcome:
-    """What a finished process says. A negative code is the signal that killed it."""
-    if code == 0:
-        try:
-            summary = json.loads(out)
-            status = "reused" if summary["reused"] else "done"
-            return Outcome(job, status, 0, round(seconds, 1), "", summary)
-        except (ValueError, KeyError, TypeError):
-            return Outcome(job, "failed", 1, round(seconds, 1), f"no JSON answer: {out[:200]!r}", {})
-    said = complaint.strip().splitlines()
-    last = said[-1].removeprefix("error: ") if said else "no message"
-    if code < 0:
-        last = f"killed by {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
-    return Outcome(job, "failed", code, round(seconds, 1), last, {})
+def outcome_of(job: Job, found: processes.Outcome) -> Outcome:
+    """What a job's process says."""
+    seconds = round(found.seconds, 1)
+    if found.error is not None:
+        said, code = explain(found.error)
+        return Outcome(job, "failed", code, seconds, said, {})
+    return Outcome(job, "reused" if found.value["reused"] else "done", 0, seconds, "", found.value)
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:
@@ -169,22 +109,20 @@ def main(
     signal.signal(signal.SIGTERM, _terminated)
     jobs = jobs_of(configs, [name for name in entities.split(",") if name], overrides or [])
 
-    def command(job: Job) -> list[str]:
-        options = [part for override in job.overrides for part in ("--set", override)]
-        start = [sys.executable, "-m", "fusion.cli", "run", str(job.config), "--json", "--quiet"]
-        return [*start, "--lake", str(lake), "--runs", str(runs), *options]
-
     count = 0
 
-    def ended(outcome: Outcome) -> None:
+    def ended(place: int, found: processes.Outcome) -> None:
         nonlocal count
         count += 1
         if not quiet:
+            outcome = outcome_of(jobs[place], found)
             line = f"{outcome.job.name}: {outcome.status} after {outcome.seconds:.1f} s {outcome.error}"
             note(f"[{count}/{len(jobs)}] {line}")
 
-    with one_line_errors():
-        outcomes = Batch(command, min(workers, len(jobs))).run(jobs, ended)
+    with one_line_errors(), Workers(min(workers, len(jobs)), fresh=True) as pool:
+        tasks = [(job.config, list(job.overrides), lake, runs) for job in jobs]
+        found = pool.run(run_summary, tasks, ended)
+    outcomes = [outcome_of(job, each) for job, each in zip(jobs, found, strict=True)]
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if as_json:
         records = [{"name": outcome.job.name} | asdict(outcome) for outcome in outcomes]

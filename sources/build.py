@@ -15,7 +15,7 @@ from typing import Any
 from sources.config import Source
 from sources.files import InputFile, bytes_read
 from sources.part import PARTS, Goal, PartOf, put_together
-from sources.processes import Outcome, run
+from sources.processes import Outcome, Workers
 from sources.readers import CARRYING, READERS, TOGETHER, RawBatch
 
 Progress = Callable[[str, float | None], None]
@@ -52,7 +52,9 @@ def build(goals: Sequence[Goal], files: list[InputFile], progress: Progress, wor
             progress(f"read {group[-1][1].path.name}", done / total)
 
         tasks = [(goals, number, group) for number, group in missing]
-        for outcome in run(make_part, tasks, workers=workers, ended=ended, stop_at_error=True):
+        with Workers(min(workers, len(tasks))) as processes:
+            outcomes = processes.run(make_part, tasks, ended, stop_at_error=True)
+        for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
     else:

@@ -51,59 +51,73 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(
-    function: Callable[..., Any],
-    tasks: Sequence[tuple[Any, ...]],
-    *,
-    workers: int,
-    ended: Ended | None = None,
-    fresh: bool = False,
-    stop_at_error: bool = False,
-) -> list[Outcome]:
-    """Calls `function(*task)` for each task, in `workers` processes at a time; outcomes in the order of the tasks.
+class Workers:
+    """Up to `count` processes, begun when they are needed; a context manager, which ends them.
 
-    function       of a module that can be imported; tasks and values must pickle
-    ended          called with (place of the task, outcome) as each one ends
-    fresh          every task gets a process of its own
-    stop_at_error  start no more tasks once one failed; those that were not begun have no outcome's value but an error
-
-    The first task runs alone, so that what has to be compiled is compiled once, and the others find it in the cache.
-    A task's exception is its outcome's error. Where the caller is interrupted the workers are ended.
+    fresh   every task gets a process of its own
     """
-    outcomes: list[Outcome | None] = [None] * len(tasks)
-    left = list(range(len(tasks)))[::-1]
-    share = max(1, cores() // max(1, min(workers, len(tasks))))
-    running: list[_Worker] = []
-    idle: list[_Worker] = []
-    failed = False
-    try:
-        while left or running:
-            allowed = workers if any(outcomes) else 1
-            while left and len(running) < allowed and not (failed and stop_at_error):
-                worker = idle.pop() if idle else _Worker(share)
-                running.append(worker)
+
+    def __init__(self, count: int, *, fresh: bool = False) -> None:
+        self.count, self._fresh = count, fresh
+        self._share = max(1, cores() // max(1, count))
+        self._running: list[_Worker] = []
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._running:
+            worker.process.terminate()
+        for worker in self._running + self._idle:
+            worker.end()
+        self._running, self._idle = [], []
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        ended: Ended | None = None,
+        *,
+        at_most: int | None = None,
+        stop_at_error: bool = False,
+    ) -> list[Outcome]:
+        """Calls `function(*task)` for each task; outcomes in the order of the tasks.
+
+        function       of a module that can be imported; tasks and values must pickle
+        ended          called with (place of the task, outcome) as each one ends
+        at_most        so many side by side
+        stop_at_error  begin no more tasks once one failed; the outcome of those is an error that says so
+
+        Unless processes are fresh, the first task runs alone, so that what has to be compiled is compiled once and
+        the others find it in the cache. A task's exception is its outcome's error.
+        """
+        outcomes: list[Outcome | None] = [None] * len(tasks)
+        left = list(range(len(tasks)))[::-1]
+        most = min(self.count, at_most or self.count)
+        failed = False
+        while left or self._running:
+            allowed = most if self._fresh or any(outcomes) else 1
+            while left and len(self._running) < allowed and not (failed and stop_at_error):
+                worker = self._idle.pop() if self._idle else _Worker(self._share)
+                self._running.append(worker)
                 worker.begin(left.pop(), function, tasks)
-            if not running:
+            if not self._running:
                 break
-            ready = wait([worker.pipe for worker in running])
-            for worker in [worker for worker in running if worker.pipe in ready]:
+            ready = wait([worker.pipe for worker in self._running])
+            for worker in [worker for worker in self._running if worker.pipe in ready]:
                 outcome, alive = worker.outcome()
-                running.remove(worker)
-                outcomes[worker.place] = outcome
-                failed = failed or outcome.error is not None
-                if alive and not fresh:
-                    idle.append(worker)
+                self._running.remove(worker)
+                if alive and not self._fresh:
+                    self._idle.append(worker)
                 else:
                     worker.end()
+                outcomes[worker.place] = outcome
+                failed = failed or outcome.error is not None
                 if ended is not None:
                     ended(worker.place, outcome)
-    finally:
-        for worker in running:
-            worker.process.terminate()
-        for worker in running + idle:
-            worker.end()
-    skipped = Outcome(None, WorkerError("not begun, as another task had failed"), 0.0, 0)
-    return [outcome or skipped for outcome in outcomes]
+        skipped = Outcome(None, WorkerError("not begun, as another task had failed"), 0.0, 0)
+        return [outcome or skipped for outcome in outcomes]
 
 
 class _Worker:

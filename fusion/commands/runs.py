@@ -1,6 +1,8 @@
 """The commands that work on a config as a whole: run, ingest, signals, verify. Heavy packages load inside them."""
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,21 +32,44 @@ def run(
       trifuse run configs/demo.yaml --set simulate.effects=false --set seed=11
       trifuse run configs/tech_news.yaml --json | jq -r .report
     """
+    with progress(quiet) as advance:
+        summary = run_summary(config, overrides or [], lake, runs, rerun=rerun, advance=advance)
+    if as_json:
+        answer(summary)
+        return
+    typer.echo(summary["verdict"]["headline"])
+    for line in summary["warnings"]:
+        typer.echo(f"warning: {line}")
+    for name in ("report", "signals", "manifest"):
+        typer.echo(f"{name:<9} {summary[name]}")
+    if summary["reused"]:
+        note("This run was there already; --rerun makes it again.")
+
+
+def run_summary(
+    config: Path,
+    overrides: list[str],
+    lake: Path,
+    runs: Path,
+    *,
+    rerun: bool = False,
+    advance: Callable[[str, float | None], None] = lambda _stage, _share: None,
+) -> dict[str, Any]:
+    """Runs a config, or finds it run; what `trifuse run --json` prints of it."""
     from fusion import config as configs
 
-    settings = configs.load(config, overrides or [])  # a mistake is told before the slow imports
+    settings = configs.load(config, overrides)  # a mistake is told before the slow imports
     from fusion import pipeline, report
     from fusion.report.run_folder import RunFolder
     from fusion.report.verdict import verdict
 
-    with progress(quiet) as advance:
-        result = pipeline.run(settings, lake=lake, runs=runs, progress=advance, rerun=rerun)
+    result = pipeline.run(settings, lake=lake, runs=runs, progress=advance, rerun=rerun)
     page = result.folder / "report.html"
     if not page.is_file():
         report.build(result.folder)
     found = RunFolder(result.folder)
     said, ic = verdict(found), found.estimate("rank_ic")
-    summary: dict[str, Any] = {
+    return {
         "folder": str(result.folder),
         "report": str(page),
         "signals": str(result.folder / "signals.parquet"),
@@ -60,16 +85,6 @@ def run(
         },
         "warnings": list(result.manifest.get("warnings") or []),
     }
-    if as_json:
-        answer(summary)
-        return
-    typer.echo(said.headline)
-    for line in summary["warnings"]:
-        typer.echo(f"warning: {line}")
-    for name in ("report", "signals", "manifest"):
-        typer.echo(f"{name:<9} {summary[name]}")
-    if result.reused:
-        note("This run was there already; --rerun makes it again.")
 
 
 def ingest(

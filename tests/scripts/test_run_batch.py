@@ -13,9 +13,11 @@ from types import ModuleType
 import pytest
 import yaml
 
+from gpu_kernels.errors import DataError
+from sources.processes import Outcome, WorkerError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "scripts" / "run_batch.py"
-ANSWER = 'print(\'{"reused": false, "folder": "here"}\')'
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,6 @@ def batch() -> ModuleType:
     sys.modules["run_batch"] = module
     specification.loader.exec_module(module)
     return module
-
-
-def outcomes(batch: ModuleType, programs: list[str], workers: int = 1) -> list:
-    """Runs Python programs as jobs."""
-    jobs = [batch.Job(Path(f"{k}.yaml")) for k in range(len(programs))]
-    command = {job: [sys.executable, "-c", program] for job, program in zip(jobs, programs, strict=True)}
-    return batch.Batch(command.__getitem__, workers).run(jobs, lambda _outcome: None)
 
 
 class TestJobs:
@@ -53,42 +48,27 @@ class TestJobs:
         assert yaml.safe_load(found["name"]) == f"a_{entity}"
 
 
-class TestBatch:
-    def test_a_failure_stops_no_other(self, batch: ModuleType) -> None:
-        programs = [
-            ANSWER,
-            "import sys; print('error: the file is bad', file=sys.stderr); sys.exit(3)",
-            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "print('not JSON')",
-            ANSWER.replace("false", "true"),
+class TestOutcomes:
+    """What a process of its own gives; how processes run is tested in tests/sources/test_processes.py."""
+
+    def test_what_each_says(self, batch: ModuleType) -> None:
+        job, summary = batch.Job(Path("a.yaml")), {"folder": "here"}
+        found = [
+            batch.outcome_of(job, Outcome(value, error, 1.26, 0))
+            for value, error in (
+                (summary | {"reused": False}, None),
+                (summary | {"reused": True}, None),
+                (None, DataError("the file is bad", hint="fetch it")),
+                (None, WorkerError("its process was killed by SIGKILL (out of memory?)")),
+                (None, KeyError("x")),
+            )
         ]
-        found = outcomes(batch, programs, workers=2)
-        assert [each.status for each in found] == ["done", "failed", "failed", "failed", "reused"]
-        assert [each.exit_code for each in found] == [0, 3, -9, 1, 0]
-        assert found[1].error == "the file is bad"
-        assert found[2].error.startswith("killed by SIGKILL")
-        assert "not JSON" in found[3].error
-
-    def test_workers_run_side_by_side(self, batch: ModuleType, tmp_path: Path) -> None:
-        # each one ends only when it has seen the other
-        program = (
-            "import pathlib, time\nfolder = pathlib.Path({folder!r})\n(folder / '{me}').touch()\n"
-            "while not (folder / '{other}').exists(): time.sleep(0.02)\n" + ANSWER.replace("{", "{{").replace("}", "}}")
-        )
-        programs = [program.format(folder=str(tmp_path), me=me, other=other) for me, other in (("a", "b"), ("b", "a"))]
-        assert [each.status for each in outcomes(batch, programs, workers=2)] == ["done", "done"]
-
-    def test_no_more_than_the_workers(self, batch: ModuleType, tmp_path: Path) -> None:
-        log = tmp_path / "log"
-        program = f"log = open({str(log)!r}, 'a')\nlog.write('<')\nlog.flush()\nlog.write('>')\nlog.close()\n" + ANSWER
-        outcomes(batch, [program] * 3, workers=1)
-        assert log.read_text() == "<><><>"
-
-    def test_cores_are_shared_between_workers(self, batch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
-        monkeypatch.setattr(os, "cpu_count", lambda: 8)
-        program = "import json, os; print(json.dumps({'reused': False, 'threads': os.environ['POLARS_MAX_THREADS']}))"
-        assert [each.summary["threads"] for each in outcomes(batch, [program] * 2, workers=4)] == ["2", "2"]
+        assert [each.status for each in found] == ["done", "reused", "failed", "failed", "failed"]
+        assert [each.exit_code for each in found] == [0, 0, 3, 1, 70]
+        assert [each.seconds for each in found] == [1.3] * 5
+        assert found[2].error == "the file is bad; fetch it"
+        assert found[3].error == "its process was killed by SIGKILL (out of memory?)"
+        assert "KeyError" in found[4].error
 
 
 class TestProcess:

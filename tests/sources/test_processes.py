@@ -5,16 +5,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import worker_tasks as tasks
 
 from gpu_kernels.errors import DataError
 from sources import processes
-from sources.processes import Outcome, WorkerError, run
+from sources.processes import Outcome, WorkerError, Workers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run(
+    function: Callable[..., Any], tasks_: list[tuple[Any, ...]], *, workers: int, fresh: bool = False, **more: Any
+) -> list[Outcome]:
+    with Workers(workers, fresh=fresh) as processes:
+        return processes.run(function, tasks_, **more)
 
 
 def test_outcomes_in_the_order_of_the_tasks() -> None:
@@ -51,6 +60,18 @@ def test_a_worker_serves_many_tasks_unless_each_is_to_have_its_own(fresh: bool) 
     found = run(tasks.process, [()] * 3, workers=1, fresh=fresh)
     assert len({outcome.value for outcome in found}) == (3 if fresh else 1)
     assert os.getpid() not in {outcome.value for outcome in found}
+
+
+def test_workers_stay_from_one_call_to_the_next() -> None:
+    with Workers(2) as processes:
+        first = {outcome.value for outcome in processes.run(tasks.process, [()])}
+        again = processes.run(tasks.process, [()] * 4, at_most=1)
+        assert {outcome.value for outcome in again} == first
+        # one that died is followed by another
+        processes.run(tasks.trouble, [("kill",)])
+        assert {outcome.value for outcome in processes.run(tasks.process, [()])} != first
+        (living,) = {outcome.value for outcome in processes.run(tasks.process, [()])}
+    assert not Path(f"/proc/{living}").exists()
 
 
 def test_no_more_is_begun_after_an_error() -> None:
@@ -93,8 +114,8 @@ def test_an_interrupt_ends_the_workers(tmp_path: Path) -> None:
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     code = (
-        "import worker_tasks\nfrom sources.processes import run\n"
-        f"run(worker_tasks.note_and_wait, [({str(tmp_path)!r}, 600.0)], workers=1)"
+        "import worker_tasks\nfrom sources.processes import Workers\nwith Workers(1) as processes:\n"
+        f"    processes.run(worker_tasks.note_and_wait, [({str(tmp_path)!r}, 600.0)])"
     )
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     with subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}) as parent:
