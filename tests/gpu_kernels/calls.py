@@ -29,6 +29,8 @@ _SERVING = {
     "gpu_kernels.rolling.scaled_mean",
     "gpu_kernels.book.spoofing.parameters",
     "gpu_kernels.volatility.jumps.gumbel_threshold",
+    "gpu_kernels.volatility.event_times.checked_events",
+    "gpu_kernels.technical.bar_price.combine",
 }
 
 TOLERANCE = {"float64": 1e-10, "float32": 2e-6}
