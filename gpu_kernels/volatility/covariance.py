@@ -14,6 +14,8 @@ from gpu_kernels.doubling import window_sums
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows
 
+_NEVER = np.int64(2**63 - 1)
+
 
 class Covariance(NamedTuple):
     """Sums of products of returns and what follows from them. `beta` is that of y to x: covariance / variance_x."""
@@ -90,15 +92,15 @@ def _rolling_cuda(x, y, offsets, window, min_periods, out):
 
 @body
 def observe(time, price, row, stop):
-    """The next observation at or after `row`: (row after it, its time, its price). Of the prices at one time the last
-    counts; the price is NaN where there is none."""
+    """The next observation at or after `row`: (row after it, its time, its log price). Of the prices at one time the
+    last counts; the log price is NaN where there is none."""
     found, at = np.nan, np.int64(0)
     while row < stop and (math.isnan(found) or time[row] == at):
         here = np.float64(price[row])
         if 0.0 < here < np.inf:
             found, at = here, time[row]
         row += 1
-    return row, at, found
+    return row, at, math.log(found)
 
 
 @body
@@ -110,60 +112,45 @@ def _observe_every(time, price, row, stop, every):
 
 
 @body
-def _variance(time, price, row, stop, every):
-    """(sum of squared returns between observations, how many)."""
-    row, _, before = observe(time, price, row, stop)
-    total, count = 0.0, 0
-    while True:
-        row, _, after = _observe_every(time, price, row, stop, every)
-        if math.isnan(after):
-            return total, count
-        change = math.log(after / before)
-        total, count, before = total + change * change, count + 1, after
-
-
-@body
 def seek(time, price, row, stop, at, found, before, until):
     """Steps on from the observation (`at`, `found`) to the first at `until` or later, NaN where there is none; `before`
-    is the price of the one before it. Then the price as last seen at `until`: the first one of all, where there is
-    none."""
+    is the log price of the one before it. Then the sum of squared returns that were passed, and how many."""
+    squares, count = 0.0, 0
     while not math.isnan(found) and at < until:
         before = found
         row, at, found = observe(time, price, row, stop)
-    exact = not math.isnan(found) and (at == until or math.isnan(before))
-    return row, at, found, before, found if exact else before
+        if not math.isnan(found):
+            squares, count = squares + (found - before) ** 2, count + 1
+    return row, at, found, before, squares, count
 
 
 @body
-def _overlapping(time_x, price_x, x, stop_x, time_y, price_y, y, stop_y, every, lag):
-    """Sum of products of the returns of x and y whose intervals overlap. The returns of y that overlap one of x make
-    one return: from its last price at or before the interval's start to its first at or after the end."""
-    x, until, base = observe(time_x, price_x, x, stop_x)
-    y, at, found = observe(time_y, price_y, y, stop_y)
-    y, at, found, before, start = seek(time_y, price_y, y, stop_y, at, found, np.nan, until + lag)
-    total = 0.0
-    while True:
-        x, until, price = _observe_every(time_x, price_x, x, stop_x, every)
-        if math.isnan(price):
-            return total
-        y, at, found, before, seen = seek(time_y, price_y, y, stop_y, at, found, before, until + lag)
-        end = before if math.isnan(found) else found
-        total += math.log(price / base) * math.log(end / start)
-        base, start = price, seen
+def _last_seen(at, found, before, until):
+    """The log price as last seen at `until`, from what `seek` found; the first one of all, where none was earlier."""
+    return found if not math.isnan(found) and (at == until or math.isnan(before)) else before
 
 
 @body
 def _hayashi_yoshida(time_x, price_x, offsets_x, time_y, price_y, offsets_y, every, lags, unit, out):
-    """Unit: one segment with one lag, in the order of the output."""
+    """Unit: one segment with one lag, in the order of the output. The returns of y that overlap one of x make one
+    return: from its last price at or before the interval's start to its first at or after the end."""
     segment, lag = unit // lags.shape[0], lags[unit % lags.shape[0]]
     x, stop_x, y, stop_y = offsets_x[segment], offsets_x[segment + 1], offsets_y[segment], offsets_y[segment + 1]
-    xx, count_x = _variance(time_x, price_x, x, stop_x, every)
-    yy, count_y = _variance(time_y, price_y, y, stop_y, 1)
-    known = count_x > 0 and count_y > 0
-    xy = 0.0
-    if known:
-        xy = _overlapping(time_x, price_x, x, stop_x, time_y, price_y, y, stop_y, every, lag)
-    write_covariance(out, unit, xx, yy, xy, known)
+    x, until, base = observe(time_x, price_x, x, stop_x)
+    y, at, found = observe(time_y, price_y, y, stop_y)
+    y, at, found, before, yy, count_y = seek(time_y, price_y, y, stop_y, at, found, np.nan, until + lag)
+    start = _last_seen(at, found, before, until + lag)
+    xx, xy, count_x = 0.0, 0.0, 0
+    x, until, level = _observe_every(time_x, price_x, x, stop_x, every)
+    while not math.isnan(level):
+        y, at, found, before, squares, count = seek(time_y, price_y, y, stop_y, at, found, before, until + lag)
+        change, end = level - base, before if math.isnan(found) else found
+        xx, yy, xy = xx + change * change, yy + squares, xy + change * (end - start)
+        base, start = level, _last_seen(at, found, before, until + lag)
+        count_x, count_y = count_x + 1, count_y + count
+        x, until, level = _observe_every(time_x, price_x, x, stop_x, every)
+    _, _, _, _, squares, count = seek(time_y, price_y, y, stop_y, at, found, before, _NEVER)
+    write_covariance(out, unit, xx, yy + squares, xy, count_x > 0 and count_y + count > 0)
 
 
 @cpu_loop

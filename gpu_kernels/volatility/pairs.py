@@ -22,12 +22,12 @@ def _refresh_segment(time_x, price_x, x, stop_x, time_y, price_y, y, stop_y, pla
     base_x, base_y, count = np.nan, np.nan, 0
     while not math.isnan(next_x) and not math.isnan(next_y):
         at = max(at_x, at_y)
-        x, at_x, next_x, now_x, _ = seek(time_x, price_x, x, stop_x, at_x, next_x, np.nan, at + 1)
-        y, at_y, next_y, now_y, _ = seek(time_y, price_y, y, stop_y, at_y, next_y, np.nan, at + 1)
+        x, at_x, next_x, now_x, _, _ = seek(time_x, price_x, x, stop_x, at_x, next_x, np.nan, at + 1)
+        y, at_y, next_y, now_y, _, _ = seek(time_y, price_y, y, stop_y, at_y, next_y, np.nan, at + 1)
         if place >= 0:
             time[place + count] = at
-            returns_x[place + count] = math.log(now_x / base_x) if count > 0 else np.nan
-            returns_y[place + count] = math.log(now_y / base_y) if count > 0 else np.nan
+            returns_x[place + count] = now_x - base_x if count > 0 else np.nan
+            returns_y[place + count] = now_y - base_y if count > 0 else np.nan
         base_x, base_y, count = now_x, now_y, count + 1
     return count
 
