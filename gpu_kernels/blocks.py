@@ -127,16 +127,12 @@ def higher(one, other):
 
 @body
 def _highest_blocks(rows, window, sign, tails, next_tails, out):
-    """out = the highest sign * value of the last `window` rows, NaN left out. False where a row may be NaN."""
-    stop, width, block, total = np.uint64(rows.shape[0]), np.uint64(window), _ZERO, 0.0
+    """out = the highest sign * value of the last `window` rows, NaN left out."""
+    stop, width, block = np.uint64(rows.shape[0]), np.uint64(window), _ZERO
     while block + width <= stop:
         head, tail, end = -np.inf, -np.inf, block + width - _ONE
-        if width >= _LONG:
-            _fetch(rows, block + width, min(block + width + width, stop))
         for j in range(width):
-            value = sign * np.float64(rows[block + j])
-            total += value
-            head = higher(value, head)
+            head = higher(sign * np.float64(rows[block + j]), head)
             out[block + j] = higher(tails[j + _ONE], head)
             tail = higher(sign * np.float64(rows[end - j]), tail)
             next_tails[width - _ONE - j] = tail
@@ -144,25 +140,23 @@ def _highest_blocks(rows, window, sign, tails, next_tails, out):
         block += width
     head = -np.inf
     for j in range(stop - block):
-        value = sign * np.float64(rows[block + j])
-        total += value
-        head = higher(value, head)
+        head = higher(sign * np.float64(rows[block + j]), head)
         out[block + j] = higher(tails[j + _ONE], head)
-    return not math.isnan(total)
 
 
 @body
 def window_highest(rows, halo, window, sign, out):
-    """`_highest_blocks` of the rows from `halo` on."""
-    size = min(window, rows.shape[0])
+    """`_highest_blocks` of the rows from `halo` on. False where one is NaN."""
+    size, missing = min(window, rows.shape[0]), 0
+    for i in range(rows.shape[0]):
+        missing += 1 if math.isnan(np.float64(rows[i])) else 0
     tails, next_tails = np.full(size + 1, -np.inf), np.full(size + 1, -np.inf)
-    tail, total = -np.inf, 0.0
+    tail = -np.inf
     for back in range(halo - 1, -1, -1):
-        value = sign * np.float64(rows[back])
-        total += value
-        tail = higher(value, tail)
+        tail = higher(sign * np.float64(rows[back]), tail)
         tails[back] = tail
-    return _highest_blocks(rows[halo:], window, sign, tails, next_tails, out) and not math.isnan(total)
+    _highest_blocks(rows[halo:], window, sign, tails, next_tails, out)
+    return missing == 0
 
 
 @body
