@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from benchmarks import volatility_noise
+from benchmarks import volatility_diurnal, volatility_noise
 from benchmarks.harness import Comparison, Outputs
 from gpu_kernels.volatility import ranges
 from gpu_kernels.volatility.realised import RealisedMeasures, rolling_measures, session_measures
@@ -185,3 +185,4 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
     )
     yield from realised_of_years(quick)
     yield from volatility_noise.comparisons(quick)
+    yield from volatility_diurnal.comparisons(quick)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels._jit import body, cpu_loop, prange
+from gpu_kernels._jit import cpu_loop, prange, step_body
 from gpu_kernels.dispatch import Array, Rows, empty, float_dtype, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted, upper_bound
@@ -29,29 +29,30 @@ _PRIOR, _LARGEST, _LEAST = 10.0, 4.0, 1e-3
 """Squared excess that counts as seen without any dependence on the first bin; the largest surprise; the least
 multiplier that anything is divided by."""
 
-# In the bodies below: events = (type, time, known time), of which low..high are near; rules = (edges, place of the
+# The bodies are put into the loop: to hand over so many arrays, several times a row, would take longer than the work.
+# In them: events = (type, time, known time), of which low..high are near; rules = (edges, place of the
 # first bin after the event, shrinkage, memory, clip); state = (profile, slopes, places, numbers) of the entity.
 
 
-@body
+@step_body
 def _bin_of(edges, since):
     """The bin of a time since the event; -1 before the first, their number after the last."""
     return upper_bound(edges, 0, edges.shape[0], since) - 1
 
 
-@body
+@step_body
 def _usual(profile, shrinkage, kind, place):
     """The multiplier of a bin, whatever its event turned out to be."""
     count = profile[_COUNT, kind, place]
     return 1.0 + count / (count + shrinkage) * (profile[_RATIO, kind, place] - 1.0) if count > 0.0 else 1.0
 
 
-@body
+@step_body
 def _slope(slopes, kind):
     return min(max(slopes[_PRODUCT, kind] / (slopes[_SQUARE, kind] + _PRIOR), 0.0), 1.0)
 
 
-@body
+@step_body
 def _multiplier(rules, state, event, kind, place):
     """The multiplier of a bin of an event: after its first bin, as large as that one was."""
     profile, slopes, _, numbers = state
@@ -62,7 +63,7 @@ def _multiplier(rules, state, event, kind, place):
     return usual
 
 
-@body
+@step_body
 def _active(event, moment, at, events, edges):
     """The bin that `moment` lies in of an event known at `at`, else -1."""
     _, times, known = events
@@ -70,7 +71,7 @@ def _active(event, moment, at, events, edges):
     return place if known[event] <= at and place < edges.shape[0] - 1 else -1
 
 
-@body
+@step_body
 def _at_moment(moment, at, only, without, events, low, high, rules, state):
     """The product over types of the highest multiplier of a type's events, of those known at `at`; of type `only`, or
     of all (-1), but for type `without`."""
@@ -92,7 +93,7 @@ def _at_moment(moment, at, only, without, events, low, high, rules, state):
     return product
 
 
-@body
+@step_body
 def _mean_between(begin, end, at, only, events, low, high, rules, state):
     """Mean of `_at_moment` over [begin, end), piece by piece between the edges of the events' bins."""
     if low >= high or begin >= end:
@@ -113,15 +114,16 @@ def _mean_between(begin, end, at, only, events, low, high, rules, state):
     return total / np.float64(end - begin)
 
 
-@body
-def _learn(at, events, low, high, rules, state):
-    """Teach the profile of the bins that have ended by `at`, one event after the other, each what the others leave."""
+@step_body
+def _learn(until, at, events, low, high, rules, state):
+    """Teach the profile of the bins that have ended by `until`, one event after the other, each what the others known
+    at `at` leave."""
     kinds, times, _ = events
     edges, zero, shrinkage, memory, clip = rules
     profile, slopes, places, numbers = state
     for event in range(low, high):
         kind, place = kinds[event], places[event]
-        if place >= 0 and times[event] + edges[place + 1] <= at and numbers[event, _EXPECTED] > 0.0:
+        if place >= 0 and times[event] + edges[place + 1] <= until and numbers[event, _EXPECTED] > 0.0:
             usual = _usual(profile, shrinkage, kind, place)
             middle = times[event] + (edges[place] + edges[place + 1]) // 2
             others = _at_moment(middle, at, -1, kind, events, low, high, rules, state)
@@ -139,7 +141,7 @@ def _learn(at, events, low, high, rules, state):
             profile[_COUNT, kind, place] = count
 
 
-@body
+@step_body
 def _add(middle, now, realised, expected, events, low, high, rules, state):
     """Add a row to the bin of each event that its middle lies in."""
     _, times, known = events
@@ -157,7 +159,7 @@ def _add(middle, now, realised, expected, events, low, high, rules, state):
                     numbers[event, _EXPECTED] += expected
 
 
-@body
+@step_body
 def _entity(columns, first, last, events, low, stop, horizons, rules, state, own, ahead, by_type):
     start, time, realised, expected = columns
     edges = rules[0]
@@ -179,19 +181,26 @@ def _entity(columns, first, last, events, low, stop, horizons, rules, state, own
         middle = begin + (now - begin) // 2
         while high < stop and events[1][high] + edges[0] <= now + farthest:
             high += 1
-        # bins that ended where there are no rows
-        _learn(begin, events, low, high, rules, state)
+        # what is known at the row's start, of the row; then what is known at its end, of the time ahead
+        for after in range(2):
+            at, until, questions = (now, now, horizons.shape[0]) if after else (begin, middle, 1 + by_type.shape[0])
+            if after:
+                _add(middle, now, np.float64(realised[row]), np.float64(expected[row]), events, low, high, rules, state)
+            # a bin is over when no later middle can lie in it
+            _learn(until, at, events, low, high, rules, state)
+            for question in range(questions):
+                only = -1 if after else question - 1
+                end = now + horizons[question] if after else now
+                value = _mean_between(at, end, at, only, events, low, high, rules, state)
+                if after:
+                    ahead[question, row] = value
+                elif question:
+                    by_type[only, row] = value
+                else:
+                    own[row] = value
         # an event that is over may still share a bin of another that has not ended
-        while low < high and events[1][low] + edges[edges.shape[0] - 1] + widest <= begin:
+        while low < high and events[1][low] + edges[edges.shape[0] - 1] + widest <= now:
             low += 1
-        own[row] = _mean_between(begin, now, begin, -1, events, low, high, rules, state)
-        for kind in range(by_type.shape[0]):
-            by_type[kind, row] = _mean_between(begin, now, begin, kind, events, low, high, rules, state)
-        _learn(middle, events, low, high, rules, state)
-        _add(middle, now, np.float64(realised[row]), np.float64(expected[row]), events, low, high, rules, state)
-        _learn(now, events, low, high, rules, state)
-        for h in range(horizons.shape[0]):
-            ahead[h, row] = _mean_between(now, now + horizons[h], now, -1, events, low, high, rules, state)
 
 
 @cpu_loop

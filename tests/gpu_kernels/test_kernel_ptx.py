@@ -15,7 +15,7 @@ from benchmarks.works import narrow as narrow_kernels
 
 ARCHITECTURES = [(8, 0), (9, 0)]
 
-REGISTERS, MANY_REGISTERS = 96, {"_rebuild_cuda": 128, "_spoofing_cuda": 128, "_pattern_cuda": 128, "_events_cuda": 128}
+REGISTERS, MANY_REGISTERS = 96, {"_rebuild_cuda": 128, "_spoofing_cuda": 128, "_pattern_cuda": 128, "_events_cuda": 144}
 """How many a kernel may take. More for those whose threads are segments: they are too few to crowd each other out."""
 
 

@@ -57,10 +57,10 @@ class Entity:
         kinds = self.pairs if only is None else [only]
         return sum((b - a) * self.at_moment(a, at, kinds) for a, b in pairwise(cuts)) / (end - begin)
 
-    def learn(self, at):
+    def learn(self, until, at):
         for event in self.events:
             for b, rows in event.rows.items():
-                if b in event.done or event.time + self.edges[b + 1] > at or not rows:
+                if b in event.done or event.time + self.edges[b + 1] > until or not rows:
                     continue
                 event.done.add(b)
                 kind, own = event.kind, self.usual(event.kind, b)
@@ -98,13 +98,13 @@ def _entities(start, time, realised, expected, offsets, events, types, edges, ho
         for row in range(offsets[s], offsets[s + 1]):
             begin, now = int(start[row]), int(time[row])
             middle = begin + (now - begin) // 2
-            entity.learn(begin)
+            # a bin is over when no later row's middle can lie in it
+            entity.learn(middle, begin)
             own[row] = entity.mean(begin, now, begin)
             for kind in range(types):
                 by_type[kind, row] = entity.mean(begin, now, begin, kind)
-            entity.learn(middle)
             entity.add(middle, now, realised[row], expected[row])
-            entity.learn(now)
+            entity.learn(now, now)
             for h, horizon in enumerate(horizons):
                 ahead[h, row] = entity.mean(now, now + horizon, now)
     return own, ahead, by_type, entities
