@@ -37,6 +37,8 @@ _QUARANTINE_SCHEMA = dict.fromkeys(("source", "table", "reason", "file"), pl.Str
 PARTS, _COUNTS, _HELD = ".parts", "counts.json", "held.parquet"
 # the order in which rows that are judged whole came
 _ROW = "_row"
+# rows of five years of minutes, and of a few at once; about 100 bytes each
+_IN_MEMORY = 2**21
 _PLACE = {"file": pl.UInt32(), "member": pl.String(), "line": pl.Int64()}
 _SET_ASIDE = _PLACE | {"reason": pl.String()}
 
@@ -104,22 +106,48 @@ def _rows(batches: Callable[[], Iterator[RawBatch]]) -> Iterator[pl.DataFrame]:
 
 
 class _Whole:
-    """Rows that are judged whole, on their way to the checks: kept by entity, in memory as far as there is room."""
+    """Rows that are judged whole, on their way to the checks: in memory as far as there is room, else in files by
+    entity."""
 
     def __init__(self, folder: Path, table: str) -> None:
         columns = {column.name: column.dtype for column in TABLES[table].columns if column.name != "session"}
-        schema = columns | _PLACE | {"problem": pl.String(), _ROW: pl.Int64()}
+        self._schema = columns | _PLACE | {"problem": pl.String(), _ROW: pl.Int64()}
         self._folder, self._rows = folder, 0
-        self._by_entity = Partitions(folder, schema, ("entity",), (_ROW,))
+        self._frames: list[pl.DataFrame] = []
+        self._by_entity: Partitions | None = None
 
     def append(self, rows: pl.DataFrame) -> None:
-        self._by_entity.append(rows.with_columns(pl.int_range(self._rows, self._rows + rows.height).alias(_ROW)))
+        self._frames.append(rows.with_columns(pl.int_range(self._rows, self._rows + rows.height).alias(_ROW)))
         self._rows += rows.height
+        if sum(frame.height for frame in self._frames) > _IN_MEMORY:
+            self._to_files()
 
     def entities(self) -> Iterator[pl.DataFrame]:
         """The rows of each entity in the order in which they came; those of none come first."""
-        for _, rows in self._by_entity.items(lambda values: values[0] or ""):
-            yield pl.concat(rows.sorted()).drop(_ROW)
+        if not self._rows:
+            return
+        if self._by_entity is None:
+            rows = pl.concat(self._frames).drop(_ROW)
+            self._frames = []
+            found = rows.partition_by("entity", as_dict=True, maintain_order=True)
+            del rows
+            for values in sorted(found, key=_name):
+                yield found.pop(values)
+            return
+        self._to_files()
+        for _, partition in self._by_entity.items(_name):
+            yield pl.concat(partition.sorted()).drop(_ROW)
+
+    def _to_files(self) -> None:
+        if self._by_entity is None:
+            self._by_entity = Partitions(self._folder, self._schema, ("entity",), (_ROW,))
+        for frame in self._frames:
+            self._by_entity.append(frame)
+        self._frames = []
+
+
+def _name(values: tuple[Any, ...]) -> str:
+    return values[0] or ""
 
 
 class PartOf:

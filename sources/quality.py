@@ -222,7 +222,7 @@ class ZoneDoubt:
 
     def __init__(self) -> None:
         self._rows = self._outside = 0
-        self._minutes: dict[int, int] = {}
+        self._minutes = [pl.DataFrame(schema={"minute": pl.Int64, "rows": pl.Int64})]
 
     def add(self, rows: pl.DataFrame) -> None:
         """The next good rows, with their session."""
@@ -233,8 +233,12 @@ class ZoneDoubt:
         time = pl.col("event_time").to_physical()
         place = rows.select(time - time % _MINUTE + (time % _MINUTE > 0)).to_series().to_numpy()
         begin = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
-        for time, count in zip(place[begin].tolist(), np.diff(begin, append=len(place)).tolist(), strict=True):
-            self._minutes[time] = self._minutes.get(time, 0) + count
+        self._minutes.append(pl.DataFrame({"minute": place[begin], "rows": np.diff(begin, append=len(place))}))
+        if sum(part.height for part in self._minutes[1:]) > 2**20:
+            self._minutes = [self._counts()]
+
+    def _counts(self) -> pl.DataFrame:
+        return pl.concat(self._minutes).group_by("minute").agg(pl.col("rows").sum()).sort("minute")
 
     def settle(self, source: Source, window: Window) -> None:
         """Raises DataError where another time zone fits the rows much better, or none fits."""
@@ -243,9 +247,10 @@ class ZoneDoubt:
         outside = self._outside / self._rows
         if outside <= 0.05:
             return
-        times = pl.Series(list(self._minutes), dtype=pl.Int64).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        found = self._counts()
+        times = found["minute"].cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
         wall = times.dt.convert_time_zone(source.timezone).dt.replace_time_zone(None)
-        counts = np.array(list(self._minutes.values()))
+        counts = found["rows"].to_numpy()
         shares = outside_by_zone(wall, _trading(times, window), _stamp(source), counts)
         best = min(shares, key=lambda zone: shares[zone])
         better = shares[best] < outside / 4
