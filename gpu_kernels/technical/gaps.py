@@ -82,6 +82,8 @@ class Bars:
         rows = self.rows
         given = self.columns if columns is None else [column("column", each) for each in columns]
         out = rows.empty((outputs, rows.count), np.float64)
+        if not rows.count:
+            return out
         if rows.device:
             cuda_loop[grid_of(rows.count if tile else rows.segments)](*given, rows.offsets, *parameters, out)
         else:

@@ -11,8 +11,9 @@ from gpu_kernels.technical.gaps import Bars, suspect
 
 @body
 def _parabolic_segment(high, low, start, stop, acceleration, maximum, out):
-    """The level of a bar was set by the bar before; where the bar touches it, the trend turns, and the level is that
-    trend's extreme. How many rows may be missing."""
+    """A downtrend (`side` -1) is an uptrend of prices with their signs turned: tops are then lows, bottoms highs. The
+    level of a bar was set by the bar before; where the bar touches it, the trend turns, and the level is that trend's
+    extreme. How many rows may be missing."""
     missing = 0
     if start < stop:
         out[start] = math.nan
@@ -20,28 +21,26 @@ def _parabolic_segment(high, low, start, stop, acceleration, maximum, out):
     if start + 1 >= stop:
         return missing
     up, down = high[start + 1] - high[start], low[start] - low[start + 1]
-    rising = not (down > 0.0 and down > up)
-    level = low[start] if rising else high[start]
-    extreme = high[start + 1] if rising else low[start + 1]
-    speed = acceleration
-    top_before, bottom_before = high[start + 1], low[start + 1]
+    side = -1.0 if down > 0.0 and down > up else 1.0
+    level = low[start] if side > 0.0 else -high[start]
+    extreme = high[start + 1] if side > 0.0 else -low[start + 1]
+    speed, before = acceleration, start + 1
     for row in range(start + 1, stop):
-        top, bottom = high[row], low[row]
-        missing += suspect(top + bottom)
-        highest, lowest = max(top_before, top), min(bottom_before, bottom)
-        if (bottom <= level) if rising else (top >= level):
-            level = max(extreme, highest) if rising else min(extreme, lowest)
-            rising = not rising
-            out[row] = level
-            speed, extreme = acceleration, (top if rising else bottom)
+        missing += suspect(high[row] + low[row])
+        highest, lowest = max(high[before], high[row]), min(low[before], low[row])
+        top, bottom = (high[row], low[row]) if side > 0.0 else (-low[row], -high[row])
+        ceiling, floor = (highest, lowest) if side > 0.0 else (-lowest, -highest)
+        if bottom <= level:
+            level = max(extreme, ceiling)
+            out[row] = side * level
+            side, level = -side, -level
+            extreme, speed, floor = -bottom, acceleration, -ceiling
         else:
-            out[row] = level
-            if (top > extreme) if rising else (bottom < extreme):
-                extreme = top if rising else bottom
-                speed = min(speed + acceleration, maximum)
-        level += speed * (extreme - level)
-        level = min(level, lowest) if rising else max(level, highest)
-        top_before, bottom_before = top, bottom
+            out[row] = side * level
+            speed = min(speed + acceleration, maximum) if top > extreme else speed
+            extreme = max(extreme, top)
+        level = min(level + speed * (extreme - level), floor)
+        before = row
     return missing
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from gpu_kernels import rolling
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.blocks import tile_of, window_highest
-from gpu_kernels.dispatch import Array, positive
+from gpu_kernels.dispatch import TILE_ROWS, Array, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
 from gpu_kernels.technical.bar_price import KNOWN, combine
@@ -17,6 +16,9 @@ from gpu_kernels.technical.gaps import Bars, suspect
 from gpu_kernels.technical.strength import relative_strength_index
 
 Average = Literal["simple", "exponential"]
+_CHUNK = 2048
+"""Rows of a sweep: several columns of them stay in the cache."""
+
 _LEAST_STRENGTH = 1e-10
 """A relative strength that moves less has not moved: while a close stays, rounding alone moves it."""
 
@@ -33,18 +35,50 @@ def _position(close, highest, lowest, least, below):
 
 
 @body
+def _sweep(values, one, two, three, sign, out):
+    """out[i] = the highest (sign 1) or lowest (sign -1) of values[i] and of one, two and three rows earlier; the first
+    `three` rows are left as they are."""
+    rows = values.shape[0]
+    target, now, first = out[three:rows], values[three:], values[three - one : rows - one]
+    second, third = values[three - two : rows - two], values[: max(0, rows - three)]
+    if sign > 0.0:
+        for i in range(target.shape[0]):
+            target[i] = max(max(now[i], first[i]), max(second[i], third[i]))  # noqa: PLW3301
+    else:
+        for i in range(target.shape[0]):
+            target[i] = min(min(now[i], first[i]), min(second[i], third[i]))  # noqa: PLW3301
+
+
+@body
+def _extreme(source, window, sign, one, other):
+    """The highest or lowest of the last `window` rows, where there are as many: each sweep makes four windows one, and
+    the last lets them overlap. In rows that lie in the cache that is faster than blocks (`gpu_kernels.blocks`)."""
+    rows, length = source.shape[0], 1
+    values, out, spare = source, one[:rows], other[:rows]
+    while 4 * length < window:
+        _sweep(values, min(length, rows), min(2 * length, rows), min(3 * length, rows), sign, out)
+        values, out, spare = out, spare, out
+        length *= 4
+    left = min(window - length, rows)
+    _sweep(values, min(length, left), min(2 * length, left), left, sign, out)
+    return out
+
+
+@body
 def _position_tile(high, low, close, begin, first, last, window, skip, least, below, out):
     """Rows first to last of the segment that begins at `begin`: how many of them may be missing."""
-    start, rows, missing = max(begin, first - window), last - first, 0
-    highs, lows = np.empty(rows), np.empty(rows)
-    window_highest(high[start:last], first - start, window, 1.0, highs)
-    window_highest(low[start:last], first - start, window, -1.0, lows)
-    top, bottom, price, priced = high[first:last], low[first:last], close[first:last], max(0, begin + skip - first)
-    for i in range(rows):
-        out[i] = _position(price[i], highs[i], -lows[i], least, below)
-    for i in range(priced, rows):
-        missing += suspect(top[i] + bottom[i] + price[i])
-    out[: min(rows, max(0, begin + skip + window - 1 - first))] = np.nan
+    chunk, missing = max(_CHUNK, window), 0
+    buffers = np.empty((4, chunk + window))
+    for row in range(first, last, chunk):
+        stop, start = min(row + chunk, last), max(begin, row - window + 1)
+        highs = _extreme(high[start:stop], window, 1.0, buffers[0], buffers[1])[row - start :]
+        lows = _extreme(low[start:stop], window, -1.0, buffers[2], buffers[3])[row - start :]
+        top, bottom, price, target = high[row:stop], low[row:stop], close[row:stop], out[row - first : stop - first]
+        for i in range(target.shape[0]):
+            target[i] = _position(price[i], highs[i], lows[i], least, below)
+        for i in range(max(0, begin + skip - row), target.shape[0]):
+            missing += suspect(top[i] + bottom[i] + price[i])
+        target[: min(target.shape[0], max(0, begin + skip + window - 1 - row))] = np.nan
     return missing
 
 
@@ -74,7 +108,7 @@ def _position_cuda(high, low, close, offsets, window, skip, least, below, out):
 def _launch(bars: Bars, window: int, *, skip: int = 0, least: float = 0.0, below: bool = False, **given: Any) -> Array:
     """The first `skip` rows of a segment have no price yet."""
     loops = _position_cpu, _position_cuda
-    found: Array = bars.launch(1, *loops, window, skip, least, below, tile=tile_of(window), **given)[0]
+    found: Array = bars.launch(1, *loops, window, skip, least, below, tile=max(TILE_ROWS, 8 * window), **given)[0]
     return found
 
 

@@ -1,22 +1,37 @@
 """Prices with volume: on-balance volume, accumulation and distribution, and the oscillator of the latter."""
 
+import numpy as np
+
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, positive
 from gpu_kernels.technical.gaps import Bars, suspect
+from gpu_kernels.technical.recursion import TILE, average_step, average_tile
 
 
 @body
-def _balance_segment(close, volume, start, stop, out):
-    missing = 0
-    if start < stop:
-        total = out[start] = volume[start]
-        missing += suspect(total + close[start])
-    for row in range(start + 1, stop):
-        change = close[row] - close[row - 1]
-        total += volume[row] if change > 0.0 else (-volume[row] if change < 0.0 else 0.0)
-        out[row] = total
-        missing += suspect(change + volume[row])
+def _signed(volume, change):
+    return volume if change > 0.0 else (-volume if change < 0.0 else 0.0)
+
+
+@body
+def _balance_segment(close, volume, flows, out):
+    """Tile by tile: signed volumes, which wait for nothing, then their running sum. How many rows may be missing."""
+    rows, missing, total = close.shape[0], 0, 0.0
+    for first in range(0, rows, TILE):
+        price, amount, target = close[first : first + TILE], volume[first : first + TILE], out[first : first + TILE]
+        begin = 1 if first == 0 else 0
+        before, after, later, signed = close[first + begin - 1 :], price[begin:], amount[begin:], flows[begin:]
+        if first == 0:
+            flows[0] = amount[0]
+            missing += suspect(price[0] + amount[0])
+        for i in range(after.shape[0]):
+            change = after[i] - before[i]
+            signed[i] = _signed(later[i], change)
+            missing += suspect(change + later[i])
+        for i in range(target.shape[0]):
+            total += flows[i]
+            target[i] = total
     return missing
 
 
@@ -24,7 +39,8 @@ def _balance_segment(close, volume, start, stop, out):
 def _balance_cpu(close, volume, offsets, out):
     missing = 0
     for segment in prange(offsets.shape[0] - 1):
-        missing += _balance_segment(close, volume, offsets[segment], offsets[segment + 1], out[0])
+        start, stop = offsets[segment], offsets[segment + 1]
+        missing += _balance_segment(close[start:stop], volume[start:stop], np.empty(TILE), out[0, start:stop])
     return missing
 
 
@@ -32,7 +48,10 @@ def _balance_cpu(close, volume, offsets, out):
 def _balance_cuda(close, volume, offsets, out):
     segment = cuda.grid(1)
     if segment < offsets.shape[0] - 1:
-        _balance_segment(close, volume, offsets[segment], offsets[segment + 1], out[0])
+        start, total = offsets[segment], 0.0
+        for row in range(start, offsets[segment + 1]):
+            total += volume[row] if row == start else _signed(volume[row], close[row] - close[row - 1])
+            out[0, row] = total
 
 
 @body
@@ -43,20 +62,34 @@ def _flow(high, low, close, volume):
 
 
 @body
-def _accumulation_segment(high, low, close, volume, start, stop, fast, slow, out):
-    """The running sum of flows; with a slow window, the fast less the slow exponential average of it, which both begin
-    with its first value."""
-    missing, total, quick, tardy = 0, 0.0, 0.0, 0.0
-    fast_weight, slow_weight = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
-    for row in range(start, stop):
-        total += _flow(high[row], low[row], close[row], volume[row])
-        missing += suspect((high[row] + low[row]) + (close[row] + volume[row]))
-        if slow == 0:
-            out[row] = total
-        else:
-            quick = total if row == start else fast_weight * total + (1.0 - fast_weight) * quick
-            tardy = total if row == start else slow_weight * total + (1.0 - slow_weight) * tardy
-            out[row] = quick - tardy if row - start >= max(fast, slow) - 1 else float("nan")
+def _from_first(window):
+    """The rule of the exponential average that starts with its first term (see `average_step`)."""
+    weight = 2.0 / (window + 1.0)
+    return 1, 1.0, weight, 1.0 - weight
+
+
+@body
+def _accumulation_segment(high, low, close, volume, fast, slow, buffers, out):
+    """The running sum of flows; with windows, the fast less the slow exponential average of it. How many rows may be
+    missing."""
+    rows, missing, total, quick, tardy, known = close.shape[0], 0, 0.0, 0.0, 0.0, max(fast, slow) - 1
+    for first in range(0, rows, TILE):
+        target = out[first : first + TILE]
+        count = target.shape[0]
+        top, bottom, price = high[first : first + count], low[first : first + count], close[first : first + count]
+        amount, flows, slows, spare = volume[first : first + count], buffers[0, :count], buffers[1, :count], buffers[2]
+        for i in range(count):
+            flows[i] = _flow(top[i], bottom[i], price[i], amount[i])
+            missing += suspect((top[i] + bottom[i]) + (price[i] + amount[i]))
+        for i in range(count):
+            total += flows[i]
+            target[i] = total
+        if slow > 0:
+            quick = average_tile(target, first, 0, quick, _from_first(fast), spare, flows)
+            tardy = average_tile(target, first, 0, tardy, _from_first(slow), spare, slows)
+            for i in range(count):
+                target[i] = flows[i] - slows[i]
+            target[: min(count, max(0, known - first))] = np.nan
     return missing
 
 
@@ -65,7 +98,9 @@ def _accumulation_cpu(high, low, close, volume, offsets, fast, slow, out):
     missing = 0
     for segment in prange(offsets.shape[0] - 1):
         start, stop = offsets[segment], offsets[segment + 1]
-        missing += _accumulation_segment(high, low, close, volume, start, stop, fast, slow, out[0])
+        top, bottom, price, amount = high[start:stop], low[start:stop], close[start:stop], volume[start:stop]
+        target = out[0, start:stop]
+        missing += _accumulation_segment(top, bottom, price, amount, fast, slow, np.empty((3, TILE)), target)
     return missing
 
 
@@ -73,8 +108,15 @@ def _accumulation_cpu(high, low, close, volume, offsets, fast, slow, out):
 def _accumulation_cuda(high, low, close, volume, offsets, fast, slow, out):
     segment = cuda.grid(1)
     if segment < offsets.shape[0] - 1:
-        start, stop = offsets[segment], offsets[segment + 1]
-        _accumulation_segment(high, low, close, volume, start, stop, fast, slow, out[0])
+        start, total, quick, tardy = offsets[segment], 0.0, 0.0, 0.0
+        for row in range(start, offsets[segment + 1]):
+            total += _flow(high[row], low[row], close[row], volume[row])
+            shown = total
+            if slow > 0:
+                quick = average_step(quick, row - start + 1, total, _from_first(fast))
+                tardy = average_step(tardy, row - start + 1, total, _from_first(slow))
+                shown = quick - tardy if row - start >= max(fast, slow) - 1 else np.nan
+            out[0, row] = shown
 
 
 def on_balance_volume(close: Array, volume: Array, offsets: Array) -> Array:
