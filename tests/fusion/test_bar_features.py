@@ -1,5 +1,6 @@
 """Names of features of bars, their groups, and windows that cross sessions."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
+from small_market import CONFIGS
 from test_features import GRID, GRID_NS, MAX_AGE, make_bars, rsi
 
 from fusion.config import parse
@@ -109,6 +112,15 @@ class TestSettings:
         said = " ".join(left_out(config("all")))
         assert all(f"for want of volatility.{option}" in said for option in lacking)
         assert left_out(config("all", events="calendar", market="A")) == []
+
+
+def test_what_the_docs_write_can_be_written() -> None:
+    text = (CONFIGS.parent / "docs" / "bar_features.md").read_text()
+    wanted, options = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    found = parse(CONFIG | wanted | options | {"entities": ["SPY"]})
+    assert chosen(found, "bars")[-2:] == ["bar_macd_5_13_6", "bar_ewma_variance_60_across"]
+    groups = re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE)
+    assert groups == list(bar.GROUPS)
 
 
 def _nanoseconds(time: datetime) -> int:
