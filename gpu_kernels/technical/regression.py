@@ -41,47 +41,47 @@ def _degrees(slope):
 
 
 @body
-def _with_tail(older, shift, tail, tail_weighted, total, placed):
-    """The sums of a window of `older` values of the block before, whose tail they are, and of those of this one."""
-    return tail + (older * shift + total), tail_weighted + (0.5 * (older + 1.0) * shift + total) * older + placed
+def _tails(rows, end, last, width, totals, weighted):
+    """For each place of the block that ends with row `end`, the sums from there on of the values less the last one,
+    alone and with weights 1 on."""
+    total, double = 0.0, 0.0
+    for j in range(width):
+        total += rows[end - j] - last
+        double += total
+        totals[width - _ONE - j], weighted[width - _ONE - j] = total, double
 
 
 @body
-def _blocks(rows, window, before, totals, weighted, next_totals, next_weighted, bases, alone, together):
-    """For each row a value of its window, the sum of all less that one, and that with weights. `totals` and `weighted`
-    are the tails of the block before, less its last value `before`."""
-    stop, width, block = np.uint64(rows.shape[0]), np.uint64(window), np.uint64(0)
-    while block + width <= stop:
-        base, total, placed, place = rows[block], 0.0, 0.0, 0.0
-        end, tail, double = block + width - _ONE, 0.0, 0.0
-        shift, last = before - base, rows[end]
-        for j in range(width):
-            value = rows[block + j] - base
-            place += 1.0
-            total += value
-            placed += place * value
-            bases[block + j] = base
-            alone[block + j], together[block + j] = _with_tail(
-                window - place, shift, totals[j + _ONE], weighted[j + _ONE], total, placed
-            )
-            tail += rows[end - j] - last
-            double += tail
-            next_totals[width - _ONE - j], next_weighted[width - _ONE - j] = tail, double
-        before = last
-        totals, next_totals = next_totals, totals
-        weighted, next_weighted = next_weighted, weighted
-        block += width
+def _heads(rows, base, totals, weighted):
+    """For each row of a block, the sums up to it of the values less the first one, alone and with weights 1 on."""
     total, placed, place = 0.0, 0.0, 0.0
-    for j in range(stop - block):
-        base = rows[block]
-        value = rows[block + j] - base
+    for j in range(rows.shape[0]):
+        value = rows[j] - base
         place += 1.0
         total += value
         placed += place * value
-        bases[block + j] = base
-        alone[block + j], together[block + j] = _with_tail(
-            window - place, before - base, totals[j + _ONE], weighted[j + _ONE], total, placed
-        )
+        totals[j], weighted[j] = total, placed
+
+
+@body
+def _blocks(rows, window, before, tails, at_base, alone, with_weights, out):
+    """The figures of the windows. `tails` are those of the block before, less its last value `before`; a block's sums
+    are chains of additions, and what is made of them is not, so the loops are two."""
+    stop, width = rows.shape[0], min(window, rows.shape[0])
+    totals, weighted, heads, placed = tails[0], tails[1], np.empty(width), np.empty(width)
+    for block in range(0, stop, window):
+        base, count = rows[block], min(width, stop - block)
+        _heads(rows[block : block + count], base, heads, placed)
+        shift, older_totals, older_weighted = before - base, totals[1 : count + 1], weighted[1 : count + 1]
+        target = out[block : block + count]
+        for j in range(target.shape[0]):
+            older = np.float64(window - 1 - j)
+            total = older_totals[j] + older * shift + heads[j]
+            inside = older_weighted[j] + 0.5 * (older * (older + 1.0)) * shift + (heads[j] * older + placed[j])
+            target[j] = at_base * base + alone * total + with_weights * inside
+        if block + window < stop:
+            before = rows[block + window - 1]
+            _tails(rows, np.uint64(block + window - 1), before, np.uint64(window), totals, weighted)
 
 
 @cpu_loop
@@ -90,17 +90,12 @@ def _line_cpu(close, offsets, tiles, tile, window, at_base, alone, with_weights,
     for unit in prange(tiles[-1]):
         segment, first, last = tile_rows(unit, tiles, offsets, tile)
         start, rows, target, found = max(offsets[segment], first - window), close[first:last], out[0, first:last], 0
-        tails, sums = np.zeros((4, min(window, last - start) + 1)), np.empty((3, last - first))
-        before, total, double = 0.0, 0.0, 0.0
+        tails, before = np.zeros((2, min(window, last - start) + 1)), 0.0
         if start < first:
             before = close[first - 1]
-            for back in range(window - 1, -1, -1):
-                total += close[start + back] - before
-                double += total
-                tails[0, back], tails[1, back] = total, double
-        _blocks(rows, window, before, tails[0], tails[1], tails[2], tails[3], sums[0], sums[1], sums[2])
-        for i in range(target.shape[0]):
-            target[i] = at_base * sums[0, i] + alone * sums[1, i] + with_weights * sums[2, i]
+            _tails(close, np.uint64(first - 1), before, np.uint64(window), tails[0], tails[1])
+        _blocks(rows, window, before, tails, at_base, alone, with_weights, target)
+        for i in range(rows.shape[0]):
             found += suspect(rows[i])
         missing += found
         if angle:
