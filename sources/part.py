@@ -296,8 +296,10 @@ def _raw(source: Source, path: Path, member: str | None, lines: list[int]) -> Ma
 
 
 def _parquet_rows(path: Path, lines: list[int]) -> dict[int, str]:
-    found = pl.read_parquet(path)[[line - 1 for line in lines]]
-    return {line: json.dumps(row, default=str) for line, row in zip(lines, found.iter_rows(named=True), strict=True)}
+    wanted = pl.Series(lines, dtype=pl.Int64).implode()
+    rows = pl.scan_parquet(path, glob=False).with_row_index("_line", offset=1)
+    found = rows.filter(pl.col("_line").cast(pl.Int64).is_in(wanted)).collect(engine="streaming")
+    return {row.pop("_line"): json.dumps(row, default=str) for row in found.iter_rows(named=True)}
 
 
 # --- the whole source -------------------------------------------------------------------------------------------------

@@ -25,7 +25,11 @@ from gpu_kernels.errors import TrifuseError
 
 # each library starts as many threads as there are cores unless told otherwise
 _THREADS = ("NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS")
-_START = "import sys; from sources.processes import serve; serve(int(sys.argv[1]))"
+# Ctrl-C reaches the whole group of processes: the one that began the workers ends them
+_START = (
+    "import signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    "from sources.processes import serve\nserve(int(sys.argv[1]))"
+)
 
 
 class WorkerError(TrifuseError):
@@ -167,8 +171,6 @@ class _Worker:
 
 def serve(handle: int) -> None:
     """What a worker does: tasks from the pipe, outcomes into it."""
-    # Ctrl-C reaches the whole group of processes: the one that started the workers ends them
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(handle)
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, tasks), daemon=True).start()

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gpu_kernels.errors import DataError
 from sources.config import BaseSource
@@ -19,6 +21,7 @@ from sources.files import blocks, reading
 WRONG_FIELD_COUNT = "wrong_field_count"
 UNPARSABLE_JSON = "unparsable_json"
 _PARQUET = b"PAR1"
+_BLOCK_ROWS = 2**20
 _BOM = "\ufeff"
 
 
@@ -38,7 +41,7 @@ def records(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     """
     kind = file_format(path)
     if kind == "parquet":
-        yield _parquet(path)
+        yield from _parquet(path)
         return
     if path.stat().st_size == 0:
         raise _empty(path)
@@ -70,16 +73,24 @@ def find_columns(
     return found
 
 
-def _parquet(path: Path) -> pl.DataFrame:
+def _parquet(path: Path) -> Iterator[pl.DataFrame]:
+    """Blocks of whole row groups, at least one: no group is decoded twice."""
     try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        with pq.ParquetFile(path) as stored:
+            sizes = [stored.metadata.row_group(number).num_rows for number in range(stored.num_row_groups)]
+        begin = end = 0
+        for place, size in enumerate(sizes or [0]):
+            end += size
+            if end - begin >= _BLOCK_ROWS or place >= len(sizes) - 1:
+                frame = pl.scan_parquet(path, glob=False).slice(begin, end - begin).collect()
+                yield frame.with_columns(
+                    _line=pl.int_range(begin + 1, end + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String)
+                )
+                begin = end
+    except (pl.exceptions.PolarsError, pa.ArrowInvalid, OSError) as error:
         raise DataError(
             f"{path} is a damaged Parquet file: {str(error).splitlines()[0]}", hint="write or fetch it again"
         ) from error
-    return frame.with_columns(
-        _line=pl.int_range(1, frame.height + 1, dtype=pl.Int64), _problem=pl.lit(None, dtype=pl.String)
-    )
 
 
 def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:

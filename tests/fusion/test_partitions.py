@@ -146,6 +146,24 @@ def test_every_kind_of_source(market: Market, tmp_path: Path) -> None:
     same_bits(parts(found.folder), expected.filter(pl.col("entity").is_in(found.made)))
 
 
+def test_a_market_and_a_history(place: Path) -> None:
+    """Features that need another entity's bars, and sessions before the first decision."""
+    changes = ["features.bars=[bar_return_1, bar_market_beta_1h, bar_rsi_14_across]", "entities=[S00, S01, S02]"]
+    changes += ["volatility.market=S01", "volatility.history=1", "start=2024-01-03"]
+    config = configs.load(place / "many.yaml", changes)
+    options = {"lake": place / "lake", "out": place / "market"}
+    found = make(config, **options, workers=1)  # type: ignore[arg-type]
+    assert found.failed == {}
+    plan = make_plan(config, place / "lake")
+    tables = pipeline.load(plan, pipeline.ingest(config, lake=place / "lake", plan=plan), lake=place / "lake")
+    expected = features.build(config, tables, decision_grid(list(plan.entities), plan.sessions, config.decisions)).frame
+    assert expected["bar_market_beta_1h"].is_not_nan().sum() > 100
+    same_bits(parts(found.folder), expected)
+    at_bars = parts(make(config, **options, workers=1, at="bars", entities=["S00"]).folder)  # type: ignore[arg-type]
+    assert at_bars["entity"].unique().to_list() == ["S00"]
+    assert at_bars["session"].min() == date(2024, 1, 3)
+
+
 @pytest.mark.parametrize("moment", [".own/entity=*", "entity=*"])
 def test_killed_and_gone_on_with(place: Path, whole: Path, moment: str) -> None:
     out = f"killed{moment[0]}"

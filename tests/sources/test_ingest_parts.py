@@ -172,6 +172,28 @@ def test_rows_of_several_entities_in_several_files_are_judged_entity_by_entity(
     assert adds_up(result)
 
 
+def test_a_parquet_file_is_read_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "x.csv", [*bar_lines("A", 2), *bar_lines("B", 2)])
+    frame = pl.read_csv(tmp_path / "x.csv").with_columns(
+        low=pl.when(pl.int_range(pl.len()) == 70).then(-1.0).otherwise("low")
+    )
+    frame.write_parquet(tmp_path / "[x].parquet", row_group_size=10)
+    entry = table_entry("bar", tmp_path / "[[]x].parquet", **ENTRY)
+    whole = run(tmp_path, entry)
+    heights: list[int] = []
+    collect = pl.LazyFrame.collect
+    monkeypatch.setattr("sources.readers.records._BLOCK_ROWS", 30)
+    monkeypatch.setattr(
+        pl.LazyFrame, "collect", lambda self, **more: (heights.append(len(found := collect(self, **more))), found)[1]
+    )
+    batched = run(tmp_path, entry, lake=tmp_path / "other")
+    assert [height for height in heights if height in (30, 26)][:4] == [30, 30, 30, 26]
+    assert tree(whole.folder) == tree(batched.folder)
+    bad = pl.read_parquet(batched.quarantine)
+    assert bad.select("reason", "line").rows() == [("non_positive_price", 71)]
+    assert json.loads(bad["raw"][0])["low"] == -1.0
+
+
 def test_stamps_that_look_like_starts_are_doubted_over_all_entities(tmp_path: Path) -> None:
     # each entity trades on one day only, too few to tell by itself
     lines = [
