@@ -10,7 +10,6 @@ from talib import abstract
 
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.technical import (
-    aroon,
     bar_price,
     channel,
     directional,
@@ -20,55 +19,17 @@ from gpu_kernels.technical import (
     stochastic,
     strength,
     trend,
-    true_range,
     volume,
 )
+from gpu_kernels.technical.names import TA_LIB
 
-OPEN, HIGH, LOW, CLOSE, VOLUME = ("open",), ("high",), ("low",), ("close",), ("volume",)
-RANGE, BARS = HIGH + LOW, HIGH + LOW + CLOSE
-
-EQUAL: dict[str, tuple[Callable, tuple[str, ...]]] = {
-    "AVGPRICE": (bar_price.average_price, OPEN + BARS),
-    "MEDPRICE": (bar_price.median_price, RANGE),
-    "TYPPRICE": (bar_price.typical_price, BARS),
-    "WCLPRICE": (bar_price.weighted_close_price, BARS),
-    "BOP": (bar_price.balance_of_power, OPEN + BARS),
-    "MOM": (momentum.momentum, CLOSE),
-    "ROC": (momentum.rate_of_change, CLOSE),
-    "ROCP": (momentum.rate_of_change_part, CLOSE),
-    "ROCR": (momentum.rate_of_change_ratio, CLOSE),
-    "ROCR100": (momentum.rate_of_change_ratio_percent, CLOSE),
-    "MACD": (trend.moving_average_convergence_divergence, CLOSE),
-    "APO": (trend.absolute_price_oscillator, CLOSE),
-    "PPO": (trend.percentage_price_oscillator, CLOSE),
-    "TRIX": (trend.triple_exponential_rate, CLOSE),
-    "PLUS_DM": (directional.plus_directional_movement, RANGE),
-    "MINUS_DM": (directional.minus_directional_movement, RANGE),
-    "PLUS_DI": (directional.plus_directional_indicator, BARS),
-    "MINUS_DI": (directional.minus_directional_indicator, BARS),
-    "DX": (directional.directional_index, BARS),
-    "ADX": (directional.average_directional_index, BARS),
-    "ADXR": (directional.average_directional_index_rating, BARS),
-    "WILLR": (stochastic.williams_percent_range, BARS),
-    "STOCH": (stochastic.stochastic, BARS),
-    "STOCHF": (stochastic.stochastic_fast, BARS),
-    "STOCHRSI": (stochastic.stochastic_strength, CLOSE),
-    "AROON": (aroon.aroon, RANGE),
-    "AROONOSC": (aroon.aroon_oscillator, RANGE),
-    "CCI": (channel.commodity_channel_index, BARS),
-    "MFI": (flow.money_flow_index, BARS + VOLUME),
-    "ULTOSC": (flow.ultimate_oscillator, BARS),
-    "OBV": (volume.on_balance_volume, CLOSE + VOLUME),
-    "AD": (volume.accumulation_distribution, BARS + VOLUME),
-    "ADOSC": (volume.accumulation_distribution_oscillator, BARS + VOLUME),
-    "SAR": (parabolic.parabolic_stop_and_reverse, RANGE),
-    "RSI": (strength.relative_strength_index, CLOSE),
-    "CMO": (strength.chande_momentum_oscillator, CLOSE),
-    "TRANGE": (true_range.true_range, BARS),
-    "ATR": (true_range.average_true_range, BARS),
-    "NATR": (true_range.normalised_average_true_range, BARS),
-}
-"""TA-Lib's name -> our function, whose defaults are TA-Lib's, and its columns."""
+OSCILLATORS = (
+    *("AVGPRICE", "MEDPRICE", "TYPPRICE", "WCLPRICE", "BOP", "MOM", "ROC", "ROCP", "ROCR", "ROCR100", "RSI", "CMO"),
+    *("MACD", "APO", "PPO", "TRIX", "WILLR", "STOCH", "STOCHF", "STOCHRSI", "CCI", "ULTOSC", "AROON", "AROONOSC"),
+    *("TRANGE", "ATR", "NATR", "PLUS_DM", "MINUS_DM", "PLUS_DI", "MINUS_DI", "DX", "ADX", "ADXR", "SAR"),
+    *("OBV", "AD", "ADOSC", "MFI"),
+)
+"""Those of TA_LIB that step over bars; `test_technical_windows.py` has the others."""
 
 SIMPLE, EXPONENTIAL = {"average": "simple"}, {"average": "exponential"}
 OTHER_PARAMETERS = [
@@ -132,14 +93,15 @@ def table(rows: int = 3000, seed: int = 5, tick: float | None = None) -> dict[st
 
 
 def ours(name: str, bars: dict[str, np.ndarray], offsets: np.ndarray | None = None, **parameters: object) -> tuple:
-    function, columns = EQUAL[name]
+    found = TA_LIB[name]
     offsets = np.array([0, len(bars["close"])]) if offsets is None else offsets
-    found = function(*(bars[column] for column in columns), offsets, **parameters)
+    columns = (bars[column] for column in found.columns)
+    found = found.function(*columns, offsets, **{**found.parameters, **parameters})
     return found if isinstance(found, tuple) else (found,)
 
 
 def theirs(name: str, bars: dict[str, np.ndarray], **parameters: object) -> tuple:
-    found = getattr(talib, name)(*(bars[column] for column in EQUAL[name][1]), **parameters)
+    found = getattr(talib, name)(*(bars[column] for column in TA_LIB[name].columns), **parameters)
     return found if isinstance(found, tuple) else (found,)
 
 
@@ -149,7 +111,14 @@ def require_equal(got: tuple, wanted: tuple, name: str, relative: float = 1e-9) 
         np.testing.assert_allclose(one, other, rtol=relative, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("name", EQUAL)
+@pytest.mark.parametrize("name", TA_LIB)
+def test_every_indicator_that_we_name_is_ta_libs(name: str) -> None:
+    for seed in range(3):
+        bars = table(2000, seed)
+        require_equal(ours(name, bars), theirs(name, bars), name)
+
+
+@pytest.mark.parametrize("name", OSCILLATORS)
 class TestTaLib:
     def test_random_bars_by_default(self, name: str) -> None:
         for bars in (table(), table(tick=0.05), table(200, tick=0.25)):
@@ -196,7 +165,7 @@ def test_other_parameters(name: str, talibs: dict, own: dict) -> None:
         require_equal(ours(name, bars, **own), theirs(name, bars, **talibs), f"{name} {talibs}")
 
 
-@pytest.mark.parametrize("name", EQUAL)
+@pytest.mark.parametrize("name", OSCILLATORS)
 class TestBeyondTaLib:
     def test_segments_are_as_apart(self, name: str) -> None:
         """Entities and sessions: each starts anew, whatever lies before it."""
@@ -211,7 +180,7 @@ class TestBeyondTaLib:
         """As if they were not in the table, in whichever column the NaN is; nothing is known of them."""
         bars, offsets = table(), np.array([0, 1100, 1120, 3000])
         rng = np.random.default_rng(3)
-        columns = EQUAL[name][1]
+        columns = TA_LIB[name].columns
         gone = np.zeros(3000, bool)
         for column in columns:
             lost = rng.random(3000) < 0.04
@@ -226,7 +195,7 @@ class TestBeyondTaLib:
 
     @pytest.mark.parametrize("row", [0, 1, 17, 299])
     def test_one_missing_value(self, name: str, row: int) -> None:
-        for column in EQUAL[name][1]:
+        for column in TA_LIB[name].columns:
             bars = table(300)
             bars[column][row] = np.nan
             rest = {each: np.delete(values, row) for each, values in bars.items()}
