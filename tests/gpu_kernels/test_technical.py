@@ -113,8 +113,8 @@ def require_equal(got: tuple, wanted: tuple, name: str, relative: float = 1e-9) 
 
 @pytest.mark.parametrize("name", TA_LIB)
 def test_every_indicator_that_we_name_is_ta_libs(name: str) -> None:
-    for seed in range(3):
-        bars = table(2000, seed)
+    for rows, seed in ((400, 1), (9000, 2)):
+        bars = table(rows, seed)
         require_equal(ours(name, bars), theirs(name, bars), name)
 
 
@@ -163,6 +163,13 @@ class TestTaLib:
 def test_other_parameters(name: str, talibs: dict, own: dict) -> None:
     for bars in (table(), table(400, tick=0.25)):
         require_equal(ours(name, bars, **own), theirs(name, bars, **talibs), f"{name} {talibs}")
+
+
+@pytest.mark.parametrize("name", ["WILLR", "AROON", "AROONOSC", "CCI", "MFI", "ADX", "TRIX"])
+def test_windows_longer_than_a_tile(name: str) -> None:
+    bars = table(14_000)
+    for window in (700, 3000) if name in {"ADX", "TRIX"} else (700, 5000):
+        require_equal(ours(name, bars, window=window), theirs(name, bars, timeperiod=window), name)
 
 
 @pytest.mark.parametrize("name", OSCILLATORS)
