@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from gpu_kernels._cuda import cuda
-from gpu_kernels._jit import body, cpu_loop, prange
+from gpu_kernels._jit import body, cpu_loop, prange, step_body
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, common_device, float_dtype, grid_of, on_cpu, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
@@ -32,7 +32,7 @@ from gpu_kernels.volatility.diurnal_state import (
 )
 
 
-@body
+@step_body
 def _smoothed(values, count, s, half):
     """Triangular mean over the slots up to `half` away that were seen, as many on either side: so a straight line is
     left as it is, and the first slot and the last one are left alone."""
@@ -46,7 +46,7 @@ def _smoothed(values, count, s, half):
     return total / weight if weight > 0.0 else 1.0
 
 
-@body
+@step_body
 def _open_session(state, ratio, ratio_count, day_class, half, shrinkage, most):
     """The pattern of all days, and that of the present one's class."""
     for s in range(state.shape[1]):
@@ -61,7 +61,7 @@ def _open_session(state, ratio, ratio_count, day_class, half, shrinkage, most):
     normalise(state[NOW], state[COUNT], 1.0)
 
 
-@body
+@step_body
 def _teach(state, ratio, ratio_count, day_class, level, least):
     for s in range(state.shape[1]):
         if state[ROWS, s] > 0.0:

@@ -24,7 +24,7 @@ import math
 
 import numpy as np
 
-from gpu_kernels._jit import body
+from gpu_kernels._jit import body, step_body
 from gpu_kernels.dispatch import Array, Rows, common_device, positive, to_host
 from gpu_kernels.errors import ArgumentError
 
@@ -40,7 +40,7 @@ _STEPS = 12
 _LEAST_SEEN = 0.25
 
 
-@body
+@step_body
 def full_slot(slot, length, slots, close_slots):
     """The slot of a full session that a slot of a session of `length` is taken for."""
     return slot if length >= slots or slot < length - close_slots else slots - (length - slot)
@@ -55,7 +55,7 @@ def fair(limit):
     return math.erf(root) - 2.0 * root / math.sqrt(math.pi) * math.exp(-0.5 * limit) + limit * math.erfc(root)
 
 
-@body
+@step_body
 def gain(count, prior, least):
     """The weight of a new session after `count` of them and `prior` that were supposed."""
     return max(1.0 / (count + prior + 1.0), least)
@@ -132,7 +132,7 @@ def collect(state, proxy, slot, first, last, length, close_slots, cut):
     return level
 
 
-@body
+@step_body
 def share_of(state, s, level):
     """What the present session says of slot s: its proxy over level and factor, clipped."""
     return min(state[SEEN, s] / (level * state[NOW, s]), state[LIMIT, s]) / state[FAIR, s]
