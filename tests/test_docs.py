@@ -48,3 +48,16 @@ def test_the_measures_of_volatility_run() -> None:
     assert np.isnan(names["hour"][:60]).all()
     assert np.isfinite(names["hour"][60:390]).all()
     assert names["days"].shape == (4, 3)
+
+
+def test_the_time_of_day_in_variance_runs() -> None:
+    code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "volatility_time_of_day.md").read_text()))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/volatility_time_of_day.md", "exec"), names)
+    for pattern in (names["pattern"], names["curve"]):
+        assert np.isfinite(pattern[5:]).all()
+        assert np.corrcoef(pattern[-1], names["shape"])[0, 1] > 0.8
+    assert np.nanvar(names["calm"]) == pytest.approx(1e-6, rel=0.2)
+    assert names["ahead"].shape == (2, 60 * 78)
+    # nothing was planted at the events
+    assert 0.3 < names["own"].min() <= 1.0 <= names["own"].max() < 3.0
