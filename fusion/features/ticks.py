@@ -30,6 +30,8 @@ MOST_STEPS = 2.0**53
 """Of a price in ticks and a size in lots: beyond, floats leave out whole numbers."""
 
 _PLACE = re.compile(r"<([a-z]+)>")
+# parameters that are words; others are numbers, of which a time has a unit
+_VALUES = dict.fromkeys(("kind", "metric", "feature", "family"), r"\w+")
 _WINDOWED = re.compile(r"(.+)_(\d+(?:ms|s|min|h))")
 
 
@@ -58,7 +60,10 @@ def allowed(specs: Sequence[FeatureSpec], name: str) -> bool:
 
 def is_meant(spec: FeatureSpec, name: str) -> bool:
     """Whether a name is the spec's, its parameters told or left out, or the first words of it."""
-    told = "".join(r"\w+" if place % 2 else re.escape(part) for place, part in enumerate(_PLACE.split(spec.name)))
+    parts = _PLACE.split(spec.name)
+    told = "".join(
+        _VALUES.get(part, r"\d+[a-z]*") if place % 2 else re.escape(part) for place, part in enumerate(parts)
+    )
     return allowed([spec], name) or re.fullmatch(told, name) is not None or spec.name.startswith(f"{name}_")
 
 

@@ -127,6 +127,15 @@ class TestInvariance:
             before, after = (frame.filter(pl.col("decision_time") <= cut) for frame in (whole, part))
             assert compare(before, after) == []
 
+    def test_each_entity_alone_gives_the_same(self, made: pl.DataFrame) -> None:
+        config = make_config(["technical", "volatility"])
+        for entity in BETA:
+            # the market's bars are there too, as a partition of one entity has them
+            bars = TABLES["bars"].filter(pl.col("entity").is_in([entity, "M"]))
+            grid = GRID.filter(pl.col("entity") == entity)
+            alone = features.build(config, TABLES | {"bars": bars}, grid).frame
+            assert compare(made.filter(pl.col("entity") == entity).select(alone.columns), alone) == []
+
     def test_every_feature_has_values_to_compare(self, made: pl.DataFrame) -> None:
         cut = DAYS["open"][46]
         names = [name for group in bar.GROUPS for name in bar.names_of(group, VolatilityConfig(**OPTIONS))]

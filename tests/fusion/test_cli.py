@@ -289,6 +289,19 @@ class TestSchema:
         assert specs <= {feature["name"] for feature in found["features"]}
         assert all(feature["name"].startswith(name.removesuffix("_30s")) for feature in found["features"])
 
+    @pytest.mark.parametrize(
+        ("name", "spec"),
+        [
+            ("bar_rsi_21", "bar_rsi_<bars>"),
+            ("bar_macd_5_13_6", "bar_macd_<fast>_<slow>_<signal>"),
+            ("bar_forecast_30min", "bar_forecast_<time>"),
+            ("event_minutes_to_fomc", "event_minutes_to_<kind>"),
+        ],
+    )
+    def test_a_name_with_parameters_finds_its_feature(self, name: str, spec: str) -> None:
+        found = json.loads(trifuse("schema", name, "--json").stdout)
+        assert [feature["name"] for feature in found["features"]] == [spec]
+
     def test_words(self) -> None:
         shown = trifuse("schema", "book_update").stdout
         assert "Level-2 update" in shown
