@@ -26,8 +26,9 @@ def event_multiplier(
 
     `event_profile.multiplier` without its `surprise`, from 30 minutes before an event to 120 after it, in steps that
     are short where it is near: 15 minutes before, then 5, 10, 15, 20, 30, 45, 60, 90, 120, and nowhere shorter than a
-    bin. An event counts in the session that holds its time; of several of a kind in one session the first does, lest
-    it teach what the next one is foretold by.
+    bin. An event counts in the session that holds its time, and from its open on, though it be near in the session
+    before; of several of a kind in one session the first does, lest it teach what the next one is foretold by. Bins
+    that an event of the session before reaches into teach nothing for the same reason.
 
     expected  (D, K) level x factor; events kind -> int64 ns of its events, rising
     shrinkage, clip   as there
@@ -35,7 +36,7 @@ def event_multiplier(
     Missing values: none; 1 where no event is near or none of its kind was seen before.
     Raises: ArgumentError.
     """
-    times, kinds = [], []
+    times, kinds, known = [], [], []
     for kind, given in enumerate(events.values()):
         session = np.searchsorted(bins.opens, given, side="right") - 1
         held = session >= 0
@@ -43,25 +44,29 @@ def event_multiplier(
         _, first = np.unique(session[held], return_index=True)
         times.append(given[held][first])
         kinds.append(np.full(len(first), kind, np.int64))
+        known.append(bins.opens[session[held][first]])
     if not sum(map(len, times)):
         return np.ones(expected.shape)
     time = np.concatenate(times)
     order = np.argsort(time, kind="stable")
-    steps = np.sign(_EDGES) * -(-np.abs(_EDGES) // bins.step) * bins.step
+    time = time[order]
+    edges = np.unique(np.sign(_EDGES) * -(-np.abs(_EDGES) // bins.step) * bins.step)
+    before = np.searchsorted(time, bins.opens) - 1
+    reached = np.where(before >= 0, time[np.maximum(before, 0)] + edges[-1], bins.opens)
+    realised = np.where(bins.starts < reached[:, None], np.nan, bins.variance)
     begin = bins.starts.ravel()
     own, _, _ = event_profile.multiplier(
         begin,
         begin + bins.step,
-        np.ascontiguousarray(bins.variance).ravel(),
+        realised.ravel(),
         np.ascontiguousarray(expected).ravel(),
         np.array([0, len(begin)]),
         np.concatenate(kinds)[order],
-        time[order],
-        # of the sessions' own plan: known before any of them opens
-        np.full(len(time), begin[0] - 1),
+        time,
+        np.concatenate(known)[order],
         np.array([0, len(time)]),
         types=len(events),
-        edges_ns=np.unique(steps).tolist(),
+        edges_ns=edges.tolist(),
         shrinkage=shrinkage,
         clip=clip,
         surprise=False,

@@ -128,6 +128,22 @@ class TestEvents:
         np.testing.assert_array_equal(event_multiplier(world.bins, expected, {"news": nightly}), 1.0)
         np.testing.assert_array_equal(event_multiplier(world.bins, expected, {}), 1.0)
 
+    def test_sessions_that_follow_each_other_know_at_their_open_what_they_say(self) -> None:
+        # around the clock: an event just after an open is near in the session before, one just before a close reaches
+        # into the next one, where the same kind has another
+        world = planted(40)
+        opens = world.bins.opens[0] + 24 * STEP * np.arange(40)
+        bins = replace(world.bins, opens=opens, closes=opens + 24 * STEP)
+        expected = world.level[:, None] * world.factor
+        early, late = opens[::3] + 2 * STEP, opens[2::3] + 22 * STEP
+        events = {"news": np.sort(np.concatenate([early, late]))}
+        whole = event_multiplier(bins, expected, events)
+        assert (whole[30:33] != 1.0).any(axis=1).all()
+        for session in range(20, 40):
+            known = {"news": events["news"][events["news"] < bins.closes[session]]}
+            part = event_multiplier(bins.cut(session, 0), expected[: session + 1], known)
+            np.testing.assert_array_equal(part, whole[: session + 1])
+
     def test_near_events(self) -> None:
         world = planted(20)
         found = near_events(world.bins, world.events, 2 * STEP, 3 * STEP)
