@@ -66,22 +66,26 @@ def draw_events(panels: Sequence[tuple[str, EventCurve]], path: Path) -> None:
     """Each event's bins, their mean, and the multiplier that is learned."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.0 * len(panels), 4.8), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(panels), 5.0), layout="constrained")
     edges = EDGES / MINUTE
     middle = (edges[:-1] + edges[1:]) / 2
-    for axis, (title, curve) in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, (title, curve) in zip(axes, panels, strict=True):
         count = len(curve.ratios)
         spread = np.random.default_rng(0).uniform(-1.6, 1.6, curve.ratios.shape)
         shown = np.where(curve.ratios > 0.0, curve.ratios, np.nan)
-        axis.scatter(middle + spread, shown, s=7, alpha=0.3, linewidths=0, color="#1f4e79", label="each event")
+        axis.scatter(middle + spread, shown, s=9, alpha=0.35, linewidths=0, color="#1f4e79", label="each event")
         axis.stairs(curve.mean, edges, baseline=None, color="#7f8c8d", linewidth=1.2, label="their mean")
         axis.stairs(curve.multiplier, edges, baseline=None, color="#c0392b", linewidth=1.8, label="multiplier learned")
         axis.axhline(1.0, color="black", linewidth=0.6)
         axis.axvline(0.0, color="black", linewidth=0.8, linestyle=":")
         axis.set(yscale="log", ylim=(0.05, 100.0), xlim=(edges[0], edges[-1]))
         axis.set(xlabel="minutes from the event", title=f"{title}: {count} events")
-        axis.legend(frameon=False, fontsize=9, loc="upper right")
-    figure.axes[0].set_ylabel("variance over level × time of day")
+    axes[0].set_ylabel("variance over level × time of day")
+    # below the panels, where it hides no event
+    handles, labels = axes[0].get_legend_handles_labels()
+    for handle in figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False).legend_handles:
+        handle.set_alpha(1.0)
     finish(figure, path)
 
 

@@ -1,5 +1,6 @@
-"""The code of the docs runs as it stands: docs/order_book.md on the log that it names."""
+"""The code of the docs runs as it stands, on the data that they name."""
 
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from fusion.report.picture import BROWSERS
+from gpu_kernels.technical.names import TA_LIB
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+WALK = (REPOSITORY / "docs" / "volatility.md").read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -61,3 +64,63 @@ def test_the_time_of_day_in_variance_runs() -> None:
     assert names["ahead"].shape == (2, 60 * 78)
     # nothing was planted at the events
     assert 0.3 < names["own"].min() <= 1.0 <= names["own"].max() < 3.0
+
+
+@pytest.mark.data
+def test_the_walk_along_minutes_of_spy_runs(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what it gives."""
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(BLOCK.findall(WALK)), "docs/volatility.md", "exec"), names)
+
+    day, test, yearly, minute, offsets = (names[name] for name in ("day", "test", "yearly", "minute", "offsets"))
+    of_minutes = names["realised"].session_measures(minute, offsets).variance
+    variances = of_minutes, day.variance, names["subsampled"], names["kernel"]
+    jumps = np.flatnonzero(names["jumped"].jump)
+    tested = np.isfinite(names["jumped"].statistic)
+    verdict, better = names["verdict"], names["better"]
+    said = [
+        f"{len(names['bars']):,} bars are left",
+        f"mean volatility is {100 * yearly.mean():.1f} % a year, the highest {100 * yearly.max():.1f} %",
+        f"MedRV is {day.med_rv.mean() / day.variance.mean():.0%} of".replace("%", " %"),
+        f"a jump on {(test.jump > 0).sum()} of {len(yearly)} days",
+        f"hold {100 * test.jump.sum() / day.variance.sum():.1f} % of all variance",
+        "{:,.0f} of the minutes, {:,.0f} of five minutes, {:,.0f} of five".format(*(1e8 * v.mean() for v in variances)),
+        f"subsampled, {1e8 * variances[3].mean():,.0f} by the kernel",
+        f"gives {100 * np.sqrt(252 * names['daily'][3, -1]):.1f} % a year",
+        f"finds {np.isin(jumps, np.flatnonzero(tested)).sum()} jumps in {tested.sum():,} five minutes",
+        f"-{abs(verdict.statistic):.1f} over {verdict.rows} sessions",
+    ]
+    text = " ".join(WALK.split())
+    assert [line for line in said if line not in text] == []
+    at = np.isin(names["begin"], names["times"]["fomc"])
+    came = zip(names["own"][at], names["shock"][at], strict=True)
+    assert re.findall(r"^\| 201\d-\d\d-\d\d \| (.*) \| (.*) \|$", WALK, re.MULTILINE) == [
+        (f"{own:.1f}", f"{shock:.0f}") for own, shock in came
+    ]
+    assert np.isfinite(better).sum() > 7000
+    assert names["hour"].shape == names["rsi"].shape == names["adx"].shape
+    np.testing.assert_array_equal(names["rsi"][:390], names["as_talib"][:390])
+
+
+def test_the_table_of_indicators_is_that_of_the_code() -> None:
+    told: dict[str, str] = {}
+    for theirs, ours in re.findall(r"^\| ([A-Z0-9_, ]+) \| (`.*`) \|$", WALK, re.MULTILINE):
+        told |= dict(zip(theirs.split(", "), re.findall(r"`(.*?)`", ours), strict=True))
+    functions = {name: indicator.function for name, indicator in TA_LIB.items()}
+    assert told == {name: f"{f.__module__.rsplit('.', 1)[1]}.{f.__name__}" for name, f in functions.items()}
+    assert f"{len(told)} functions" in WALK
+
+
+def test_pages_name_what_there_is() -> None:
+    """Each `module.function` of gpu_kernels/volatility that a page of volatility names."""
+    folder = REPOSITORY / "gpu_kernels" / "volatility"
+    modules = {path.stem for path in folder.glob("*.py")}
+    for page in ("volatility.md", "volatility_measures.md"):
+        named = re.findall(r"`(\w+)\.(\w+)[`(]", (REPOSITORY / "docs" / page).read_text())
+        named = [(module, name) for module, name in named if module in modules]
+        assert len(named) > 10, page
+        for module, name in named:
+            found = importlib.import_module(f"gpu_kernels.volatility.{module}")
+            assert hasattr(found, name), f"{page}: {module}.{name}"
