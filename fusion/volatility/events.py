@@ -27,8 +27,9 @@ def event_multiplier(
     `event_profile.multiplier` without its `surprise`, from 30 minutes before an event to 120 after it, in steps that
     are short where it is near: 15 minutes before, then 5, 10, 15, 20, 30, 45, 60, 90, 120, and nowhere shorter than a
     bin. An event counts in the session that holds its time, and from its open on, though it be near in the session
-    before; of several of a kind in one session the first does, lest it teach what the next one is foretold by. Bins
-    that an event of the session before reaches into teach nothing for the same reason.
+    before. So that a session teaches nothing that it is itself foretold by, an event counts from the start of its bin
+    on, of several of a kind in one session the first does, and bins that an event of the session before reaches into
+    teach nothing.
 
     expected  (D, K) level x factor; events kind -> int64 ns of its events, rising
     shrinkage, clip   as there
@@ -41,10 +42,11 @@ def event_multiplier(
         session = np.searchsorted(bins.opens, given, side="right") - 1
         held = session >= 0
         held[held] = given[held] < bins.closes[session[held]]
-        _, first = np.unique(session[held], return_index=True)
-        times.append(given[held][first])
+        session, first = np.unique(session[held], return_index=True)
+        opened = bins.opens[session]
+        times.append(opened + (given[held][first] - opened) // bins.step * bins.step)
         kinds.append(np.full(len(first), kind, np.int64))
-        known.append(bins.opens[session[held][first]])
+        known.append(opened)
     if not sum(map(len, times)):
         return np.ones(expected.shape)
     time = np.concatenate(times)

@@ -144,6 +144,16 @@ class TestEvents:
             part = event_multiplier(bins.cut(session, 0), expected[: session + 1], known)
             np.testing.assert_array_equal(part, whole[: session + 1])
 
+    def test_an_event_inside_a_bin_does_not_teach_what_its_own_session_says(self) -> None:
+        world = planted(60)
+        expected = world.level[:, None] * world.factor
+        events = {"news": world.events + STEP // 2}
+        whole = event_multiplier(world.bins, expected, events)
+        for session in (32, 39, 46):
+            part = event_multiplier(world.bins.cut(session, 0), expected[: session + 1], events)
+            np.testing.assert_array_equal(part, whole[: session + 1])
+        np.testing.assert_array_equal(whole, event_multiplier(world.bins, expected, {"news": world.events}))
+
     def test_near_events(self) -> None:
         world = planted(20)
         found = near_events(world.bins, world.events, 2 * STEP, 3 * STEP)
