@@ -235,7 +235,7 @@ def kaufman_moving_average(close: Array, offsets: Array, window: int = 30) -> Ar
     0 and 1, that is |close - close of `window` bars before| / sum of the |changes| between.
 
     The first is made at bar `window` from the close before it. As in TA-Lib the ratio is 1 where the way is not longer
-    than a rise, or below 1e-14. The way is summed over the window, where TA-Lib carries a total.
+    than a rise, or is 0. The way is summed over the window, where TA-Lib carries a total.
     Arrays and parameters as in `double_exponential_moving_average`.
 
     Missing values: NaN at the first `window` bars of a segment. A NaN close gives NaN and is stepped over.

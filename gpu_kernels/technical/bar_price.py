@@ -25,7 +25,7 @@ def _combined(first, second, third, fourth, kind):
     elif kind == _POWER:
         span = second - third
         # times 0, so that a NaN stays one where a bar has no range
-        made = (fourth - first) * 0.0 if span < 1e-14 else (fourth - first) / span
+        made = (fourth - first) * 0.0 if span <= 0.0 else (fourth - first) / span
     elif kind == DIFFERENCE:
         made = first - second
     elif kind == PERCENT:
@@ -110,8 +110,8 @@ def weighted_close_price(high: Array, low: Array, close: Array, offsets: Array) 
 def balance_of_power(open: Array, high: Array, low: Array, close: Array, offsets: Array) -> Array:
     """Balance of power: (close - open) / (high - low).
 
-    Arrays as in `average_price`; returns (n,), -1 to 1 where open and close lie between low and high; 0 where high -
-    low is below 1e-14.
+    Arrays as in `average_price`; returns (n,), -1 to 1 where open and close lie between low and high; 0 where high
+    is not above low.
 
     Missing values: NaN where a price of the bar is.
     Raises: ArgumentError, DeviceError.

@@ -193,7 +193,7 @@ def plus_directional_indicator(high: Array, low: Array, close: Array, offsets: A
     """Upward movement in per cent of the range: 100 * Wilder's sum of upward movements / that of true ranges.
 
     high, low, close   (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in bars, at least 1
-    returns            (n,) in per cent, 0 where the ranges add up to less than 1e-14
+    returns            (n,) in per cent, 0 where there is no range
 
     Missing values: NaN at the first `window` bars of a segment. A bar with a NaN gives NaN and is stepped over.
     Raises: ArgumentError, DeviceError.
@@ -217,7 +217,7 @@ def directional_index(high: Array, low: Array, close: Array, offsets: Array, win
     """Directional movement index: 100 * |plus - minus| / (plus + minus) of the two directional indicators.
 
     Arrays as in `plus_directional_indicator`; window at least 2; returns (n,), 0 to 100. Where nothing moves (plus +
-    minus below 1e-14) it stays as it was, at first 0.
+    minus is 0) it stays as it was, at first 0.
 
     Missing values: as `plus_directional_indicator`.
     Raises: ArgumentError, DeviceError.

@@ -16,6 +16,10 @@ TILE = 512
 
 LANES = 8
 
+NOTHING = 1e-300
+"""A spread, a way or an average below is 0. No limit in the unit of a price, such as the 1e-14 of TA-Lib before 0.8: to
+an asset that costs 1e-5 that would be a move."""
+
 
 @body
 def exponential(window):
@@ -113,5 +117,5 @@ def average_tile_holding(terms, flat, first, skip, average, rule, spare, out):
 
 @body
 def is_zero(value):
-    """TA-Lib's zero."""
-    return -1e-14 < value < 1e-14
+    """Whether it is 0, or what an average that decays has left of something long ago."""
+    return -NOTHING < value < NOTHING

@@ -17,13 +17,13 @@ from gpu_kernels.dispatch import Array, positive
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import segment_of, tile_rows
 from gpu_kernels.technical.gaps import Bars, suspect
-from gpu_kernels.technical.recursion import is_zero
+from gpu_kernels.technical.recursion import NOTHING, is_zero
 
 _VARIANCE, _DEVIATION, _BANDS = range(3)
 _CORRELATION, _BETA = range(2)
 _ONE = np.uint64(1)
-_NOTHING = 1e-14
-"""TA-Lib's least variance, and product of two, that is one."""
+_ROUNDING = 1e-30
+"""Variance of returns that are all alike but for their last digit."""
 
 
 class Bands(NamedTuple):
@@ -43,7 +43,7 @@ def _variance(total, square, window):
 
 @body
 def _deviation(variance):
-    return 0.0 if variance < _NOTHING else math.sqrt(variance)
+    return 0.0 if variance < NOTHING else math.sqrt(variance)
 
 
 @body
@@ -140,9 +140,9 @@ def _together(x_total, y_total, x_square, y_square, product, window, kind):
     covariance = product - x_total * y_total / window
     x_spread = x_square - x_total * x_total / window
     if kind == _BETA:
-        return 0.0 if is_zero(window * x_spread) else covariance / x_spread
+        return 0.0 if x_spread < window * _ROUNDING else covariance / x_spread
     spreads = x_spread * (y_square - y_total * y_total / window)
-    return 0.0 if spreads < _NOTHING else covariance / math.sqrt(spreads)
+    return 0.0 if spreads < NOTHING else covariance / math.sqrt(spreads)
 
 
 @body
@@ -278,7 +278,7 @@ def variance(close: Array, offsets: Array, window: int = 5) -> Array:
 
 
 def standard_deviation(close: Array, offsets: Array, window: int = 5, *, deviations: float = 1.0) -> Array:
-    """`deviations` times the square root of `variance`; 0 where the variance is below 1e-14, as in TA-Lib.
+    """`deviations` times the square root of `variance`.
 
     Arrays and `window` as in `variance`; returns (n,) in the unit of close. `rolling.std` has the sample's and leaves
     NaN out of the window.
@@ -317,8 +317,7 @@ def correlation(x: Array, y: Array, offsets: Array, window: int = 30) -> Array:
     """Pearson's correlation of the last `window` values of two columns.
 
     x, y     (n,) float32, float64 or int64; offsets (S + 1,) of entities or sessions; window in bars, at least 1
-    returns  (n,), -1 to 1 up to rounding; 0 where the product of the two sums of squares about the means is below
-             1e-14, as in TA-Lib
+    returns  (n,), -1 to 1 up to rounding; 0 where one of the columns stands still
 
     Missing values: NaN at the first window - 1 bars of a segment. A bar with a NaN in either gives NaN and is stepped
     over.
@@ -334,8 +333,8 @@ def beta(x: Array, y: Array, offsets: Array, window: int = 5) -> Array:
 
     x, y     (n,) prices, float32, float64 or int64 ticks; offsets (S + 1,) of entities or sessions; window in returns,
              at least 1
-    returns  (n,), a pure number; 0 where window² times the variance of x is below 1e-14, as in TA-Lib, which is met by
-             quiet returns of some 1e-8
+    returns  (n,), a pure number; 0 where the variance of x is below 1e-30, which equal returns have by rounding and
+             TA-Lib divides by
 
     Missing values: NaN at the first `window` bars of a segment. A bar with a NaN in either gives NaN and is stepped
     over: the next return is measured from the bar before it.

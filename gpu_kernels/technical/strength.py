@@ -76,7 +76,7 @@ def relative_strength_index(close: Array, offsets: Array, window: int = 14) -> A
 
     The first average is the mean of the first `window` changes; then average = (average (window - 1) + new) / window.
     close    (n,) float32, float64 or int64 ticks; offsets (S + 1,); window in changes, at least 1
-    returns  (n,), 0 to 100; 0 where gain + loss is below 1e-14, as in TA-Lib
+    returns  (n,), 0 to 100; 0 where gain + loss is
 
     Missing values: NaN at the first `window` rows of a segment. A NaN close gives NaN and is stepped over: the next
     change is measured from the last close that was there.
@@ -90,7 +90,7 @@ def chande_momentum_oscillator(close: Array, offsets: Array, window: int = 14) -
     """Chande's momentum oscillator: 100 * (gain - loss) / (gain + loss), the averages being Wilder's as in
     `relative_strength_index`, where Chande himself takes plain sums.
 
-    Arrays and `window` as in `relative_strength_index`; returns (n,), -100 to 100; 0 where gain + loss is below 1e-14.
+    Arrays and `window` as in `relative_strength_index`; returns (n,), -100 to 100; 0 where gain + loss is.
 
     Missing values: as `relative_strength_index`.
     Raises: ArgumentError, DeviceError.

@@ -113,7 +113,7 @@ def average_true_range(high: Array, low: Array, close: Array, offsets: Array, wi
 def normalised_average_true_range(high: Array, low: Array, close: Array, offsets: Array, window: int = 14) -> Array:
     """Average true range in per cent of the bar's close: 100 * average true range / close.
 
-    Arrays and `window` as in `average_true_range`; returns (n,) in per cent, 0 where |close| is below 1e-14.
+    Arrays and `window` as in `average_true_range`; returns (n,) in per cent, 0 where close is 0.
 
     Missing values: as `average_true_range`.
     Raises: ArgumentError, DeviceError.

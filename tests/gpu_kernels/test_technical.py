@@ -118,6 +118,17 @@ def test_every_indicator_that_we_name_is_ta_libs(name: str) -> None:
         require_equal(ours(name, bars), theirs(name, bars), name)
 
 
+@pytest.mark.parametrize("name", TA_LIB)
+def test_a_cheap_price_moves_like_any_other(name: str) -> None:
+    # 5e-9 a coin, which does not move for a while; nothing that is small by its unit is 0
+    bars = table(400, 3)
+    for column in ("open", "high", "low", "close"):
+        bars[column][150:350] = bars[column][150]
+        bars[column] *= 1e-10
+    for got, wanted in zip(ours(name, bars), theirs(name, bars), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9 * np.nanmax(abs(wanted)), err_msg=name)
+
+
 @pytest.mark.parametrize("name", OSCILLATORS)
 class TestTaLib:
     def test_random_bars_by_default(self, name: str) -> None:

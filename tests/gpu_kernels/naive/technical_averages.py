@@ -57,7 +57,7 @@ def kaufman_moving_average(close, offsets, window):
         out = np.full(len(x), np.nan)
         for i in range(window, len(x)):
             way = np.abs(np.diff(x[i - window : i + 1])).sum()
-            efficiency = 1.0 if way < 1e-14 or way <= x[i] - x[i - window] else abs(x[i] - x[i - window]) / way
+            efficiency = 1.0 if way == 0.0 or way <= x[i] - x[i - window] else abs(x[i] - x[i - window]) / way
             pace = (efficiency * (2 / 3 - 2 / 31) + 2 / 31) ** 2
             before = x[i - 1] if i == window else out[i - 1]
             out[i] = before + pace * (x[i] - before)

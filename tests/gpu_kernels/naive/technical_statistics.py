@@ -19,7 +19,7 @@ def variance(close, offsets, window):
 
 
 def standard_deviation(close, offsets, window, deviations=1.0):
-    return _windows([close], offsets, window, 0, lambda x: deviations * np.std(x) if np.var(x) >= 1e-14 else 0.0)
+    return _windows([close], offsets, window, 0, lambda x: deviations * np.std(x))
 
 
 def bollinger_bands(close, offsets, window, deviations_up=2.0, deviations_down=2.0):
@@ -31,7 +31,7 @@ def bollinger_bands(close, offsets, window, deviations_up=2.0, deviations_down=2
 
 def correlation(x, y, offsets, window):
     def measure(x, y):
-        flat = np.var(x) * np.var(y) * window**2 < 1e-14
+        flat = np.var(x) * np.var(y) * window**2 == 0.0
         return 0.0 if flat else np.corrcoef(x, y)[0, 1]
 
     return _windows([x, y], offsets, window, 0, measure)
@@ -40,6 +40,6 @@ def correlation(x, y, offsets, window):
 def beta(x, y, offsets, window):
     def measure(x, y):
         one, other = np.diff(x) / x[:-1], np.diff(y) / y[:-1]
-        return 0.0 if window**2 * np.var(one) < 1e-14 else np.cov(one, other, ddof=0)[0, 1] / np.var(one)
+        return 0.0 if np.var(one) < 1e-30 else np.cov(one, other, ddof=0)[0, 1] / np.var(one)
 
     return _windows([x, y], offsets, window, 1, measure)

@@ -14,9 +14,7 @@ def relative_strength_index(close, offsets, window):
             return close
         gains, losses = _averages(close, window)
         strength = [
-            100.0 - 100.0 / (1.0 + gain / loss)
-            if loss > 0
-            else (0.0 if gain < 1e-14 else 100.0 if gain > 0 else np.nan)
+            100.0 - 100.0 / (1.0 + gain / loss) if loss > 0 else (0.0 if gain == 0.0 else 100.0 if gain > 0 else np.nan)
             for gain, loss in zip(gains, losses, strict=True)
         ]
         return after_first(strength)
@@ -31,7 +29,7 @@ def chande_momentum_oscillator(close, offsets, window):
         gains, losses = _averages(close, window)
         totals = gains + losses
         return after_first(
-            [100.0 * (g - s) / t if not t < 1e-14 else 0.0 for g, s, t in zip(gains, losses, totals, strict=True)]
+            [100.0 * (g - s) / t if t != 0.0 else 0.0 for g, s, t in zip(gains, losses, totals, strict=True)]
         )
 
     return over_bars([close], offsets, formula)
