@@ -244,5 +244,5 @@ def expected_of(rows: BarRows) -> Array:
 
 
 def slots_in(rows: BarRows, time: int) -> int:
-    """How many slots a time is."""
+    """How many slots a time is: the nearest whole number, one at least."""
     return max(1, round(time / rows.settings.volatility.interval))

@@ -19,7 +19,7 @@ events and a weight for each horizon; the daily component is a HAR instead of a 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,15 +81,14 @@ def session_level(variance: Floats, width: int, schedule: Schedule, model: str =
     Missing values: NaN before the first fit.
     """
     filled = np.array(variance, dtype=np.float64)
+    # a hole is filled by its own forecast, which needs the sessions before it to be whole, and the last fit before it
+    for hole in np.flatnonzero(np.isnan(filled)).tolist():
+        if hole >= schedule.first:
+            last = replace(schedule, first=hole - (hole - schedule.first) % schedule.refit)
+            filled[hole] = forecast_sessions(SessionVariance(filled[:hole]), model, schedule=last)[-1]
     out = np.full(len(filled), np.nan)
-    # a hole is filled by its own forecast, which needs the sessions before it to be whole
-    while True:
-        holes = np.flatnonzero(np.isnan(filled))
-        out[1:] = forecast_sessions(SessionVariance(filled), model, schedule=schedule)[:-1]
-        fillable = holes[np.isfinite(out[holes])]
-        if not len(fillable):
-            return out / width
-        filled[fillable[0]] = out[fillable[0]]
+    out[1:] = forecast_sessions(SessionVariance(filled), model, schedule=schedule)[:-1]
+    return out / width
 
 
 def decayed_mean(values: Floats, half_life: float, start: float, prior: float) -> Floats:
@@ -147,8 +146,8 @@ def forecast_bins(
 
     level  (D,) of `session_level`; factor, multiplier (D, K), all three known when the session opens
 
-    Missing values: NaN before the first fit, where an expectation is missing, and where the session (by its hours)
-    ends before the horizon does.
+    Missing values: NaN before the first fit, where an expectation is missing, where the session (by its hours) ends
+    before the horizon does, and where prices are so wild that a forecast leaves the range of float64.
     Raises: ArgumentError.
     """
     model = model or Component()
@@ -166,6 +165,8 @@ def forecast_bins(
             rows = columns[begin:at].reshape(-1, columns.shape[2])
             coefficients = fit(rows, ratio[begin:at].ravel(), model.ridge)
             for session in range(at, until):
-                out[session] = total[session] * np.exp(combine(columns[session], coefficients))
+                with np.errstate(over="ignore"):
+                    out[session] = total[session] * np.exp(combine(columns[session], coefficients))
+        out[np.isinf(out)] = np.nan
         found.append(out)
     return found

@@ -188,7 +188,8 @@ def _fitted(columns: Floats, target: Floats, now: Floats, logs: bool, filtered: 
     found = combine(now, coefficients)
     if logs:
         residual = fitted_to - combine(columns, coefficients)
-        found = np.exp(found + (residual @ residual) / (len(target) - columns.shape[1]) / 2.0)
+        with np.errstate(over="ignore"):
+            found = np.exp(found + (residual @ residual) / (len(target) - columns.shape[1]) / 2.0)
     if filtered:
         sane = (found >= target.min()) & (found <= target.max())
         found = np.where(sane | np.isnan(found), found, target.mean())

@@ -95,6 +95,19 @@ class TestParts:
             states(without, expected, Component(by_ranges=True))
 
 
+def test_a_price_that_cannot_be_makes_no_infinite_forecast() -> None:
+    world = planted(100)
+    returns, variance = world.bins.returns.copy(), world.bins.variance.copy()
+    returns[90, 5], returns[91, 5] = -1e4, 1e4
+    variance[90:92, 5] = 1e8
+    bins = replace(world.bins, returns=returns, variance=variance)
+    flat = np.ones_like(world.factor)
+    found = forecast_bins(bins, world.level, flat, flat, [1], MODEL)[0]
+    assert np.isnan(found[90:92]).any()
+    assert not np.isinf(found).any()
+    assert np.isfinite(found[99]).all()
+
+
 class TestEvents:
     def test_the_planted_multiplier_is_learned_from_the_past_alone(self) -> None:
         world = planted(200, moves=8.0)
