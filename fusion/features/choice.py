@@ -38,7 +38,14 @@ def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[st
     options, found = config.volatility, []
     for name in bar.GROUPS if names is None else names:
         if name in bar.GROUPS or name == bar.VOLATILITY:
-            found += bar.names_of(name, options)
+            made = bar.names_of(name, options)
+            if names is not None and not made:
+                lacked = dict.fromkeys(f"volatility.{feature.needs}" for feature in bar.features_of(name))
+                raise ConfigError(
+                    f"features.{source} names {name!r}, all of which needs {', '.join(lacked)}",
+                    hint=f"write {', '.join(lacked)}, or leave the group out",
+                )
+            found += made
             continue
         try:
             feature = bar.asked(name).feature

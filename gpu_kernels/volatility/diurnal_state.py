@@ -14,6 +14,7 @@ Rows     several of one slot are averaged. A row outside of its session's slots 
 Level    l = sum of min(x, c f l) / sum of k f over the slots that are there (so a missing first hour, which is a
          lively one, does not lower it): Huber's M-estimate of scale, by fixed-point steps from the plain ratio. f is
          the factor that was known before, k = E min(z², c) for a normal z, so that clean data give the plain level.
+         Fat tails lower it: by 12 % where returns are Student's t with 5 degrees.
 Clipping x / (l f) is cut to c and divided by k. `cut`, 6.635, is the 99 % point of z², the weight function of Boudt,
          Croux and Laurent (2011) made continuous; while a slot was seen in n sessions only, its factor is itself
          uncertain, and c = cut (1 + 4 / (1 + n)). `cut` = inf clips nothing.

@@ -113,6 +113,11 @@ class TestSettings:
         assert all(f"for want of volatility.{option}" in said for option in lacking)
         assert left_out(config("all", events="calendar", market="A")) == []
 
+    def test_a_group_of_which_nothing_is_left_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"names 'market', all of which needs volatility\.market"):
+            chosen(config(["price", "market"]), "bars")
+        assert len(chosen(config(["market"], market="A"), "bars")) == 2
+
 
 def test_what_the_docs_write_can_be_written() -> None:
     text = (CONFIGS.parent / "docs" / "bar_features.md").read_text()

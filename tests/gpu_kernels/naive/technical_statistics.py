@@ -31,8 +31,7 @@ def bollinger_bands(close, offsets, window, deviations_up=2.0, deviations_down=2
 
 def correlation(x, y, offsets, window):
     def measure(x, y):
-        flat = np.var(x) * np.var(y) * window**2 == 0.0
-        return 0.0 if flat else np.corrcoef(x, y)[0, 1]
+        return 0.0 if np.ptp(x) == 0.0 or np.ptp(y) == 0.0 else np.corrcoef(x, y)[0, 1]
 
     return _windows([x, y], offsets, window, 0, measure)
 
