@@ -26,6 +26,7 @@ MINUTE, SECOND = 60 * 10**9, 10**9
 DAYS = sessions("XNYS", date(2024, 6, 10), date(2024, 8, 30))  # 58 sessions with a half day and two holidays
 OPTIONS = {"interval": "10min", "warm_up": 24, "events": "calendar", "market": "M"}
 BETA = {"M": 1.0, "A": 1.5, "B": 0.5}
+CALL = 200  # minutes after the open
 
 
 def release(number: int, opened: int) -> int | None:
@@ -35,7 +36,7 @@ def release(number: int, opened: int) -> int | None:
 
 def make_tables() -> dict[str, pl.DataFrame]:
     """Ten-minute bars of a market and two entities that follow it: twice as wild in the first hour, three times after a
-    release; with missing bars, late ones, and an entity that begins late."""
+    release; with missing bars, late ones, an entity that begins late, and events that nobody knew of at the open."""
     random, rows, events = np.random.default_rng(5), [], []
     price = dict.fromkeys(BETA, 100.0)
     for number, (day, opened, closed) in enumerate(DAYS.iter_rows()):
@@ -43,6 +44,9 @@ def make_tables() -> dict[str, pl.DataFrame]:
         event = release(number, start)
         if event is not None:
             events.append(("US", "fomc", event, event - 7 * 86_400 * SECOND))
+        if number % 5 == 2:
+            # announced in the session itself, when what is expected of it has been told
+            events.append(("US", "call", start + CALL * MINUTE, start + (CALL - 5) * MINUTE))
         for at in range(start + 10 * MINUTE, end + 1, 10 * MINUTE):
             scale = 1e-3 * (2 if at <= start + 60 * MINUTE else 1)
             busy = event is not None and event < at <= event + 30 * MINUTE
@@ -116,6 +120,8 @@ class TestInvariance:
         late = TABLES["bars"].filter(pl.col("known_time") - pl.col("event_time") > pl.duration(minutes=20))
         late = late.filter(pl.col("session") > DAYS["session"][40])
         cuts.append(next(time for time in times if late["event_time"][0] < time))
+        # and one shortly before an event is announced
+        cuts.append(times.filter(times < DAYS["open"][42] + timedelta(minutes=CALL - 5))[-1])
         for cut in cuts:
             left = {
                 "bars": truncate(TABLES["bars"], "bar", cut),
