@@ -22,6 +22,8 @@ def of_front_contract(rows: pl.DataFrame, trading: pl.DataFrame) -> tuple[pl.Dat
     rows = rows.with_columns(contract).sort("file", "_contract", maintain_order=True)
     # rows before the window were known too; those set aside were not good
     good = rows.filter(pl.col("reason").is_null() & pl.col("session").is_not_null())
+    # a bar that is told twice was traded once
+    good = good.unique(["entity", "_contract", "event_time"], keep="first", maintain_order=True)
     sessions = (
         good.select("entity", "session")
         .unique()

@@ -114,6 +114,7 @@ def contracts(folder: Path, days: dict[str, dict[str, int]]) -> None:
 def front_of(folder: Path, **options: object) -> dict[date, float]:
     entry = {"kind": "lean_zip", "files": str(folder / "es/*_trade.zip"), "security": "future", "contract": "front"}
     entry |= {"resolution": "minute", "data": "trade", "timezone": "UTC", "delay": "1s", "max_age": "1d"}
+    entry["quarantine_limit"] = 0.5
     found = ingest("es", parse_source("es", entry), calendar="CMES", lake=folder, **options)  # type: ignore[arg-type]
     rows = read(found.folder)
     assert set(rows["entity"]) == {"ES"}
@@ -135,6 +136,17 @@ def test_the_front_contract_of_the_day_after(tmp_path: Path) -> None:
     # what comes later changes nothing, and what was before the window is known
     assert front_of(tmp_path, end=date(2015, 12, 9)) == dict(list(expected.items())[:2])
     assert front_of(tmp_path, start=date(2015, 12, 9), entities=["ES"]) == dict(list(expected.items())[1:])
+
+
+def test_a_bar_that_is_told_twice_was_traded_once(tmp_path: Path) -> None:
+    contracts(tmp_path, {day: {"201512": 60, "201603": 40} for day in ("20151207", "20151208")})
+    lines = [f"{54_000_000 + k * 60_000},10,10,10,10" for k in (0, 1)]
+    members = {
+        "20151207_es_minute_trade_201603.csv": [f"{line},40" for line in lines for _ in range(2)],
+        "20151207_es_minute_trade_201512.csv": [f"{line},60" for line in lines],
+    }
+    lean_zip(tmp_path / "es" / "20151207_trade.zip", members)
+    assert front_of(tmp_path) == {date(2015, 12, 8): 60}
 
 
 def test_front_is_for_bars_of_futures() -> None:
