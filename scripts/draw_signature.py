@@ -27,7 +27,7 @@ SESSIONS, SECONDS, VARIANCE, NOISE = 500, 23_400, 1e-4, 1e-7
 STEPS = (1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
 MINUTES = (1, 2, 3, 5, 10, 15, 20, 30, 60)
 DECADE = (1, 2, 5, 10, 20, 50)
-COLOURS = ("#1f4e79", "#c0392b", "#e67e22", "#2e86c1")
+COLOURS = ("#1f4e79", "#f0b27a", "#c0392b", "#17202a")
 
 Returns = np.ndarray
 ESTIMATORS: dict[str, Callable[[Returns, Returns, NoiseMeasures, int], Returns]] = {
@@ -39,7 +39,7 @@ ESTIMATORS: dict[str, Callable[[Returns, Returns, NoiseMeasures, int], Returns]]
     "realised kernel": lambda r, o, m, five: realised_kernel(r, o, m.bandwidth),
     "pre-averaging, theta 1/3": lambda r, o, m, five: preaveraged_variance(r, o, theta=1 / 3),
 }
-DRAWN = ("two scales", "realised kernel", "pre-averaging, theta 1/3")
+DRAWN = ("realised kernel", "two scales", "pre-averaging, theta 1/3")
 
 
 def simulated() -> tuple[Returns, Returns]:
@@ -52,11 +52,22 @@ def simulated() -> tuple[Returns, Returns]:
     return (true + np.diff(error, axis=1)).ravel(), np.arange(SESSIONS + 1) * SECONDS
 
 
-def draw(axis: Any, steps: tuple[int, ...], mean: Returns, levels: dict[str, float], unit: str, title: str) -> None:
-    axis.plot(steps, mean, color=COLOURS[0], marker="o", markersize=4, label="realised variance")
-    for (name, level), colour in zip(levels.items(), COLOURS[1:], strict=False):
-        axis.axhline(level, color=colour, linewidth=1.4, label=name)
-    axis.set(xscale="log", xlabel=f"{unit} to a step", title=title)
+def draw(
+    axis: Any,
+    steps: tuple[int, ...],
+    mean: Returns,
+    levels: dict[str, float],
+    unit: str,
+    ylabel: str,
+    title: str,
+    digits: int,
+) -> None:
+    """Realised variance by step, and `levels` of estimators that see through noise, to so many digits."""
+    axis.plot(steps, mean, color=COLOURS[0], marker="o", markersize=4, zorder=5, label="realised variance")
+    # the first is the broadest, so that lines that lie on each other all show
+    for (name, level), colour, width in zip(levels.items(), COLOURS[1:], (4.5, 2.5, 1.2), strict=True):
+        axis.axhline(level, color=colour, linewidth=width, label=f"{name}, {level:.{digits}f}")
+    axis.set(xscale="log", xlabel=f"{unit} to a step", ylabel=ylabel, title=title)
     axis.set_xticks(steps[::2], [str(step) for step in steps[::2]])
     axis.minorticks_off()
     if mean.max() > 10 * mean.min():
@@ -64,7 +75,7 @@ def draw(axis: Any, steps: tuple[int, ...], mean: Returns, levels: dict[str, flo
         axis.set_yticks(DECADE, [str(tick) for tick in DECADE])
         axis.minorticks_off()
     else:
-        axis.set(ylim=(0, 1.08 * mean.max()))
+        axis.set(ylim=(0.75 * mean.min(), 1.04 * mean.max()))
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9, loc="upper right" if mean.max() > 10 * mean.min() else "lower left")
@@ -89,7 +100,7 @@ def main(
             note(f"{name}: mean {values.mean():.3f}, root mean squared error {np.sqrt(np.mean((values - 1) ** 2)):.3f}")
         levels = {name: float(found[name].mean()) for name in DRAWN}
         mean = signature(returns, offsets, STEPS)[1] / VARIANCE
-        draw(left, STEPS, mean, levels, "seconds", "simulated: variance over the true one")
+        draw(left, STEPS, mean, levels, "seconds", "mean variance / true variance", "simulated, by the second", 3)
         (spy,) = read_samples(["spy_1min"])
         bins = spy.finer if spy.finer is not None else spy.bins
         minutes = np.asarray(bins.returns, np.float64)
@@ -100,7 +111,7 @@ def main(
             name: scale * float(np.nanmean(ESTIMATORS[name](minutes.ravel(), offsets, measures, 5))) for name in DRAWN
         }
         mean = scale * signature(minutes.ravel(), offsets, MINUTES)[1]
-        draw(right, MINUTES, mean, levels, "minutes", "SPY, minutes: mean variance, % squared a year")
+        draw(right, MINUTES, mean, levels, "minutes", "mean variance, % squared a year", "SPY, by the minute", 1)
         figure.savefig(picture, dpi=130)
         noise = 1e4 * np.sqrt(max(float(np.nanmean(measures.oomen)), 0.0))
         note(f"SPY: {len(minutes)} sessions, noise {noise:.2f} basis points")

@@ -20,7 +20,9 @@ from fusion.studies.volatility_samples import MINUTE, read_samples
 from gpu_kernels.errors import ConfigError
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-COLOURS = ("#1f4e79", "#2e86c1", "#7f8c8d", "#e67e22", "#c0392b")
+COLOURS = ("#1f4e79", "#27ae60", "#7f8c8d", "#e67e22", "#c0392b")
+SHOWN = (0.05, 100.0)  # of the events' ratios
+DOTS = {"color": "#1f4e79", "alpha": 0.4}
 EVENTS = {"fomc": "the FOMC's decision", "nfp": "payrolls"}
 
 
@@ -46,14 +48,15 @@ def draw_diurnal(curves: DiurnalCurves, title: str, path: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     slots = len(curves.robust)
     place = np.arange(slots) + 0.5
-    left.plot(place, curves.plain, color="#bdc3c7", linewidth=1.2, label="plain mean a slot")
+    # broad and below, so that it shows on both sides of the curve that it mostly equals
+    left.plot(place, curves.plain, color="#bdc3c7", linewidth=5.0, label="plain mean a slot")
     left.plot(place, curves.robust, color="#1f4e79", linewidth=1.8, label="robust mean a slot")
     left.plot(place, curves.fourier, color="#c0392b", linewidth=1.4, label="flexible Fourier form")
     left.plot(place, curves.short, color="black", linewidth=1.2, linestyle=":", label="a session that closes at 13:00")
     left.set(ylabel="variance over the session's mean", title=f"{title}: the time of day")
     for day, curve, colour in zip(DAYS, curves.weekdays, COLOURS, strict=True):
         right.plot(place, curve, color=colour, linewidth=1.2, label=day)
-    right.set(title="by weekday, drawn to the shape of all days")
+    right.set(title="by weekday, shrunk towards the shape of all days")
     for axis in (left, right):
         axis.axhline(1.0, color="black", linewidth=0.6)
         axis.set(ylim=(0, None))
@@ -65,27 +68,33 @@ def draw_diurnal(curves: DiurnalCurves, title: str, path: Path) -> None:
 def draw_events(panels: Sequence[tuple[str, EventCurve]], path: Path) -> None:
     """Each event's bins, their mean, and the multiplier that is learned."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(4.6 * len(panels), 5.0), layout="constrained")
     edges = EDGES / MINUTE
     middle = (edges[:-1] + edges[1:]) / 2
     axes = figure.subplots(1, len(panels), sharey=True)
+    dots = cut = 0
     for axis, (title, curve) in zip(axes, panels, strict=True):
         count = len(curve.ratios)
         spread = np.random.default_rng(0).uniform(-1.6, 1.6, curve.ratios.shape)
-        shown = np.where(curve.ratios > 0.0, curve.ratios, np.nan)
-        axis.scatter(middle + spread, shown, s=9, alpha=0.35, linewidths=0, color="#1f4e79", label="each event")
+        there = np.isfinite(curve.ratios)
+        inside = there & (curve.ratios >= SHOWN[0]) & (curve.ratios <= SHOWN[1])
+        dots, cut = dots + int(there.sum()), cut + int((there & ~inside).sum())
+        shown = np.where(inside, curve.ratios, np.nan)
+        axis.scatter(middle + spread, shown, s=9, linewidths=0, **DOTS)
         axis.stairs(curve.mean, edges, baseline=None, color="#7f8c8d", linewidth=1.2, label="their mean")
         axis.stairs(curve.multiplier, edges, baseline=None, color="#c0392b", linewidth=1.8, label="multiplier learned")
         axis.axhline(1.0, color="black", linewidth=0.6)
         axis.axvline(0.0, color="black", linewidth=0.8, linestyle=":")
-        axis.set(yscale="log", ylim=(0.05, 100.0), xlim=(edges[0], edges[-1]))
+        axis.set(yscale="log", ylim=SHOWN, xlim=(edges[0], edges[-1]))
         axis.set(xlabel="minutes from the event", title=f"{title}: {count} events")
     axes[0].set_ylabel("variance over level × time of day")
     # below the panels, where it hides no event
-    handles, labels = axes[0].get_legend_handles_labels()
-    for handle in figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False).legend_handles:
-        handle.set_alpha(1.0)
+    seen = f"each event ({cut} of {dots:,} are not shown: 0, or outside {SHOWN[0]:g} to {SHOWN[1]:g})"
+    handles = [Line2D([], [], marker="o", markersize=5, markeredgewidth=0, linestyle="", label=seen, **DOTS)]
+    handles += axes[0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     finish(figure, path)
 
 

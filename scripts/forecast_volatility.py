@@ -81,7 +81,7 @@ def table_of(run: Intraday | AcrossSessions) -> pl.DataFrame:
 
 
 def draw(runs: Sequence[Intraday], path: Path) -> None:
-    """Forecast against realised: by the size of the forecast, and through the afternoon of a scheduled decision."""
+    """Realised over forecast by the size of the forecast, and both through the afternoon of a scheduled decision."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.6 * len(runs)), layout="constrained")
@@ -94,15 +94,11 @@ def draw(runs: Sequence[Intraday], path: Path) -> None:
             forecast, came = run.forecasts[name][rows] * 1e8, run.realised[rows] * 1e8
             groups = np.array_split(np.argsort(forecast, kind="stable"), 30)
             x, y = (np.array([values[group].mean() for group in groups]) for values in (forecast, came))
-            line[0].plot(x, y, "o-", markersize=3.5, linewidth=1, color=colour, label=name)
-        span = np.array(line[0].get_xlim())
-        line[0].set(xscale="log", yscale="log", xlabel="forecast variance, bp² (mean of a thirtieth of the forecasts)")
-        low, high = (
-            min(line[0].get_xlim()[0], line[0].get_ylim()[0]),
-            max(*line[0].get_xlim(), *line[0].get_ylim(), span[1]),
-        )
-        line[0].plot([low, high], [low, high], color="black", linewidth=0.8, linestyle=":", zorder=0)
-        line[0].set(ylabel="realised variance, bp²", title=f"{run.sample.name}: the coming {run.minutes} min")
+            line[0].plot(x, y / x, "o-", markersize=3.5, linewidth=1, color=colour, label=name)
+        line[0].axhline(1.0, color="black", linewidth=0.8, linestyle=":", zorder=0)
+        line[0].set(xscale="log", ylim=(0.0, None), title=f"{run.sample.name}: the coming {run.minutes} min")
+        line[0].set(xlabel="forecast variance, bp² (mean of a thirtieth of the forecasts)")
+        line[0].set(ylabel="realised variance / forecast")
         draw_decisions(run, line[1], shown)
         for axis in line:
             axis.legend(frameon=False, fontsize=9)
@@ -137,7 +133,7 @@ def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
     axis.set(
         xlabel="minutes from the FOMC's decision to the forecast",
         ylabel=f"volatility of the next {run.minutes} min, bp",
-        title=f"{run.sample.name}: mean over {int(inside.sum())} decisions",
+        title=f"{run.sample.name}: mean over {int(inside.sum())} FOMC decisions",
     )
 
 

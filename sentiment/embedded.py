@@ -27,7 +27,7 @@ TRAINED_THROUGH = date(2021, 12, 31)
 HEAD_FILE = Path(__file__).parent / "head" / "head.safetensors"
 STATES = 7
 WIDTH = 384 * STATES
-INSTALL = "pip install 'trifuse[sentiment]'"
+INSTALL = ".venv/bin/pip install -e '.[sentiment]'"
 
 
 def encoder_folder() -> Path:

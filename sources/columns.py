@@ -66,7 +66,7 @@ def _on_gpu(paths: Sequence[Path], columns: Sequence[str]) -> dict[str, Any]:
     try:
         import cudf
     except ImportError as error:
-        raise DeviceError("cudf is not installed", hint="install the gpu extra: pip install 'trifuse[gpu]'") from error
+        raise DeviceError("cudf is not installed", hint=".venv/bin/pip install -e '.[gpu]'") from error
     frame = cudf.read_parquet([str(path) for path in paths], columns=list(columns))
     arrays = {}
     for name in columns:

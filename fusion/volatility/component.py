@@ -43,8 +43,11 @@ _LEAST_SEEN = 0.25
 class Component:
     """What the model is made of.
 
-    half_lives  of the states, in bins; prior: bins that the 1 they start from is worth
-    leverage    half-life of R in bins; None: without it
+    half_lives  of the states S, in bins: S is the exponentially weighted mean of realised over expected variance of the
+                session's bins so far
+    prior       how many bins the 1 is worth that each S starts from
+    leverage    half-life, in bins, of R, the exponentially weighted mean of r / sqrt(expected) over the session's bins
+                so far (r: a bin's return), below 0 where prices fell; None: the model has no R
     by_ranges   states of sqrt(Parkinson's variance / expected) instead of squared returns: high and low tell more of a
                 bin's variance than its first price and its last one
     schedule    of the fits, in sessions
@@ -144,11 +147,16 @@ def forecast_bins(
     """For each horizon (D, K): the forecast, made at the start of each bin, of the variance of it and of the bins after
     it, `horizon` in all, inside the session.
 
-    level  (D,) of `session_level`; factor, multiplier (D, K), all three known when the session opens
+    bins        of D sessions, K bins each
+    level       (D,) of `session_level`: a bin's mean variance that the session is expected to have
+    factor      (D, K) of the time of day: a bin's variance over that mean
+    multiplier  (D, K) expected of scheduled events, 1 where none is near; all three are known when the session opens
+    horizons    in bins, each at least 1; a list of so many forecasts is returned, in the squared units of bins.returns
+    model       default: Component()
 
     Missing values: NaN before the first fit, where an expectation is missing, where the session (by its hours) ends
     before the horizon does, and where prices are so wild that a forecast leaves the range of float64.
-    Raises: ArgumentError.
+    Raises: ArgumentError for a horizon below 1, and for a model by ranges of bins without them.
     """
     model = model or Component()
     expected = level[:, None] * factor * multiplier

@@ -389,6 +389,8 @@ def rolling_measure(
 ) -> Array:
     """One measure of `rolling_measures`, by its name there, at the cost of its own sums.
 
+    name     "variance", "bipower", "min_rv", "med_rv", "quarticity", "tripower_quarticity", "quadpower_quarticity",
+             "min_rq", "med_rq", "semivariance_up", "semivariance_down", "signed_jump", "skewness" or "kurtosis"
     returns  (n,), e.g. with name="variance" the sum of the last `window` squared returns. Otherwise as there.
 
     Missing values: as in `rolling_measures`.

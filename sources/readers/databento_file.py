@@ -53,7 +53,7 @@ def _library(path: Path) -> Any:
         return importlib.import_module("databento_dbn")
     except ImportError as error:
         raise ConfigError(
-            f"{path} needs databento-dbn, which is not installed", hint="pip install 'trifuse[databento]'"
+            f"{path} needs databento-dbn, which is not installed", hint=".venv/bin/pip install -e '.[databento]'"
         ) from error
 
 

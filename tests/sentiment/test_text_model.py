@@ -173,7 +173,7 @@ def test_a_missing_package_is_one_line() -> None:
         "try: m.load()\nexcept e.ModelError as x: print(x)"
     )
     assert run_python(code) == (
-        "scoring texts needs the package transformers, which is not installed; pip install 'trifuse[sentiment]'"
+        "scoring texts needs the package transformers, which is not installed; .venv/bin/pip install -e '.[sentiment]'"
     )
 
 
