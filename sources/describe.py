@@ -31,6 +31,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     for files and lake folders:
     columns      name, type (clock, number, text, list), nulls, distinct, first and last in order of size; of clocks the
                  time_format, whether they name days only, and the time zone if the values tell it
+    warnings     of files: sentences about what must be decided before the file is used
     problems     rows that could not be split into columns, by reason
     duplicates   rows equal to an earlier one
     entities     the column that names them and the rows of each (the 50 with most)
@@ -57,12 +58,15 @@ def describe(path: Path | str) -> dict[str, Any]:
         return {"path": str(path), "bytes": path.stat().st_size, **feed}
     frame = _read(path)
     facts = _facts(frame)
+    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"])
+    question = None if guessed is None else guessed.pop("question", None)
     return {
         "path": str(path),
         "kind": file_format(path),
         "bytes": path.stat().st_size,
+        "warnings": [question] if question else [],
         **facts,
-        "source": guess_source(path, frame.drop("_line", "_problem"), facts["columns"]),
+        "source": guessed,
     }
 
 

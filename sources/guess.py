@@ -12,7 +12,7 @@ from sources.clocks import read_clock
 from sources.durations import format_duration
 from sources.quality import outside_by_zone
 from sources.sessions import sessions_around
-from sources.stamps import after_start, at_edges, look_like_starts
+from sources.stamps import after_start, evidence, spacing, undecided
 
 _LEAN_NAME = re.compile(r"^\d{8}_(trade|quote)$")
 _THINKORSWIM = ["Date", "Time", "Open", "High", "Low", "Close", "Volume"]
@@ -58,12 +58,12 @@ _BAR_ROWS, _BAR_SHARE, _BAR_TURNS = 20, 0.98, 0.1
 _BAR_NUMBERS = 10
 _ROWS_AN_ENTITY = 5
 _OUTSIDE = 0.05
-_USUAL = 0.5
 _MINUTE = 60 * 10**9
 
 
 def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The likeliest kind of source for a file, as {kind, yaml, check}; None where none fits.
+    """The likeliest kind of source for a file, as {kind, yaml, check}, with a `question` where nobody can tell whether
+    bars are stamped at their starts or ends; None where none fits.
 
     path     of the file; LEAN zips are told by their names
     rows     its columns
@@ -90,9 +90,13 @@ def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) 
     if entry.get("table") != "bar":
         return answer(path, entry, doubtful)
     times = read_clock(rows[event], timezone="UTC", time_format=clocks[event]["time_format"])["time"].drop_nulls()
-    entry["timezone"], starts, between = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
+    entry["timezone"], place, between = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
     named = all(name in lower for name in _TABLES["bar"])
-    return answer(path, entry, [*doubtful, *([] if named else ["columns"])], _bar_lines(times, starts, between))
+    lines = _bar_lines(times, place == "starts", between)
+    found = answer(path, entry, [*doubtful, *([] if named else ["columns"])], lines)
+    if lines is not None and place is None and not between:
+        found["question"] = undecided(format_duration(spacing(times) or _MINUTE))
+    return found
 
 
 def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:
@@ -209,39 +213,33 @@ def _grouping(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> str | None:
     return max(few, key=lambda item: item[0])[1] if few else None
 
 
-def _bar_stamps(times: pl.Series, moved: bool) -> tuple[str, bool, int]:
-    """The zone in which bars lie in New York's sessions (of wall clocks; `moved` false: they carry theirs), whether the
-    stamps look like starts, and how long after the starts those lie that are named by their last minute (else 0). UTC
-    where they lie in none."""
+def _bar_stamps(times: pl.Series, moved: bool) -> tuple[str, str | None, int]:
+    """The zone in which bars lie in the sessions of New York, else in those of Chicago's futures (of wall clocks;
+    `moved` false: they carry theirs), whether the stamps look like "starts" or "ends" (None: nobody can tell), and how
+    long after the starts those lie that are named by their last minute (else 0). UTC where they lie in none."""
     if times.is_empty():
-        return "UTC", False, 0
+        return "UTC", None, 0
     days = times.dt.date()
-    trading = sessions_around("XNYS", days.min(), days.max())  # type: ignore[arg-type]
     wall = times.dt.replace_time_zone(None)
-    shares = outside_by_zone(wall, trading, "tick")
-    zone = min(shares, key=lambda name: shares[name]) if moved else "UTC"
-    if shares[zone] > _OUTSIDE:
-        return "UTC", False, 0
-    read = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
-    read = read.drop_nulls()
-    between = after_start(read, trading)
-    return zone, look_like_starts(*at_edges(read, trading)), 0 if between is None else between[1]
-
-
-def _spacing(times: pl.Series) -> int | None:
-    """The usual step of clock bars, in nanoseconds; None where no step is usual, as in tick, volume and dollar bars."""
-    steps = times.unique().sort().diff().cast(pl.Int64).drop_nulls()
-    usual = steps.median()
-    if usual is None or (steps == usual).mean() <= _USUAL:  # type: ignore[operator]
-        return None
-    return int(usual)  # type: ignore[arg-type]
+    for calendar in ("XNYS", "CMES"):
+        trading = sessions_around(calendar, days.min(), days.max())  # type: ignore[arg-type]
+        shares = outside_by_zone(wall, trading, "tick")
+        zones = ["UTC"] if not moved else list(shares) if calendar == "XNYS" else ["America/Chicago", *shares]
+        zone = min(zones, key=lambda name: shares[name])
+        if shares[zone] > _OUTSIDE:
+            continue
+        read = wall.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
+        read = read.drop_nulls()
+        between = after_start(read, trading)
+        return zone, evidence(read, trading).place, 0 if between is None else between[1]
+    return "UTC", None, 0
 
 
 def _bar_lines(times: pl.Series, starts: bool, after: int) -> str | None:
-    spacing = _spacing(times)
-    if spacing is None:
+    step = spacing(times)
+    if step is None:
         return None
-    line = f"  {'' if starts or after else '# '}bar: {format_duration(spacing)}        # check: only if a stamp is the "
+    line = f"  {'' if starts or after else '# '}bar: {format_duration(step)}        # check: only if a stamp is the "
     if not after:
         return line + "bar's START"
     return f"{line}bar's START plus stamp_after\n  stamp_after: {format_duration(after)}  # check"
@@ -274,7 +272,7 @@ def _thinkorswim(path: Path, rows: pl.DataFrame) -> dict[str, Any]:
         trading = sessions_around("XNYS", days.min(), days.max())  # type: ignore[arg-type]
         shares = outside_by_zone(wall, trading, "tick")
         zone = min(shares, key=lambda name: shares[name])
-    bar = format_duration(_spacing(wall) or _MINUTE)
+    bar = format_duration(spacing(wall) or _MINUTE)
     lowest = rows["Low"].str.strip_chars().cast(pl.Float64, strict=False).min()
     # no price is zero or negative; an indicator of the market, such as $TICK, may be
     series = lowest is not None and lowest <= 0  # type: ignore[operator]

@@ -70,6 +70,7 @@ class _Counts:
     reasons: Counter[str] = field(default_factory=Counter)
     entities: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
+    doubts: set[str] = field(default_factory=set)
 
     def add(self, other: "_Counts") -> None:
         self.read += other.read
@@ -78,6 +79,7 @@ class _Counts:
         self.reasons.update(other.reasons)
         self.entities |= other.entities
         self.kinds |= other.kinds
+        self.doubts |= other.doubts
 
     def written(self) -> str:
         return json.dumps(
@@ -94,6 +96,7 @@ class _Counts:
             Counter(found["reasons"]),
             set(found["entities"]),
             set(found["kinds"]),
+            set(found["doubts"]),
         )
 
     def add_read(self, batch: RawBatch) -> None:
@@ -212,7 +215,7 @@ class PartOf:
                 self._held.append(coverage.held(found.good))
             self._take(found)
             self._write()
-        doubts.settle()
+        self._counts.doubts.update(doubts.settle())
 
     def write_quarantine(self, files: Mapping[int, InputFile]) -> None:
         """The last thing: the rows set aside, with their raw text, and the counts."""
@@ -342,7 +345,7 @@ def put_together(goal: Goal, groups: int) -> dict[str, Any]:
 
 
 def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> list[str]:
-    said = []
+    said = [f"source {name}: {doubt}" for doubt in sorted(counts.doubts)]
     if window.entities is not None and source.table in {*STREAMS, "news"}:
         missing = sorted(set(window.entities) - counts.entities)
         said += [f"source {name} has no usable row of {entity}" for entity in missing]

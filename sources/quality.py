@@ -291,19 +291,21 @@ class Doubts:
                 step = pl.col("event_time").diff().over("entity", "session").cast(pl.Int64).alias("step")
                 self._steps.append(good.select(step)["step"])
 
-    def settle(self) -> None:
-        """Raises DataError where the time zone looks wrong (many rows lie outside the sessions, and another zone fits),
-        and where bars of a table_file are stamped at another place than it says, see sources.stamps."""
+    def settle(self) -> list[str]:
+        """Sentences about what nobody can tell. Raises DataError where the time zone looks wrong (many rows lie outside
+        the sessions, and another zone fits), and where bars of a table_file are stamped at another place than it says,
+        see sources.stamps."""
         if not self._asked:
-            return
+            return []
         self._zone.settle(self._source, self._window)
         if self._times.is_empty():
-            return
+            return []
         times, trading = self._times.sort(), _trading(self._times, self._window)
         if self._source.bar is None:  # type: ignore[union-attr]
-            doubt_ends(times, trading, self._steps)
-        else:
-            doubt_place(times, trading, self._source.bar, self._source.stamp_after)  # type: ignore[union-attr]
+            said = doubt_ends(times, trading, self._steps)
+            return [] if said is None or len(times) < _SPACING_ROWS else [said]
+        doubt_place(times, trading, self._source.bar, self._source.stamp_after)  # type: ignore[union-attr]
+        return []
 
 
 def outside_by_zone(
