@@ -27,7 +27,7 @@ def event_multiplier(
     `event_profile.multiplier` without its `surprise`, from 30 minutes before an event to 120 after it, in steps that
     are short where it is near: 15 minutes before, then 5, 10, 15, 20, 30, 45, 60, 90, 120, and nowhere shorter than a
     bin. An event counts in the session that holds its time, and from its open on, though it be near in the session
-    before. So that a session teaches nothing that it is itself foretold by, an event counts from the start of its bin
+    before. So that a session teaches nothing that it is itself forecast by, an event counts from the start of its bin
     on, of several of a kind in one session the first does, and bins that an event of the session before reaches into
     teach nothing.
 

@@ -372,7 +372,7 @@ def multiplier(
     y = sum of `realised` / (sum of `expected` x the multipliers of other types in the bin's middle), known from the
     first row whose `time` is at or after the bin's end. With n occurrences before it (`memory` at most) a bin has
         m_b = 1 + n / (n + shrinkage) (r_b - 1),     r_b += (min(y, clip m_b) - r_b) / min(n + 1, memory)
-    the mean of ratios, not of their logarithms, for it is mean variance that is foretold; one wild occurrence counts
+    the mean of ratios, not of their logarithms, for it is mean variance that is forecast; one wild occurrence counts
     for `clip` times what was expected. A bin that no row's middle lies in stays at 1: make none shorter than the rows.
     Several events at one time: types multiply, of one type the highest counts. Each learns what the others leave, in
     the order of the events' rows; so jobless claims, seen alone on other days, do not inherit what payrolls did, and
@@ -380,7 +380,7 @@ def multiplier(
     surprise: once an event's first bin is known, the excess of its later bins, where m_b > 1, is scaled by how large
     that one was,
         1 + (m_b - 1) (1 + g (s - 1)),     s = y_0 / m_0, at most 4
-    where g, 0 to 1, is each type's slope of y_b - m_b on (m_b - 1) (s - 1) over past occurrences, drawn to 0 by 10
+    where g, 0 to 1, is each type's slope of y_b - m_b on (m_b - 1) (s - 1) over past occurrences, shrunk to 0 by 10
     units of squared excess.
 
     start, time  (n,) int64 ns, where each row begins and ends, neither falling in a segment; offsets (S + 1,), a
