@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fusion.evaluation import EvaluationConfig
 from fusion.feature_fit import FitConfig
@@ -69,6 +69,15 @@ class SentimentConfig(Section):
     model: str = "embedded"
 
 
+def _names(value: Any) -> Any:
+    """One name is a list of one."""
+    if isinstance(value, str):
+        return value if value == "all" else [value]
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("names of features are a list, e.g. [price, bar_rsi_21]; or one name, or all")
+    return value
+
+
 class RunConfig(Section):
     """A whole run. `entities: simulated` takes those of the embedded market. `start` and `end` are days, or moments
     (2024-08-08T23:55:00Z), which cut the first and last session short."""
@@ -83,7 +92,7 @@ class RunConfig(Section):
     sources: dict[str, Source]
     decisions: DecisionConfig
     targets: TargetConfig
-    features: dict[str, Literal["all"] | list[str]]
+    features: dict[str, Annotated[Literal["all"] | list[str], BeforeValidator(_names)]]
     feature_fit: FitConfig = FitConfig()
     volatility: VolatilityConfig = VolatilityConfig()
     sentiment: SentimentConfig = SentimentConfig()

@@ -14,11 +14,12 @@ from fusion.features import (
     bar_sessions,
     bar_technical,
 )
-from fusion.features.bar_names import ACROSS, Asked, BarFeature, find
+from fusion.features.bar_names import ACROSS, Asked, BarFeature, find, near
 from fusion.features.bar_rows import Array, BarRows, BarSettings
 from fusion.volatility.settings import VolatilityConfig
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
+from sources.durations import format_duration
 
 _VOLATILITY: Mapping[str, Sequence[BarFeature]] = {
     "realised": bar_realised.FEATURES,
@@ -41,9 +42,8 @@ FEATURES: tuple[FeatureSpec, ...] = (
         "bar",
         "as without",
         "each bar",
-        f"the feature whose windows go on from one session to the next, of those that allow it: "
-        f"{', '.join(f.spec.name.removeprefix('bar_') for fs in GROUPS.values() for f in fs if f.across)}; "
-        "a future's roll is then a return",
+        "the feature whose windows go on from one session to the next: of the groups technical and realised, and of "
+        f"{', '.join(f.spec.name for f in GROUPS['price'] if f.across)}; measures of returns have none over the night",
         "as without, of the entity's bars instead of the session's",
         "definition",
     ),
@@ -61,23 +61,39 @@ def features_of(group: str) -> list[BarFeature]:
     return [feature for features in groups for feature in features]
 
 
-def names_of(group: str, options: VolatilityConfig) -> list[str]:
-    """The features that the name of a group stands for; those whose option of `volatility:` is missing are not."""
-    return [name for feature in features_of(group) if not lacks(feature, options) for name in feature.names]
+def names_of(group: str, options: VolatilityConfig, entities: int | None = None) -> list[str]:
+    """The features that the name of a group stands for, less those that `lacked` tells of so many entities."""
+    return [name for name in _standard(group) if not lacked(asked(name), options, entities)]
 
 
-def lacks(feature: BarFeature, options: VolatilityConfig) -> bool:
-    return feature.needs is not None and getattr(options, feature.needs) is None
+def left_out(group: str, options: VolatilityConfig, entities: int | None) -> dict[str, str]:
+    """The others, each with what it lacks."""
+    every = {name: lacked(asked(name), options, entities) for name in _standard(group)}
+    return {name: lack for name, lack in every.items() if lack}
+
+
+def _standard(group: str) -> list[str]:
+    return [name for feature in features_of(group) for name in feature.names]
+
+
+def lacked(found: Asked, options: VolatilityConfig, entities: int | None = None) -> str:
+    """What a feature lacks in a config, or nothing: an option, slots that its <time> is whole ones of, or, where there
+    is one entity, a second to be compared with."""
+    if found.feature.needs is not None and getattr(options, found.feature.needs) is None:
+        return f"volatility.{found.feature.needs}"
+    if found.time is not None and found.time % options.interval:
+        return f"a volatility.interval that divides {format_duration(found.time)}"
+    return "a second entity" if found.own is not None and entities == 1 else ""
 
 
 def asked(name: str) -> Asked:
     """The feature of a name. Raises ConfigError on a name that is none's, or whose parameters cannot be."""
-    if (found := find(GROUPS, name)) is None:
-        every = ", ".join(spec.name for spec in FEATURES)
-        raise ConfigError(
-            f"{name!r} is no feature of bars", allowed=f"the groups {', '.join([*GROUPS, VOLATILITY])}; or {every}"
-        )
-    return found
+    if (found := find(GROUPS, name)) is not None:
+        return found
+    if name.endswith(ACROSS) and find(GROUPS, own := name.removesuffix(ACROSS)) is not None:
+        raise ConfigError(f"no feature {name!r}: {own} does not go on across sessions")
+    meant = near({**GROUPS, VOLATILITY: ()}, name)
+    raise ConfigError(f"no feature {name!r}" + (f"; did you mean {' or '.join(meant)}?" if meant else ""))
 
 
 def owns(wanted: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ def _ahead(rows: BarRows, time: int) -> Array:
 
 def _expected(rows: BarRows, time: int) -> Array:
     slots: Slots = rows.once(slots_of)
-    return slots.ahead(rows.once(expected_of), slots_in(rows, time)) * BPS**2
+    return slots.sum_ahead(rows.once(expected_of), slots_in(rows, time)) * BPS**2
 
 
 def _deseasonalised(rows: BarRows) -> Array:
@@ -115,8 +115,10 @@ FEATURES: tuple[BarFeature, ...] = (
     ),
     _feature(
         "bar_expected_variance_<time>", "bps^2", "each slot",
-        "variance of a slot that the level of past sessions, the time of day and scheduled events let expect, mean "
-        "over the slots of the next <time>", _LEARNED, "Andersen, Bollerslev 1998", _expected, ((_QUARTER,), (_HOUR,)),
+        "variance of the next <time> that the level of past sessions, the time of day and scheduled events let expect: "
+        "the sum over its slots, from the decision's own on",
+        f"{_LEARNED}, or the session ends before <time> does", "Andersen, Bollerslev 1998", _expected,
+        ((_QUARTER,), (_HOUR,)),
     ),
     _feature(
         "bar_deseasonalised_return", "bps", "each slot",

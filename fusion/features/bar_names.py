@@ -3,6 +3,7 @@
 A parameter stands in its place in the name: bar_rsi_<bars> is bar_rsi_14, bar_rsi_21 or any other.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from sources.durations import format_duration, parse_duration
 
 ACROSS = "_across"
 _PLACE = re.compile(r"<([a-z]+)>")
+# of a name as it is typed: what is no word of it
+_NUMBERS = re.compile(r"_acr[a-z]*$|_?\d+(?:ms|s|min|h)?(?=_|$)|_?<[a-z]+>")
 # a window of more bars than a year of minutes is a slip of the pen
 _MOST = 1_000_000
 
@@ -106,6 +109,12 @@ class Asked:
     across: bool = False
 
     @property
+    def time(self) -> int | None:
+        """The <time> of its name, in nanoseconds."""
+        words = _PLACE.findall(self.feature.spec.name)
+        return self.parameters[words.index("time")] if "time" in words else None
+
+    @property
     def own(self) -> str | None:
         """The name of the feature whose mean over all entities it needs."""
         return None if self.feature.own is None else _filled(self.feature.own, self.parameters)
@@ -118,3 +127,22 @@ def find(groups: Mapping[str, Sequence[BarFeature]], name: str) -> Asked | None:
             if (asked := feature.parsed(name)) is not None:
                 return asked
     return None
+
+
+def near(groups: Mapping[str, Sequence[BarFeature]], name: str) -> list[str]:
+    """The names of groups and features that a name which is none's may be meant for, the nearest first: a feature's
+    first standard name, or that of its spec."""
+    names = {group: group for group in groups}
+    for features in groups.values():
+        for feature in features:
+            names.setdefault(_words(feature.spec.name), (feature.names or [feature.spec.name])[0])
+    words = _words(name)
+    if not words:
+        return []
+    close = difflib.get_close_matches(words, names, n=3, cutoff=0.6)
+    begun = [word for word in names if word.startswith(f"{words}_")]
+    return [names[word] for word in list(dict.fromkeys([*close[:1], *begun, *close]))[:3]]
+
+
+def _words(name: str) -> str:
+    return _NUMBERS.sub("", name.lower()).removeprefix("bar_").strip("_")

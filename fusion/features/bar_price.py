@@ -29,13 +29,14 @@ def relative_return(rows: BarRows, bars: int) -> Array:
     return rows.relative(f"bar_return_{bars}", log_return(rows, bars))
 
 
-def realised_variance(rows: BarRows, bars: int) -> Array:
+def realised_variance(rows: BarRows, bars: int, *, across: bool) -> Array:
     returns = rows.once(one_bar_returns)
-    return rows.take(realised.rolling_measure(returns, rows.offsets, bars, "variance") * BPS**2)
+    return rows.take(realised.rolling_measure(returns, rows.segments(across=across), bars, "variance") * BPS**2)
 
 
-def parkinson(rows: BarRows, bars: int) -> Array:
-    return rows.take(ranges.parkinson(rows.column("high"), rows.column("low"), rows.offsets, bars) * BPS**2)
+def parkinson(rows: BarRows, bars: int, *, across: bool) -> Array:
+    high, low = rows.column("high"), rows.column("low")
+    return rows.take(ranges.parkinson(high, low, rows.segments(across=across), bars) * BPS**2)
 
 
 def rsi(rows: BarRows, bars: int, *, across: bool) -> Array:
@@ -104,6 +105,7 @@ FEATURES: tuple[BarFeature, ...] = (
         ),
         realised_variance,
         ((30,),),
+        across=True,
     ),
     BarFeature(
         _spec(
@@ -115,6 +117,7 @@ FEATURES: tuple[BarFeature, ...] = (
         ),
         parkinson,
         ((30,),),
+        across=True,
     ),
     BarFeature(
         _spec(

@@ -14,26 +14,27 @@ from gpu_kernels.volatility import ewma, ranges, realised
 _GARMAN_KLASS, _ROGERS_SATCHELL, _YANG_ZHANG = 1, 2, 3
 
 
-def _measures(rows: BarRows, bars: int) -> realised.RealisedMeasures:
-    return realised.rolling_measures(rows.once(one_bar_returns), rows.offsets, bars)
+def _measures(rows: BarRows, bars: int, across: bool) -> realised.RealisedMeasures:
+    # a session's first bar has no return: across sessions it is stepped over
+    return realised.rolling_measures(rows.once(one_bar_returns), rows.segments(across=across), bars)
 
 
 def _measure(name: str, scale: float) -> Callable[..., Array]:
-    return lambda rows, bars: rows.take(getattr(rows.once(_measures, bars), name) * scale)
+    return lambda rows, bars, across: rows.take(getattr(rows.once(_measures, bars, across), name) * scale)
 
 
-def _jump_share(rows: BarRows, bars: int) -> Array:
-    found = rows.once(_measures, bars)
+def _jump_share(rows: BarRows, bars: int, *, across: bool) -> Array:
+    found = rows.once(_measures, bars, across)
     return rows.take(ratio(np.maximum(found.variance - found.bipower, 0.0), found.variance))
 
 
-def _ranges(rows: BarRows, bars: int) -> Array:
+def _ranges(rows: BarRows, bars: int, across: bool) -> Array:
     opening, high, low, close = (rows.column(name) for name in ("open", "high", "low", "close"))
-    return ranges.range_variances(opening, high, low, close, rows.offsets, bars)
+    return ranges.range_variances(opening, high, low, close, rows.segments(across=across), bars)
 
 
 def _range(place: int) -> Callable[..., Array]:
-    return lambda rows, bars: rows.take(rows.once(_ranges, bars)[place] * BPS**2)
+    return lambda rows, bars, across: rows.take(rows.once(_ranges, bars, across)[place] * BPS**2)
 
 
 def _ewma(rows: BarRows, bars: int, *, across: bool) -> Array:
@@ -50,7 +51,7 @@ def _of_returns(
     def check(bars: int) -> str:
         return "" if bars >= least else f"it is made of {least} returns or more"
 
-    return BarFeature(spec, formula, ((30,),), check=check)
+    return BarFeature(spec, formula, ((30,),), across=True, check=check)
 
 
 def _of_ranges(name: str, meaning: str, source: str, place: int, least: int) -> BarFeature:
@@ -60,7 +61,7 @@ def _of_ranges(name: str, meaning: str, source: str, place: int, least: int) -> 
     def check(bars: int) -> str:
         return "" if bars >= least else f"it is made of {least} bars or more"
 
-    return BarFeature(spec, _range(place), ((30,),), check=check)
+    return BarFeature(spec, _range(place), ((30,),), across=True, check=check)
 
 
 _SUM = "of the last <bars> one-bar log returns of the session, in the variant of gpu_kernels.volatility.realised"
@@ -108,7 +109,8 @@ FEATURES: tuple[BarFeature, ...] = (
         _ROGERS_SATCHELL, 1,
     ),
     _of_ranges(
-        "yang_zhang", "Yang and Zhang's variance per bar over <bars> bars, gaps between bars of the session in it",
+        "yang_zhang", "Yang and Zhang's variance per bar over <bars> bars, gaps between bars of the session in it, and "
+        "across sessions those over the night",
         "Yang, Zhang 2000", _YANG_ZHANG, 3,
     ),
     BarFeature(

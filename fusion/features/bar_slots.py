@@ -18,7 +18,9 @@ from fusion.asof import nanoseconds
 from fusion.features.bar_rows import Array, BarRows, BarSettings, Int64s
 from fusion.volatility.bins import SessionBins, bins_of
 from fusion.volatility.events import event_multiplier
+from gpu_kernels.errors import ConfigError
 from gpu_kernels.volatility import diurnal, diurnal_fourier
+from sources.durations import format_duration
 from sources.sessions import sessions_around
 
 # weekdays, of which some markets know seven
@@ -102,6 +104,13 @@ class Slots:
         total, count = _sums(np.where(inside, values, 0.0), slots), _sums(inside.astype(np.float64), slots)
         mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         return self.at(mean, self.now)
+
+    def sum_ahead(self, values: Array, slots: int) -> Array:
+        """At each decision the sum over so many slots from its own on; missing where the session has fewer left, or
+        one of them has no value."""
+        inside = (np.arange(self.width) < self.lengths[:, None]) & ~np.isnan(values)
+        total, count = _sums(np.where(inside, values, 0.0), slots), _sums(inside.astype(np.float64), slots)
+        return self.at(np.where(count == slots, total, np.nan), self.now)
 
 
 def _sums(values: Array, slots: int) -> Array:
@@ -244,5 +253,11 @@ def expected_of(rows: BarRows) -> Array:
 
 
 def slots_in(rows: BarRows, time: int) -> int:
-    """How many slots a time is: the nearest whole number, one at least."""
-    return max(1, round(time / rows.settings.volatility.interval))
+    """How many slots a time is. Raises ConfigError where they are not whole."""
+    interval = rows.settings.volatility.interval
+    if time % interval:
+        raise ConfigError(
+            f"a feature of {format_duration(time)} is of no whole number of slots",
+            allowed=f"multiples of volatility.interval, {format_duration(interval)}",
+        )
+    return time // interval

@@ -9,6 +9,7 @@ from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
 from sources.config import BOOKS, StreamSource
+from sources.durations import format_duration
 
 
 def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list[str]:
@@ -35,33 +36,43 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
 
 def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[str]:
     """The features of bars that a config names, groups among them; all: those of all groups."""
-    options, found = config.volatility, []
+    options, count, found = config.volatility, _entities(config), []
     for name in bar.GROUPS if names is None else names:
         if name in bar.GROUPS or name == bar.VOLATILITY:
-            made = bar.names_of(name, options)
+            made = bar.names_of(name, options, count)
             if names is not None and not made:
-                lacked = dict.fromkeys(f"volatility.{feature.needs}" for feature in bar.features_of(name))
+                lacked = ", ".join(dict.fromkeys(bar.left_out(name, options, count).values()))
                 raise ConfigError(
-                    f"features.{source} names {name!r}, all of which needs {', '.join(lacked)}",
-                    hint=f"write {', '.join(lacked)}, or leave the group out",
+                    f"features.{source} names {name!r}, all of which needs {lacked}",
+                    hint=f"write {lacked}, or leave the group out",
                 )
             found += made
             continue
         try:
-            feature = bar.asked(name).feature
+            asked = bar.asked(name)
         except ConfigError as error:
             raise ConfigError(
-                f"features.{source} names {error.problem}",
-                allowed=error.allowed,
-                hint="`trifuse schema bar` tells them",
+                f"features.{source}: {error.problem}", allowed=error.allowed, hint="`trifuse schema bar` tells them"
             ) from None
-        if bar.lacks(feature, options):
+        if asked.time is not None and asked.time % options.interval:
+            interval = format_duration(options.interval)
             raise ConfigError(
-                f"features.{source} names {name!r}, which needs `volatility.{feature.needs}`",
-                hint=f"write volatility.{feature.needs}, or leave the feature out",
+                f"features.{source} names {name!r}, of {asked.time / options.interval:.4g} slots",
+                allowed=f"a <time> that is a multiple of volatility.interval, {interval}",
+                hint="ask for another time, or change the interval",
+            )
+        if lack := bar.lacked(asked, options):
+            raise ConfigError(
+                f"features.{source} names {name!r}, which needs `{lack}`",
+                hint=f"write {lack}, or leave the feature out",
             )
         found.append(name)
     return list(dict.fromkeys(found))
+
+
+def _entities(config: RunConfig) -> int | None:
+    """How many a config lists."""
+    return None if isinstance(config.entities, str) else len(config.entities)
 
 
 def check(config: RunConfig) -> None:
@@ -105,9 +116,10 @@ def _left_out_of_bars(source: str, wanted: str | list[str], config: RunConfig) -
     """The same of the groups of features of bars."""
     groups = [*bar.GROUPS] if wanted == "all" else [name for name in wanted if name in (*bar.GROUPS, bar.VOLATILITY)]
     by_option: dict[str, dict[str, None]] = {}
-    for feature in (feature for group in groups for feature in bar.features_of(group)):
-        if bar.lacks(feature, config.volatility):
-            by_option.setdefault(f"volatility.{feature.needs}", {})[feature.spec.name] = None
+    for group in groups:
+        for name, lack in bar.left_out(group, config.volatility, _entities(config)).items():
+            if name not in wanted:
+                by_option.setdefault(lack, {})[name] = None
     parts = [f"{', '.join(features)} (for want of {option})" for option, features in by_option.items()]
     return [f"features.{source} leaves out {'; '.join(parts)}"] if parts else []
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class TestNames:
         assert bar.asked("bar_rsi_21_across").across
 
     def test_groups_and_names_may_stand_together_in_any_order(self) -> None:
-        price = bar.names_of("price", VolatilityConfig())
+        price = bar.names_of("price", VolatilityConfig(), entities=1)
         assert chosen(config(["bar_rsi_21", "price", "bar_rsi_14"]), "bars") == ["bar_rsi_21", *price]
         assert chosen(config("all"), "bars")[: len(price)] == price
 
@@ -65,17 +66,28 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "told"),
         [
-            ("bar_rsi", "is no feature of bars"),
+            ("bar_rsi", "no feature 'bar_rsi'; did you mean bar_rsi_14"),
+            ("adx", "no feature 'adx'; did you mean bar_adx_14"),
+            ("bollinger", "did you mean bar_bollinger_width_20 or bar_bollinger_position_20"),
+            ("bar_ppo", "did you mean bar_ppo_<fast>_<slow>"),
+            ("volatlity", "did you mean volatility"),
+            ("xyzzy", "no feature 'xyzzy'; `trifuse schema bar`"),
             ("bar_rsi_0", "has the parameter 0"),
             ("bar_rsi_99999999", "has the parameter 99999999"),
             ("bar_zscore_1", "needs 2 bars"),
-            ("bar_return_5_across", "is no feature of bars"),
-            ("bar_rsi_14_acros", "is no feature of bars"),
+            ("bar_return_5_across", "bar_return_5 does not go on across sessions"),
+            ("bar_rsi_14_acros", "did you mean bar_rsi_14"),
         ],
     )
     def test_a_name_that_is_none_is_told(self, name: str, told: str) -> None:
-        with pytest.raises(ConfigError, match=f"features.bars names.*{told}"):
+        with pytest.raises(ConfigError, match=f"^features.bars: .*{told}") as error:
             chosen(config([name]), "bars")
+        assert len(str(error.value)) < 200
+
+    def test_one_name_is_a_list_of_one(self) -> None:
+        assert config("price").features["bars"] == ["price"]
+        with pytest.raises(ConfigError, match=r"features\.bars: names of features are a list, .* or all \(got 5\)"):
+            config(5)
 
 
 class TestSettings:
@@ -111,7 +123,31 @@ class TestSettings:
         lacking = {f.needs for features in bar.GROUPS.values() for f in features if f.needs}
         said = " ".join(left_out(config("all")))
         assert all(f"for want of volatility.{option}" in said for option in lacking)
-        assert left_out(config("all", events="calendar", market="A")) == []
+        assert "bar_relative_return_15 (for want of a second entity)" in said
+        two = config("all", events="calendar", market="A").model_copy(update={"entities": ["A", "B"]})
+        assert left_out(two) == []
+        assert "bar_relative_return_15" in chosen(two, "bars")
+
+    def test_groups_leave_out_a_comparison_of_one_entity(self) -> None:
+        for asked in ("all", ["price"]):
+            assert "bar_relative_return_15" not in chosen(config(asked), "bars")
+        assert "bar_relative_return_15 (for want" in left_out(config(["price"]))[0]
+
+    def test_a_time_of_no_whole_slots_is_refused_before_files_are_read(self, tmp_path: Path) -> None:
+        names = ["bar_forecast_15min", "bar_realised_over_expected_1h", "bar_market_beta_1h"]
+        for name in names:
+            told = rf"{name}', of .* slots; allowed: a <time> .* multiple of volatility\.interval, 7min; ask for"
+            with pytest.raises(ConfigError, match=told):
+                make_plan(config([name], interval="7min", market="A"), tmp_path)
+        assert chosen(config(["bar_forecast_14min"], interval="7min"), "bars") == ["bar_forecast_14min"]
+
+    def test_groups_leave_out_times_of_no_whole_slots(self) -> None:
+        found = config(["diurnal"], interval="10min")
+        assert "bar_expected_variance_1h" in chosen(found, "bars")
+        assert "bar_expected_variance_15min" not in chosen(found, "bars")
+        assert (
+            "bar_expected_variance_15min (for want of a volatility.interval that divides 15min)" in left_out(found)[0]
+        )
 
     def test_a_group_of_which_nothing_is_left_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"names 'market', all of which needs volatility\.market"):
@@ -144,3 +180,26 @@ def test_windows_across_sessions() -> None:
     np.testing.assert_allclose(found["bar_rsi_14_across"], expected, rtol=1e-9)
     first_of_second = pl.Series(np.isnan(found["bar_rsi_14"]) & ~np.isnan(found["bar_rsi_14_across"]))
     assert first_of_second.any(), "no decision early in the second session, which the other windows do not reach"
+
+
+def test_measures_across_sessions_step_over_the_night() -> None:
+    """The last 30 one-bar returns of an entity, none of which is over a night."""
+    stream, _ = in_order(make_bars(), "bar")
+    names = ["bar_realised_variance_30", "bar_semivariance_up_30", "bar_parkinson_30"]
+    found = bar.compute(stream, GRID, [f"{name}_across" for name in names] + names, MAX_AGE)
+    rows = {entity: part.sort("event_time").to_dicts() for (entity,), part in stream.group_by("entity")}
+    expected: dict[str, list[float]] = {name: [] for name in names}
+    for (entity, day), at in zip(GRID.select("entity", "session").iter_rows(), GRID_NS, strict=True):
+        known = [row for row in rows.get(entity, []) if _nanoseconds(row["known_time"]) <= at]
+        fresh = known and known[-1]["session"] == day and at - _nanoseconds(known[-1]["event_time"]) <= MAX_AGE
+        returns = np.array(
+            [np.log(b["close"] / a["close"]) for a, b in pairwise(known) if a["session"] == b["session"]][-30:]
+        )
+        ranges = np.array([np.log(row["high"] / row["low"]) for row in known[-30:]])
+        enough = fresh and len(returns) == 30
+        expected[names[0]].append(1e8 * (returns**2).sum() if enough else np.nan)
+        expected[names[1]].append(1e8 * (returns[returns > 0] ** 2).sum() if enough else np.nan)
+        expected[names[2]].append(1e8 * (ranges**2).mean() / (4 * np.log(2)) if fresh and len(ranges) == 30 else np.nan)
+    for name in names:
+        np.testing.assert_allclose(found[f"{name}_across"], expected[name], rtol=1e-9)
+        assert (np.isnan(found[name]) & ~np.isnan(found[f"{name}_across"])).any()

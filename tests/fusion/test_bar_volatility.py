@@ -94,9 +94,14 @@ TABLES = make_tables()
 GRID = decision_grid(sorted(BETA), DAYS, make_config("all").decisions)
 
 
+# of the groups' <time>s only an hour is whole slots of ten minutes
+AHEAD = ["bar_expected_variance_20min", "bar_event_multiplier_20min", "bar_time_of_day_ahead_20min"]
+EVERY = [*bar.GROUPS, *AHEAD]
+
+
 @pytest.fixture(scope="module")
 def made() -> pl.DataFrame:
-    return features.build(make_config("all"), TABLES, GRID).frame
+    return features.build(make_config(EVERY), TABLES, GRID).frame
 
 
 def of(frame: pl.DataFrame, entity: str, name: str) -> tuple[list[date], np.ndarray, np.ndarray]:
@@ -109,10 +114,10 @@ def of(frame: pl.DataFrame, entity: str, name: str) -> tuple[list[date], np.ndar
 class TestInvariance:
     @pytest.mark.parametrize(
         "options",
-        [{}, {"pattern": "fourier"}, {"repeat": True, "interval": "7min"}, {"first": "1h", "last": "30min"}],
+        [{}, {"pattern": "fourier"}, {"repeat": True, "interval": "450s"}, {"first": "1h", "last": "30min"}],
     )
     def test_what_was_not_known_changes_nothing(self, options: dict[str, Any], made: pl.DataFrame) -> None:
-        config = make_config(["sessions", "diurnal", "bar_forecast_30min"] if options else "all", **options)
+        config = make_config(["sessions", "diurnal", "bar_forecast_30min"] if options else EVERY, **options)
         whole = features.build(config, TABLES, GRID).frame if options else made
         times = GRID["decision_time"].unique().sort()
         cuts = [times[round(share * (len(times) - 1))] for share in (0.2, 0.5, 0.803, 0.95)]
@@ -220,7 +225,7 @@ class TestTimeOfDayAndEvents:
         assert 0.4 < less.fill_nan(None).median() < 0.75
 
     def test_a_release_is_expected_once_it_has_been_seen(self, made: pl.DataFrame) -> None:
-        days, minutes, multiplier = of(made, "M", "bar_event_multiplier_15min")
+        days, minutes, multiplier = of(made, "M", "bar_event_multiplier_20min")
         number = np.array([DAYS["session"].to_list().index(day) for day in days])
         at = (number % 4 == 3) & (abs(minutes - 120) < 1) & (number > 30)
         assert at.sum() >= 5
@@ -240,16 +245,29 @@ class TestTimeOfDayAndEvents:
         assert 0.5 < np.median(ratio) < 1.1
 
     def test_expected_variance_is_level_times_factor_times_events(self, made: pl.DataFrame) -> None:
-        frame = made.filter((pl.col("entity") == "M") & pl.col("bar_expected_variance_15min").is_not_nan())
+        frame = made.filter((pl.col("entity") == "M") & pl.col("bar_expected_variance_20min").is_not_nan())
         day = frame.filter(pl.col("session") == DAYS["session"][47])
-        level = day["bar_expected_variance_15min"] / day["bar_event_multiplier_15min"]
+        level = day["bar_expected_variance_20min"] / day["bar_event_multiplier_20min"]
         two = day.filter((pl.col("decision_time") - pl.col("decision_time").min()).dt.total_minutes().is_in([60, 90]))
         assert two.height == 2
-        factor = features.build(make_config(["bar_time_of_day_ahead_15min"]), TABLES, GRID).frame
-        factor = day.select("entity", "decision_time").join(factor, on=["entity", "decision_time"], how="left")
-        share = level / factor["bar_time_of_day_ahead_15min"]
-        away = (day["bar_event_multiplier_15min"] == 1.0).to_numpy()
+        share = level / day["bar_time_of_day_ahead_20min"]
+        away = (day["bar_event_multiplier_20min"] == 1.0).to_numpy()
         np.testing.assert_allclose(share.to_numpy()[away], share.to_numpy()[away][0], rtol=1e-9)
+
+    def test_expected_variance_is_the_sum_over_the_time_whatever_the_slots(self, made: pl.DataFrame) -> None:
+        name = "bar_expected_variance_1h"
+        coarse = features.build(make_config([name], interval="30min"), TABLES, GRID).frame
+        found = pl.DataFrame({"fine": made[name], "coarse": coarse[name]}).filter(
+            pl.all_horizontal(pl.all().is_not_nan())
+        )
+        assert found.height > 500
+        assert 0.85 < found["fine"].sum() / found["coarse"].sum() < 1.15
+        # and of the size of the forecast of the same hour
+        both = made.filter(pl.col(name).is_not_nan() & pl.col("bar_forecast_1h").is_not_nan())
+        assert 0.6 < both[name].sum() / both["bar_forecast_1h"].sum() < 1.6
+        # an hour does not fit into the session's last half
+        _, minutes, _ = of(made, "M", name)
+        assert minutes.max() <= 331
 
     def test_the_forecast_beats_the_variance_of_the_session_before(self, made: pl.DataFrame) -> None:
         # the forecast of an hour against the variance that came, in logs: time of day and releases are in it
