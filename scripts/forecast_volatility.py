@@ -150,6 +150,7 @@ def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str], kind: str) -
     bins, times = run.sample.bins, run.sample.events[kind]
     reach = np.arange(-12, 25)
     inside, session = _inside(run, times)
+    one, plural = ("the FOMC's decision", "FOMC decisions") if kind == "fomc" else (kind, f"events of kind {kind}")
     place = ((times - bins.opens[session]) // bins.step)[inside][:, None] + reach
     session = np.broadcast_to(session[inside][:, None], place.shape)
     there = (place >= 0) & (place < bins.variance.shape[1])
@@ -167,9 +168,9 @@ def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str], kind: str) -
         axis.plot(minutes, curve(run.forecasts[name]), color=colour, linewidth=1.3, label=name)
     axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
     axis.set(
-        xlabel=f"minutes from {'the FOMC decision' if kind == 'fomc' else kind} to the forecast",
+        xlabel=f"minutes from {one} to the forecast",
         ylabel=f"volatility of the next {run.minutes} min, bp",
-        title=f"{run.sample.name}: mean over {int(inside.sum())} {'FOMC decisions' if kind == 'fomc' else f'events: {kind}'}",
+        title=f"{run.sample.name}: mean over {int(inside.sum())} {plural}",
     )
 
 
