@@ -168,9 +168,14 @@ def show(rows: Sequence[Mapping[str, Any]], *, title: str = "", numeric: Sequenc
     for row in rows:
         table.add_row(*[Text("" if value is None else str(value)) for value in row.values()])
     out = Console(highlight=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, width=_WIDEST)
-    out.print(table)
+    if out.is_terminal:
+        out.print(table)
+        return
+    out = Console(highlight=False, width=_WIDEST)
+    with out.capture() as printed:
+        out.print(table)
+    # the last column is not padded to its widest row
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
 def outline(name: str, value: Any, indent: int = 0) -> None:

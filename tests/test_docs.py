@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fusion.features.lookup import FEATURES_OF_TA_LIB
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
 
@@ -106,11 +107,16 @@ def test_the_walk_along_minutes_of_spy_runs(data_root: Path, tmp_path: Path, mon
 
 def test_the_table_of_indicators_is_that_of_the_code() -> None:
     told: dict[str, str] = {}
-    for theirs, ours in re.findall(r"^\| ([A-Z0-9_, ]+) \| (`.*`) \|$", WALK, re.MULTILINE):
+    features: dict[str, str] = {}
+    for theirs, ours, made in re.findall(r"^\| ([A-Z0-9_, ]+) \| (`.*`) \| (.*) \|$", WALK, re.MULTILINE):
         told |= dict(zip(theirs.split(", "), re.findall(r"`(.*?)`", ours), strict=True))
+        features |= dict(zip(theirs.split(", "), made.split(", "), strict=True))
     functions = {name: indicator.function for name, indicator in TA_LIB.items()}
     assert told == {name: f"{f.__module__.rsplit('.', 1)[1]}.{f.__name__}" for name, f in functions.items()}
     assert f"{len(told)} functions" in WALK
+    assert features == {
+        name: f"`bar_{FEATURES_OF_TA_LIB[name]}`" if name in FEATURES_OF_TA_LIB else "none" for name in told
+    }
 
 
 def test_pages_name_what_there_is() -> None:

@@ -33,35 +33,31 @@ def describe(
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A table, a feature, or a family.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A table, a feature, a group of features of bars, or TA-Lib's name."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List every table and feature: unit, clock, meaning, missing values, source.
+    """List every table and feature, or all about one: unit, clock, meaning, missing values, source.
 
     \b
     Examples:
       trifuse schema                 tables, then features
       trifuse schema bar             the table of bars and the features made from it
+      trifuse schema volatility      the features of a group
+      trifuse schema ADX             those that are TA-Lib's ADX
       trifuse schema book_ofi_30s    one feature, of any <time>
       trifuse schema trade_hawkes    the features whose names begin so
       trifuse schema --json | jq -r '.features[].name'
     """
     from dataclasses import asdict
 
-    from fusion.features import REGISTRY
-    from fusion.features.ticks import is_meant
-    from gpu_kernels.errors import ConfigError
+    from fusion.features.lookup import specs_of
     from sources.schema import TABLES, TIME
 
     tables = [table for table in TABLES.values() if name in (None, table.name)]
-    features = [spec for spec in REGISTRY if name is None or name == spec.family or is_meant(spec, name)]
-    if not tables and not features:
-        families = sorted({spec.family for spec in REGISTRY})
-        raise ConfigError(
-            f"{name!r} is no table, family or feature",
-            allowed=", ".join(dict.fromkeys([*TABLES, *families])),
-            hint="`trifuse schema` lists all features",
-        )
+    features = specs_of(name, some=not tables)
     columns = {
         table.name: [
             {
@@ -86,7 +82,13 @@ def schema(
     for table in tables:
         show(columns[table.name], title=f"table {table.name}: {table.meaning} Key: {', '.join(table.key)}.")
         typer.echo("")
-    show([asdict(spec) for spec in features], title="features")
+    if len(features) == 1:
+        for key, value in asdict(features[0]).items():
+            outline(key, value)
+        return
+    show([{"name": s.name, "unit": s.unit, "meaning": s.meaning} for s in features], title="features")
+    if features:
+        note("`trifuse schema NAME` tells the clock, missing values and source of one.")
 
 
 def config(

@@ -302,6 +302,57 @@ class TestSchema:
         found = json.loads(trifuse("schema", name, "--json").stdout)
         assert [feature["name"] for feature in found["features"]] == [spec]
 
+    @pytest.mark.parametrize(
+        ("name", "specs"),
+        [
+            ("ADX", {"bar_adx_<bars>"}),
+            ("rsi", {"bar_rsi_<bars>"}),
+            ("natr", {"bar_atr_<bars>"}),
+            ("BBANDS", {"bar_bollinger_position_<bars>", "bar_bollinger_width_<bars>"}),
+            ("market", {"bar_market_correlation_<time>", "bar_market_beta_<time>"}),
+            ("Chaikin", {"bar_chaikin_<fast>_<slow>"}),
+        ],
+    )
+    def test_groups_talib_and_words_of_the_meaning(self, name: str, specs: set[str]) -> None:
+        found = json.loads(trifuse("schema", name, "--json").stdout)
+        assert {feature["name"] for feature in found["features"]} == specs
+
+    def test_the_groups_of_volatility_and_technical(self) -> None:
+        from fusion.features import bar
+
+        for group in ("volatility", "technical"):
+            found = json.loads(trifuse("schema", group, "--json").stdout)
+            assert [f["name"] for f in found["features"]] == [f.spec.name for f in bar.features_of(group)]
+
+    def test_every_function_of_talib_has_features_or_is_told_to_have_none(self) -> None:
+        from fusion.features import REGISTRY
+        from fusion.features.lookup import FEATURES_OF_TA_LIB, specs_of
+        from gpu_kernels.errors import ConfigError
+        from gpu_kernels.technical.names import TA_LIB
+
+        assert set(FEATURES_OF_TA_LIB) <= set(TA_LIB)
+        for name in TA_LIB:
+            if name in FEATURES_OF_TA_LIB:
+                assert 0 < len(specs_of(name)) < 5 < len(REGISTRY)
+            else:
+                with pytest.raises(ConfigError, match="is no feature; in Python it is gpu_kernels"):
+                    specs_of(name)
+
+    def test_none_found_tells_what_is_near(self) -> None:
+        said = complaint(trifuse("schema", "volatlity"))
+        assert "did you mean volatility?" in said
+        assert len(said) < 400
+
+    def test_many_are_a_short_table_and_one_is_told_whole(self) -> None:
+        lines = trifuse("schema", "bar").stdout.splitlines()
+        assert not [line for line in lines if line != line.rstrip()]
+        assert "Wilder 1978" not in "".join(lines)
+        assert max(map(len, lines)) < 400
+        whole = trifuse("schema", "bar_rsi_21").stdout
+        assert {"name", "unit", "clock", "meaning", "missing", "source"} <= {
+            line.split(":")[0] for line in whole.splitlines()
+        }
+
     def test_words(self) -> None:
         shown = trifuse("schema", "book_update").stdout
         assert "Level-2 update" in shown
