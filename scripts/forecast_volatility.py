@@ -3,15 +3,18 @@
     python scripts/forecast_volatility.py                               # every sample of TRIFUSE_DATA, a few minutes
     python scripts/forecast_volatility.py --samples spy_5min --json
     python scripts/forecast_volatility.py --samples es_day --out forecasts/ --png forecast.png
+    python scripts/forecast_volatility.py --config configs/spy_volatility.yaml --from 2019-01-01   # your own bars
 
 Inside the session: at the start of every five minutes, the variance of the coming 5, 15 or 60. Across: after the close,
-the mean variance of the coming 1, 5 and 22 sessions. Losses are over the rows that every forecast has. What is judged,
-and what was looked at before, is told in fusion/studies/volatility_forecasts.py.
+the mean variance of the coming 1, 5 and 22 sessions. A config of trifuse gives the bars, the calendar and the scheduled
+events; its section `volatility` the slots, at whose starts forecasts are made. Losses are over the rows that every
+forecast has. What is judged, and what was looked at before, is told in fusion/studies/volatility_forecasts.py.
 """
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import date
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,12 +24,15 @@ import numpy as np
 import polars as pl
 import typer
 
+from fusion.config import RunConfig, load
 from fusion.console import answer, note, one_line_errors, show
+from fusion.studies.volatility_bars import config_samples
 from fusion.studies.volatility_forecasts import COMPONENT, Intraday, forecast_intraday, judge_intraday, windows
-from fusion.studies.volatility_samples import SAMPLES, Sample, read_samples, resolves
-from fusion.studies.volatility_sessions import AcrossSessions, forecast_across, judge_across
+from fusion.studies.volatility_samples import MINUTE, SAMPLES, Sample, read_samples, resolves
+from fusion.studies.volatility_sessions import FITS, HORIZONS, AcrossSessions, forecast_across, judge_across, told_of
 from fusion.volatility.compare import Score
 from gpu_kernels.errors import ConfigError, DataError
+from sources.durations import format_duration
 
 NUMBERS = ("QLIKE", "less", "95 %", "DM", "p", "RMSE bp²", "DM mse", "p mse", "|ln|")
 
@@ -99,7 +105,12 @@ def draw(runs: Sequence[Intraday], path: Path) -> None:
         line[0].set(xscale="log", ylim=(0.0, None), title=f"{run.sample.name}: the coming {run.minutes} min")
         line[0].set(xlabel="forecast variance, bp² (mean of a thirtieth of the forecasts)")
         line[0].set(ylabel="realised variance / forecast")
-        draw_decisions(run, line[1], shown)
+        scheduled = {kind: times for kind, times in run.sample.events.items() if _inside(run, times)[0].any()}
+        kind = "fomc" if "fomc" in scheduled else next(iter(scheduled), None)
+        if kind is None:
+            draw_day(run, line[1], shown)
+        else:
+            draw_decisions(run, line[1], shown, kind)
         for axis in line:
             axis.legend(frameon=False, fontsize=9)
             axis.grid(alpha=0.25)
@@ -107,13 +118,39 @@ def draw(runs: Sequence[Intraday], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
-    """Mean volatility through the hours around the FOMC's decisions, as it came and as it was forecast."""
-    bins, times = run.sample.bins, run.sample.events["fomc"]
-    reach = np.arange(-12, 25)
+def draw_day(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
+    """Mean volatility by the time of day, as it came and as it was forecast."""
+    judged = windows(run.sample, run.minutes)["all"] & np.isfinite(run.realised)
+    judged &= np.isfinite([run.forecasts[name] for name in shown]).all(axis=0)
+    hours = np.arange(judged.shape[1]) * run.sample.bins.step / 3600e9
+    count = judged.sum(axis=0)
+    curves = [("realised", run.realised, "black"), *((name, run.forecasts[name], shown[name]) for name in shown)]
+    for name, values, colour in curves:
+        total = np.sqrt(np.where(judged, values, 0.0)).sum(axis=0) * 1e4
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        axis.plot(hours, mean, color=colour, linewidth=1.8 if name == "realised" else 1.3, label=name)
+    axis.set(
+        xlabel="hours from the first slot of the session",
+        ylabel=f"volatility of the next {run.minutes} min, bp",
+        title=f"{run.sample.name}: mean over {int(judged.any(axis=1).sum())} sessions",
+    )
+
+
+def _inside(run: Intraday, times: Any) -> tuple[Any, Any]:
+    """Which events lie in sessions that are judged, and the session of each."""
+    bins = run.sample.bins
     session = np.searchsorted(bins.opens, times, side="right") - 1
     inside = (session >= run.sample.report_from) & (times < bins.closes[np.maximum(session, 0)])
     inside &= np.isfinite(run.forecasts[COMPONENT]).any(axis=1)[session]
+    return inside, session
+
+
+def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str], kind: str) -> None:
+    """Mean volatility through the hours around events of a kind, as it came and as it was forecast."""
+    bins, times = run.sample.bins, run.sample.events[kind]
+    reach = np.arange(-12, 25)
+    inside, session = _inside(run, times)
+    one, plural = ("the FOMC's decision", "FOMC decisions") if kind == "fomc" else (kind, f"events of kind {kind}")
     place = ((times - bins.opens[session]) // bins.step)[inside][:, None] + reach
     session = np.broadcast_to(session[inside][:, None], place.shape)
     there = (place >= 0) & (place < bins.variance.shape[1])
@@ -131,9 +168,9 @@ def draw_decisions(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
         axis.plot(minutes, curve(run.forecasts[name]), color=colour, linewidth=1.3, label=name)
     axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
     axis.set(
-        xlabel="minutes from the FOMC's decision to the forecast",
+        xlabel=f"minutes from {one} to the forecast",
         ylabel=f"volatility of the next {run.minutes} min, bp",
-        title=f"{run.sample.name}: mean over {int(inside.sum())} FOMC decisions",
+        title=f"{run.sample.name}: mean over {int(inside.sum())} {plural}",
     )
 
 
@@ -154,10 +191,16 @@ def judged(title: tuple[str, str, str], judge: Callable[[], list[Score]]) -> Ite
 
 
 def inside_sessions(sample: Sample, minutes: Sequence[int], draws: int) -> Iterator[tuple[Intraday, list[Table]]]:
-    """Runs and tables for the horizons that the sample's prices resolve."""
-    kept = [length for length in minutes if resolves(sample, length)]
-    for length in sorted(set(minutes) - set(kept)):
+    """Runs and tables for the horizons that are whole slots and that the sample's prices resolve."""
+    step = sample.bins.step
+    whole = [length for length in minutes if length * MINUTE % step == 0]
+    for length in sorted(set(minutes) - set(whole)):
+        note(f"{sample.name}: {length} min is no multiple of the slot, {format_duration(step)}, left out")
+    kept = [length for length in whole if resolves(sample, length)]
+    for length in sorted(set(whole) - set(kept)):
         note(f"{sample.name}: too few prices within {length} min, left out")
+    if not kept:
+        return
     for run in forecast_intraday(sample, kept):
         tables: list[Table] = []
         for name, where in windows(sample, run.minutes).items():
@@ -170,6 +213,12 @@ def inside_sessions(sample: Sample, minutes: Sequence[int], draws: int) -> Itera
 
 
 def across_sessions(sample: Sample, draws: int) -> Iterator[tuple[AcrossSessions, list[Table]]]:
+    if len(sample.days) <= FITS.first:
+        note(f"{sample.name}: {len(sample.days)} sessions, {FITS.first + 1} or more to forecast sessions, left out")
+        return
+    late = [str(horizon) for horizon in HORIZONS if sample.planned and not told_of(sample, horizon)]
+    if late:
+        note(f"{sample.name}: events are not known {', '.join(late)} sessions ahead, so without them there")
     for run in forecast_across(sample):
         title = (sample.name, f"{run.horizon} sessions", "all")
         yield run, list(judged(title, partial(judge_across, run, confidence=True, draws=draws)))
@@ -190,13 +239,46 @@ def require(package: str, what: str) -> None:
 
 def lengths_of(minutes: str) -> list[int]:
     lengths = [int(text) if text.strip().isdigit() else 0 for text in minutes.split(",")]
-    if any(length == 0 or length % 5 for length in lengths):
-        raise ConfigError(f"--minutes is {minutes}", allowed="multiples of 5 with commas, such as 5,15,60")
+    if any(length == 0 for length in lengths):
+        raise ConfigError(f"--minutes is {minutes}", allowed="whole minutes with commas, such as 5,15,60")
     return lengths
 
 
+def day_from(text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--from is {text}", allowed="a day, YYYY-MM-DD") from None
+
+
+def own_samples(config: RunConfig, entity: str | None, since: date | None) -> list[Sample]:
+    """Those of a config; where nothing is scheduled in them, that is told."""
+    found = config_samples(config, entity, since)
+    if config.volatility.events is None:
+        note("the config names no volatility.events: forecasts are made without scheduled events")
+    for sample in found:
+        if config.volatility.events is not None and not sample.events:
+            note(f"{sample.name}: no event was known when its session opened, so without events")
+    return found
+
+
+def chosen_samples(samples: str | None, config: Path | None, entity: str | None, since: str | None) -> list[Sample]:
+    if config is None:
+        if entity or since:
+            raise ConfigError("--entity and --from are of a config", hint="add --config CONFIG.yaml")
+        return read_samples(samples.split(",") if samples is not None else list(SAMPLES))
+    if samples is not None:
+        raise ConfigError("--samples and --config are both given", allowed="one of them")
+    return own_samples(load(config), entity, day_from(since))
+
+
 def main(
-    samples: Annotated[str, typer.Option("--samples", help="Names, with commas.")] = ",".join(SAMPLES),
+    samples: Annotated[
+        str | None, typer.Option("--samples", help=f"Names with commas, of {', '.join(SAMPLES)}; none: all.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Bars of this config instead.")] = None,
+    entity: Annotated[str | None, typer.Option("--entity", help="One of the config's; none: each.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Judge a config's forecasts from this day on.")] = None,
     minutes: Annotated[str, typer.Option("--minutes", help="Horizons inside the session.")] = "5,15,60",
     across: Annotated[bool, typer.Option(help="Forecast the coming sessions too.")] = True,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Resamples of the intervals.")] = 1000,
@@ -214,7 +296,7 @@ def main(
             require("matplotlib", "--png needs")
         tables: list[Table] = []
         pictures: list[Intraday] = []
-        for sample in read_samples(samples.split(",")):
+        for sample in chosen_samples(samples, config, entity, since):
             runs: Iterator[tuple[Intraday | AcrossSessions, list[Table]]] = chain(
                 inside_sessions(sample, lengths, draws), across_sessions(sample, draws) if across else ()
             )
@@ -226,6 +308,8 @@ def main(
                     write(run, out)
                 if isinstance(run, Intraday) and run.minutes == drawn:
                     pictures.append(run)
+        if not tables:
+            raise DataError("no forecast could be judged", hint="more sessions, finer bars, or other --minutes")
         if png is not None:
             if not pictures:
                 raise ConfigError(f"--png-minutes is {drawn}", allowed=f"a horizon that was run, of {minutes}")

@@ -221,7 +221,7 @@ def multiplier_of(rows: BarRows) -> Array:
         return out
     factor, level = rows.once(pattern_of, "variance")
     for first, last in slots.of_entities():
-        events = _known_events(_events_of(rows, first), slots.opens[first:last])
+        events = known_events(_events_of(rows, first), slots.opens[first:last])
         out[first:last] = event_multiplier(
             slots.bins(first, last), level[first:last, None] * factor[first:last], events
         )
@@ -236,7 +236,7 @@ def _events_of(rows: BarRows, session: int) -> pl.DataFrame:
     return rows.settings.events.filter(~pl.col("entity").is_in(others.implode()))
 
 
-def _known_events(events: pl.DataFrame, opens: Int64s) -> dict[str, Int64s]:
+def known_events(events: pl.DataFrame, opens: Int64s) -> dict[str, Int64s]:
     """Times of each kind's events that were known when the session that holds them opened."""
     event, known = nanoseconds(events["event_time"]), nanoseconds(events["known_time"])
     session = np.searchsorted(opens, event, side="right") - 1

@@ -91,6 +91,8 @@ def forecast_intraday(sample: Sample, minutes: Sequence[int]) -> list[Intraday]:
     }
     if bins.ranges is None:
         del runs["component, ranges"]
+    if not any(map(len, sample.events.values())):
+        del runs["component without events"]  # it is the component model
     made = {name: forecast_bins(bins, level, factor, *run[:1], horizons, run[1]) for name, run in runs.items()}
     scales = {"GARCH(1,1)": flat, "GARCH(1,1), diurnal": factor, "GARCH(1,1), level x diurnal": base}
     made |= {name: forecast_garch(bins, scale, tuple(horizons), MONTHLY) for name, scale in scales.items()}
@@ -128,16 +130,14 @@ def windows(sample: Sample, minutes: int) -> dict[str, Mask]:
     bins, events = sample.bins, sample.events
     judged = np.zeros(bins.variance.shape, np.bool_)
     judged[sample.report_from :] = resolved(sample, minutes)
-    releases = np.sort(np.concatenate([events["nfp"], events["cpi"]]))
-    fomc = near_events(bins, events["fomc"], 30 * MINUTE, 120 * MINUTE)
-    # where the session opens after 8:30 the window's later half, 9:30 to 10:30, is what there is of it
-    early = near_events(bins, releases, 30 * MINUTE, 120 * MINUTE)
-    return {
-        "all": judged,
-        "FOMC, -30 to +120 min": judged & fomc,
-        "NFP and CPI, -30 to +120 min": judged & early,
-        "no event near": judged & ~fomc & ~early,
-    }
+    parts, near = {"all": judged}, np.zeros(judged.shape, np.bool_)
+    for name, kinds in sample.windows.items():
+        times = np.sort(np.concatenate([events[kind] for kind in kinds]))
+        # where the session opens after an event, as SPY's does after 8:30, the window's later half is what there is
+        found = near_events(bins, times, 30 * MINUTE, 120 * MINUTE)
+        parts[name] = judged & found
+        near |= found
+    return parts | {"no event near": judged & ~near} if near.any() else parts
 
 
 def judge_intraday(

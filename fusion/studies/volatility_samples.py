@@ -6,7 +6,7 @@ day. Origins and quirks of the files are told in docs/volatility.md.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -47,6 +47,10 @@ EVENT_NAMES = {
         "Fed's Chair Yellen speech",
     ],
 }
+WINDOWS = {"FOMC, -30 to +120 min": ("fomc",), "NFP and CPI, -30 to +120 min": ("nfp", "cpi")}
+"""Parts of a sample that are judged by themselves: what is near the events of some kinds."""
+PLANNED = ("fomc", "nfp", "cpi")
+"""Kinds that forecasts across sessions are told of."""
 _DECISION_HOUR = 14
 """New York: decisions at another hour (2020-03-03, 2020-03-15) were not scheduled and are left out."""
 
@@ -109,6 +113,9 @@ class Sample:
              model's structure was chosen
     clip     of the time of day, see `gpu_kernels.volatility.diurnal`
     finer    bins of one bar each, where the bars are shorter than the bins and there is one for each
+    windows  parts that are judged by themselves -> the kinds of events near which they are
+    planned  kinds of events that forecasts across sessions are told of
+    notice   ns before an event at which it is known at the latest; None: so long that it does not matter
     """
 
     name: str
@@ -121,6 +128,9 @@ class Sample:
     report_from: int = 0
     clip: float = CLIP
     finer: SessionBins | None = None
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: WINDOWS)
+    planned: tuple[str, ...] = PLANNED
+    notice: int | None = None
 
 
 def read_rows(entry: Mapping[str, Any], calendar: str) -> pl.DataFrame:
@@ -145,7 +155,7 @@ def scheduled_events() -> dict[str, Integers]:
     return {kind: np.unique(nanoseconds(rows.filter(pl.col("kind") == kind)["event_time"])) for kind in EVENT_NAMES}
 
 
-def _sample(
+def make_sample(
     name: str,
     rows: pl.DataFrame,
     calendar: str,
@@ -157,10 +167,19 @@ def _sample(
     ranges: bool = True,
     report_from: date = date.min,
     clip: float = CLIP,
+    events: Mapping[str, Integers] | None = None,
+    cut: tuple[int, int] = (0, 0),
 ) -> Sample:
+    """The bins of an entity's bars (event_time, their ends; open, high, low, close), in order of time.
+
+    events  kind -> int64 ns, rising; none: those of US economic data
+    cut     ns after a session's open and before its close that are left out
+    The rest is of `bins_of` and of `Sample`.
+    """
     days = rows["event_time"].dt.convert_time_zone(exchange_timezone(calendar)).dt.date()
     table = sessions(calendar, days[0], days[-1] + timedelta(days=60))
-    opens, closes = nanoseconds(table["open"]), nanoseconds(table["close"])
+    opens = nanoseconds(table["open"]) + cut[0]
+    closes = np.maximum(nanoseconds(table["close"]) - cut[1], opens)
     time = nanoseconds(rows["event_time"])
     count = int(np.searchsorted(opens, time[-1]))
     high, low = (rows[bound].to_numpy() if ranges else None for bound in ("high", "low"))
@@ -181,19 +200,20 @@ def _sample(
     prices = np.diff(np.searchsorted(time, edges, side="right"), axis=1)
     held = tuple(table["session"].to_list()[:count])
     unjudged = sum(day < report_from for day in held)
-    return Sample(name, bins, held, scheduled_events(), opens, closes, prices, unjudged, clip)
+    events = scheduled_events() if events is None else events
+    return Sample(name, bins, held, events, opens, closes, prices, unjudged, clip)
 
 
 def spy_5min() -> Sample:
     """SPY 2018 to 2020, five-minute bars: a bin's variance is one squared return. Judged from 2019 on."""
-    return _sample("spy_5min", read_rows(_SPY_5MIN, SPY), SPY, fine=5 * MINUTE, report_from=date(2019, 1, 1))
+    return make_sample("spy_5min", read_rows(_SPY_5MIN, SPY), SPY, fine=5 * MINUTE, report_from=date(2019, 1, 1))
 
 
 def spy_1min() -> Sample:
     """SPY November 2014 to July 2015, minute bars: a bin's variance is the sum of five squared returns."""
     rows = read_rows(_SPY_1MIN, SPY)
-    minutes = _sample("spy_1min", rows, SPY, fine=MINUTE, step=MINUTE).bins
-    return replace(_sample("spy_1min", rows, SPY, fine=MINUTE), finer=minutes)
+    minutes = make_sample("spy_1min", rows, SPY, fine=MINUTE, step=MINUTE).bins
+    return replace(make_sample("spy_1min", rows, SPY, fine=MINUTE), finer=minutes)
 
 
 def _es_rows() -> pl.DataFrame:
@@ -208,7 +228,7 @@ def _es_rows() -> pl.DataFrame:
 def es_day() -> Sample:
     """ES 2015 and 2016 in the hours of the stock market, 9:30 to 16:00 New York, from the closes of all bars, by
     minutes (the last price stands still)."""
-    return _sample("es_day", _es_rows(), SPY, fine=MINUTE, first="before", repeat=True, ranges=False)
+    return make_sample("es_day", _es_rows(), SPY, fine=MINUTE, first="before", repeat=True, ranges=False)
 
 
 def es_full() -> Sample:
@@ -217,7 +237,7 @@ def es_full() -> Sample:
     Most five-minute bins of the night hold no price. A robust mean takes the few that do for outliers, so nothing is
     clipped here: that was seen in 2015, which is not judged.
     """
-    return _sample(
+    return make_sample(
         "es_full",
         _es_rows(),
         ES,

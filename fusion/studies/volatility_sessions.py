@@ -25,7 +25,6 @@ from gpu_kernels.volatility.jumps import bns_test
 
 Floats = NDArray[np.float64]
 
-PLANNED = ("fomc", "nfp", "cpi")
 REFERENCE = "HAR"
 HORIZONS = (1, WEEK, MONTH)
 FITS = Schedule(250, 1, 1000)
@@ -67,10 +66,18 @@ class AcrossSessions:
     realised: Floats
 
 
+def told_of(sample: Sample, horizon: int) -> tuple[str, ...]:
+    """The kinds of events that a forecast of so many sessions may know of: all or, where the longest such time goes
+    beyond their notice, none."""
+    closes = sample.calendar_closes
+    span = int((closes[horizon:] - closes[:-horizon]).max(initial=0))
+    return sample.planned if sample.notice is None or span <= sample.notice else ()
+
+
 def forecast_across(sample: Sample, horizons: Sequence[int] = HORIZONS) -> list[AcrossSessions]:
     """The HAR family, HAR and log-HAR told of scheduled events (the share of the coming sessions that have a decision
     of the FOMC, payrolls, consumer prices), and their rivals: the last session, the last week's and month's mean, and
-    GARCH(1,1) of the returns from open to close.
+    GARCH(1,1) of the returns from open to close. Without events that are known so far ahead the first two are left out.
 
     Realised variance is of the bins' returns from open to close; nights are not in it.
     """
@@ -82,11 +89,11 @@ def forecast_across(sample: Sample, horizons: Sequence[int] = HORIZONS) -> list[
     for horizon in horizons:
         ahead_shares = [
             share_of_sessions(sample.calendar_opens, sample.calendar_closes, sample.events[kind], days, horizon)
-            for kind in PLANNED
+            for kind in told_of(sample, horizon)
         ]
-        planned = np.stack(ahead_shares, axis=1)
         forecasts = {model: forecast_sessions(measures, model, horizon=horizon, schedule=FITS) for model in MODELS}
-        for model in ("HAR", "log-HAR"):
+        for model in ("HAR", "log-HAR") if ahead_shares else ():
+            planned = np.stack(ahead_shares, axis=1)
             forecasts[f"{model}, events"] = forecast_sessions(
                 measures, model, horizon=horizon, schedule=FITS, ahead=planned
             )
