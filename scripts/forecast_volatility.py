@@ -119,16 +119,15 @@ def draw(runs: Sequence[Intraday], path: Path) -> None:
 
 
 def draw_day(run: Intraday, axis: Any, shown: dict[str, str]) -> None:
-    """Mean volatility by the time of day, as it came and as it was forecast."""
+    """Root of the mean variance by the time of day, as it came and as it was forecast."""
     judged = windows(run.sample, run.minutes)["all"] & np.isfinite(run.realised)
     judged &= np.isfinite([run.forecasts[name] for name in shown]).all(axis=0)
     hours = np.arange(judged.shape[1]) * run.sample.bins.step / 3600e9
     count = judged.sum(axis=0)
     curves = [("realised", run.realised, "black"), *((name, run.forecasts[name], shown[name]) for name in shown)]
     for name, values, colour in curves:
-        total = np.sqrt(np.where(judged, values, 0.0)).sum(axis=0) * 1e4
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        axis.plot(hours, mean, color=colour, linewidth=1.8 if name == "realised" else 1.3, label=name)
+        mean = np.where(count > 0, np.where(judged, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+        axis.plot(hours, np.sqrt(mean) * 1e4, color=colour, linewidth=1.8 if name == "realised" else 1.3, label=name)
     axis.set(
         xlabel="hours from the first slot of the session",
         ylabel=f"volatility of the next {run.minutes} min, bp",

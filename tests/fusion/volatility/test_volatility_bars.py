@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,27 @@ def test_the_config_of_spy_forecasts_as_the_built_in_sample(data_root: Path, mon
     assert own.days == given.days[:count]
     np.testing.assert_array_equal(own.bins.variance, given.bins.variance[:count])
     np.testing.assert_array_equal(own.prices, given.prices[:count])
-    shorter = volatility_samples.replace(given, bins=given.bins.part(0, count), prices=own.prices)
+    shorter = replace(given, bins=given.bins.part(0, count), prices=own.prices)
     ours, theirs = (forecast_intraday(sample, [15])[0].forecasts for sample in (own, shorter))
     assert ours.keys() == theirs.keys()
     for name, forecast in theirs.items():
         np.testing.assert_array_equal(ours[name], forecast, name)
     assert np.isfinite(ours["component"][70]).any()
+
+
+@pytest.mark.data
+def test_minute_bars_of_a_config_are_the_built_in_sample(
+    tree: dict[str, Any], data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    files = {"SPY": "${TRIFUSE_DATA}/market/us_etf_1min_2014_2015/spy-*.csv.gz"}
+    bars = {"kind": "thinkorswim_csv", "files": files, "timezone": "America/Chicago", "bar": "1min"}
+    tree |= {"entities": ["SPY"], "start": "2014-11-19", "end": "2015-07-02", "volatility": {}}
+    tree["sources"] = {"bars": bars | {"delay": "1s", "max_age": "10min"}}
+    own, given = config_samples(parse(tree))[0], volatility_samples.spy_1min()
+    assert own.days == given.days
+    assert own.finer is not None
+    assert given.finer is not None
+    np.testing.assert_array_equal(own.bins.variance, given.bins.variance)
+    np.testing.assert_array_equal(own.bins.ranges, given.bins.ranges)
+    np.testing.assert_array_equal(own.finer.returns, given.finer.returns)
