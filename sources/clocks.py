@@ -13,6 +13,13 @@ _MINUTE = 60 * 10**9
 # int64 nanoseconds end in April 2262
 _LAST = 2**63 - 1
 _EPOCH = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
+# what files write most often, besides ISO 8601
+FORMATS = (
+    *("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y"),
+    *("%Y%m%d %H%M%S", "%Y%m%d %H%M", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M"),
+    *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%Y%m%d"),
+)
+_DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
 _ISO = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<part>\d{1,9}))?)?"
     r" ?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
@@ -48,6 +55,32 @@ def read_clock(column: pl.Series, *, timezone: str, time_format: str | None = No
         )
     text = column.str.strip_chars()
     return _iso(text, timezone) if time_format is None else _formatted(text, time_format, timezone)
+
+
+def unreadable(column: pl.Series, time_format: str | None) -> str | None:
+    """Of a column none of whose first values can be read with `time_format`: an example, and the `time_format` that
+    would read them. None where one can be read, or the column is not of text."""
+    text = column.drop_nulls() if column.dtype == pl.String else column.clear()
+    text = text.filter(text.str.strip_chars() != "").head(100) if column.dtype == pl.String else text
+    if text.is_empty() or (read_clock(text, timezone="UTC", time_format=time_format)["problem"] != UNPARSABLE).any():
+        return None
+    if read_clock(text, timezone="UTC", time_format=time_format)["time"].is_not_null().any():
+        return None
+    told = f"{text[0]!r} is no clock of {'ISO 8601' if time_format is None else f'time_format: {time_format!r}'}"
+    fits = [form for form in (None, *FORMATS) if _reads(text, form)]
+    epoch = _DIGITS.get(len(text[0].strip()))
+    if not fits and epoch is not None and _reads(text, epoch):
+        fits = [epoch]
+    if not fits:
+        return f"{told}; write the time_format (strptime) of such values"
+    if fits[0] is None:
+        return f"{told}; leave time_format out: it is ISO 8601"
+    other = f", or {fits[1]!r} if the day comes first" if len(fits) > 1 and fits[1].startswith("%d/") else ""
+    return f"{told}; write time_format: {fits[0]!r}{other}"
+
+
+def _reads(text: pl.Series, time_format: str | None) -> bool:
+    return read_clock(text, timezone="UTC", time_format=time_format)["time"].null_count() == 0
 
 
 def known_after(clock: pl.DataFrame, delay: int, timezone: str) -> pl.Series:

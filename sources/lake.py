@@ -30,10 +30,12 @@ import polars as pl
 
 from gpu_kernels.errors import DataError, QuarantineError
 from sources.build import Progress, build
+from sources.clocks import UNPARSABLE
 from sources.config import STREAMS, Source
 from sources.files import InputFile, digest, input_files
 from sources.hold import BusyError, holding
 from sources.part import QUARANTINE, Goal
+from sources.preview import unreadable_times
 from sources.processes import WorkerError
 from sources.quality import Window
 from sources.readers import TOGETHER
@@ -321,16 +323,20 @@ def _enforce(result: IngestResult, source: Source) -> None:
     if total == 0:
         raise DataError(f"source {result.name}: its {len(result.inputs)} file(s) hold no rows")
     share = sum(reasons.values()) / total
+    told = None
+    if reasons.get(UNPARSABLE, 0) > total / 2:
+        found = (unreadable_times(source, Path(file["path"])) for file in result.inputs)
+        told = next((words for words in found if words is not None), None)
     if share > source.quarantine_limit:
         top = ", ".join(f"{reason} {count}" for reason, count in list(reasons.items())[:3])
         raise QuarantineError(
             f"source {result.name}: {sum(reasons.values())} of {total} rows ({share:.2%}) were set aside: {top}",
             allowed=f"quarantine_limit: {source.quarantine_limit}",
-            hint=f"see {result.quarantine}{_SERIES if 'non_positive_price' in top else ''}",
+            hint=told or f"see {result.quarantine}{_SERIES if 'non_positive_price' in top else ''}",
         )
     if result.counts["used"] == 0 and result.table in STREAMS:
         raise DataError(
             f"source {result.name}: none of its {total} rows can be used: "
             f"{json.dumps(result.counts['ignored'] | reasons)}",
-            hint="check entities, start, end and the calendar",
+            hint=told or "check entities, start, end and the calendar",
         )

@@ -94,7 +94,7 @@ def schema(
 def config(
     file: ConfigFile,
     check: Annotated[
-        bool, typer.Option("--check", help="Only check it, its features, and that its files exist.")
+        bool, typer.Option("--check", help="Only check it, its features, its files and their first rows.")
     ] = False,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -136,7 +136,8 @@ def config(
         from fusion.pipeline import warnings_of_config
 
         check_features(settings)
-        files, warnings = _files(settings), warnings_of_config(settings)
+        files, doubts = _files(settings)
+        warnings = warnings_of_config(settings) + doubts
         summary = {"config": str(file), "ok": True, "name": settings.name, "sha256": settings.digest(), "files": files}
         summary["warnings"] = warnings
         if as_json:
@@ -152,16 +153,24 @@ def config(
         typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _files(settings: Any) -> dict[str, int | str]:
-    """Files of each source. Raises DataError where there are none. Simulated ones are there only after a run."""
+def _files(settings: Any) -> tuple[dict[str, int | str], list[str]]:
+    """Files of each source, and what nobody can tell of their first rows. Raises DataError where there are none, or
+    their first rows cannot be read. Simulated ones are there only after a run."""
     from sources.files import input_files
+    from sources.preview import preview
+    from sources.quality import Window
 
-    return {
-        name: "simulated"
-        if settings.simulate is not None and "${SIMULATED}" in str(source.files)
-        else len(input_files(source, {}))
-        for name, source in settings.sources.items()
-    }
+    window = Window(settings.calendar, None, settings.start, settings.end)
+    counts: dict[str, int | str] = {}
+    doubts = []
+    for name, source in settings.sources.items():
+        if settings.simulate is not None and "${SIMULATED}" in str(source.files):
+            counts[name] = "simulated"
+            continue
+        files = input_files(source, {})
+        counts[name] = len(files)
+        doubts += preview(name, source, files, window)
+    return counts, doubts
 
 
 def score(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fusion.commands.files import _files
 from fusion.config import load
-from gpu_kernels.errors import ConfigError
+from gpu_kernels.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "configs" / "demo.yaml"
@@ -15,6 +16,23 @@ DEMO = ROOT / "configs" / "demo.yaml"
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_in_the_repository_loads(path: Path) -> None:
     assert load(path).name == path.stem
+
+
+def test_minutes_of_ones_own_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the head of es_minutes.yaml shows is the file that it reads."""
+    path = ROOT / "configs" / "es_minutes.yaml"
+    shown = [line.removeprefix("#   ") for line in path.read_text().splitlines() if line.startswith("#   ")]
+    others = {"calendar": "Start,Name\n01/09/2015 13:30:00,Nonfarm Payrolls\n", "vix": "DATE,CLOSE\n2015-01-05,19.9\n"}
+    (tmp_path / "es").mkdir()
+    (tmp_path / "es" / "x.csv").write_text("\n".join([*shown, ""]))
+    for name, text in others.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    monkeypatch.setenv("MY_DATA", str(tmp_path))
+    config = load(path, [f"sources.{name}.files={tmp_path}/{name}.csv" for name in others])
+    assert _files(config) == ({"bars": 1, "calendar": 1, "vix": 1}, [])
+    (tmp_path / "es" / "x.csv").write_text("\n".join([shown[0], "2015-01-04 17:00,1,1,1,1,1", ""]))
+    with pytest.raises(DataError, match="leave time_format out"):
+        _files(config)
 
 
 def test_overrides_reach_nested_keys() -> None:

@@ -10,8 +10,12 @@ import pytest
 from test_lake import run
 from vendor_files import table_entry
 
-from gpu_kernels.errors import DataError
+from gpu_kernels.errors import DataError, QuarantineError
+from sources.config import parse_source
 from sources.describe import describe
+from sources.files import input_files
+from sources.preview import preview
+from sources.quality import Window
 from sources.sessions import sessions_around
 from sources.stamps import doubt_ends, evidence
 
@@ -128,3 +132,37 @@ def test_describe_asks_where_nobody_can_tell(tmp_path: Path) -> None:
     path.write_text("\n".join([HEAD, *(f"{time},1,2,1,2,10" for time in rows), ""]))
     [said] = describe(path)["warnings"]
     assert "starts or the ends" in said
+
+
+def test_check_says_what_the_first_rows_tell(tmp_path: Path) -> None:
+    def said(late: int, calendar: str = "CMES", **options: str) -> list[str]:
+        path = es_file(tmp_path / "x.csv", late, "%m/%d/%Y %H:%M")
+        entry = table_entry("bar", path, **{**ENTRY, "time_format": "%m/%d/%Y %H:%M"}, **options)
+        source = parse_source("mine", entry)
+        return preview("mine", source, input_files(source, {}), Window(calendar))
+
+    with pytest.raises(DataError, match=r"bar STARTS .* write `bar: 1min`"):
+        said(0)
+    assert said(1) == said(0, bar="1min") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("01/14/2015 17:00", "'01/14/2015 17:00' is no clock of ISO 8601; write time_format: '%m/%d/%Y %H:%M'$"),
+        ("01/04/2015 17:00", "write time_format: '%m/%d/%Y %H:%M', or '%d/%m/%Y %H:%M' if the day comes first$"),
+        ("20150104 170000", "write time_format: '%Y%m%d %H%M%S'$"),
+        ("1420210800000", "write time_format: 'epoch_ms'$"),
+        ("noon", "'noon' is no clock of ISO 8601; write the time_format"),
+    ],
+)
+def test_clocks_that_cannot_be_read_name_their_format(tmp_path: Path, value: str, words: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([HEAD, *[f"{value},1,2,1,2,10"] * 3, ""]))
+    entry = table_entry("bar", path, **ENTRY)
+    source = parse_source("mine", entry)
+    with pytest.raises(DataError, match=words):
+        preview("mine", source, input_files(source, {}), Window("CMES"))
+    for limit in (0.5, 1):
+        with pytest.raises((DataError, QuarantineError), match=words):
+            run(tmp_path, {**entry, "quarantine_limit": limit}, calendar="CMES")

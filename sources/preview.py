@@ -1,0 +1,57 @@
+"""What the first rows of a source's files tell before anything is ingested."""
+
+from pathlib import Path
+
+import polars as pl
+
+from gpu_kernels.errors import DataError
+from sources.clocks import read_clock, unreadable
+from sources.config import Source, TableFile
+from sources.files import InputFile
+from sources.quality import Doubts, Window, in_window
+from sources.readers.records import find_columns, records
+
+_KINDS = ("table_file", "series_file", "calendar_file", "news_file")
+_ROWS = 100_000
+
+
+def preview(name: str, source: Source, files: list[InputFile], window: Window) -> list[str]:
+    """Sentences about what nobody can tell of the first rows of a source's first file: of bars, whether their stamps
+    are starts or ends. Of kinds of files that are not read by columns: none.
+
+    Raises DataError for a file that cannot be read, one without a column of clocks, clocks that none of the first rows
+    has in the source's format, and bars whose stamps are not where the source says.
+    """
+    if source.kind not in _KINDS or not files:
+        return []
+    path = files[0].path
+    frame = next(records(path, source), None)
+    if frame is None:
+        return []
+    column = frame[find_columns(frame, path, source, ("event_time",))["event_time"]].head(_ROWS)
+    if (told := unreadable(column, source.time_format)) is not None:
+        raise DataError(f"source {name}: {path}: {told}")
+    if not isinstance(source, TableFile) or source.table != "bar":
+        return []
+    event = read_clock(column, timezone=source.timezone, time_format=source.time_format)["time"].drop_nulls()
+    if event.is_empty():
+        return []
+    shift = 0 if source.bar is None else source.bar - source.stamp_after
+    rows = pl.DataFrame({"event_time": event}).select(
+        (pl.col("event_time") + pl.duration(nanoseconds=shift)).cast(event.dtype),
+        entity=pl.lit(""),
+        reason=pl.lit(None, dtype=pl.String),
+        ignore=pl.lit(None, dtype=pl.String),
+    )
+    doubts = Doubts(source, window)
+    doubts.add(in_window(rows.sort("event_time"), source, window))
+    return [f"source {name}: {said}" for said in doubts.settle()]
+
+
+def unreadable_times(source: Source, path: Path) -> str | None:
+    """Of a file that `records` reads: `unreadable` of its first rows."""
+    if source.kind not in _KINDS:
+        return None
+    frame = next(records(path, source), None)
+    column = source.columns.get("event_time", "event_time")
+    return None if frame is None or column not in frame.columns else unreadable(frame[column], source.time_format)
