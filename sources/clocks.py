@@ -75,7 +75,8 @@ def unreadable(column: pl.Series, time_format: str | None) -> str | None:
         return f"{told}; write the time_format (strptime) of such values"
     if fits[0] is None:
         return f"{told}; leave time_format out: it is ISO 8601"
-    other = f", or {fits[1]!r} if the day comes first" if len(fits) > 1 and fits[1].startswith("%d/") else ""
+    second = (fits[1] or "") if len(fits) > 1 else ""
+    other = f", or {second!r} if the day comes first" if second.startswith("%d/") else ""
     return f"{told}; write time_format: {fits[0]!r}{other}"
 
 
