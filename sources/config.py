@@ -52,6 +52,7 @@ class BaseSource(BaseModel):
     encoding          of text files
     delimiter         between the fields of a CSV file
     quoted            whether fields of a CSV file may stand in double quotes
+    header            the columns' names, in their order, of CSV files whose first line is data
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -68,6 +69,7 @@ class BaseSource(BaseModel):
     encoding: str = "utf-8"
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quoted: bool = True
+    header: list[Annotated[str, Field(min_length=1)]] = []
 
     @field_validator("timezone")
     @classmethod

@@ -56,15 +56,16 @@ def describe(path: Path | str) -> dict[str, Any]:
         return {"path": str(path), "kind": "lean_zip", "bytes": path.stat().st_size, "members": names, "source": lean}
     if not _is_zip(path) and (feed := describe_feed(path)) is not None:
         return {"path": str(path), "bytes": path.stat().st_size, **feed}
-    frame = _read(path)
+    layout, said = _layout(path)
+    frame = _read(path, layout)
     facts = _facts(frame)
-    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"])
+    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"], layout)
     question = None if guessed is None else guessed.pop("question", None)
     return {
         "path": str(path),
         "kind": file_format(path),
         "bytes": path.stat().st_size,
-        "warnings": [question] if question else [],
+        "warnings": said + ([question] if question else []),
         **facts,
         "source": guessed,
     }
@@ -79,9 +80,29 @@ def _first_member(path: Path) -> str | None:
     return members(path)[0] if _is_zip(path) else None
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _layout(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The `delimiter` and `header` that a CSV file needs, and a sentence about each."""
+    if file_format(path) != "csv":
+        return {}, []
+    with reading(path), open_member(path, _first_member(path)) as stream:
+        line = stream.readline(10_000).decode("utf-8", "replace").strip("\ufeff\r\n")
+    layout: dict[str, Any] = {}
+    said = []
+    delimiter = max(",;\t|", key=line.count)
+    if line.count(delimiter) > line.count(","):
+        layout["delimiter"] = delimiter
+        said.append(f"the file looks {delimiter!r}-delimited: delimiter: {delimiter!r}")
+    fields = [field.strip().strip('"') for field in line.split(layout.get("delimiter", ","))]
+    values = pl.Series(fields).str.contains(r"^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?$|^\d{1,4}[-/.]\d{1,2}[-/.]\d|^\d{8} ")
+    if len(fields) > 1 and values.sum() > len(fields) / 2:
+        layout["header"] = [f"column_{number}" for number in range(1, len(fields) + 1)]
+        said.append("the first line is data: the file has no header; name the columns in order: header: [...]")
+    return layout, said
+
+
+def _read(path: Path, layout: dict[str, Any]) -> pl.DataFrame:
     # any source reads a file's columns alike; only the settings of text files matter here
-    source = TableFile(kind="table_file", table="metric", files=str(path), timezone="UTC", max_age=0)
+    source = TableFile(kind="table_file", table="metric", files=str(path), timezone="UTC", max_age=0, **layout)
     seen, parts = 0, []
     for frame in records(path, source):
         parts.append(frame.head(ROWS_AT_MOST - seen))

@@ -61,13 +61,16 @@ _OUTSIDE = 0.05
 _MINUTE = 60 * 10**9
 
 
-def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, Any] | None:
+def guess_source(
+    path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]], layout: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
     """The likeliest kind of source for a file, as {kind, yaml, check}, with a `question` where nobody can tell whether
     bars are stamped at their starts or ends; None where none fits.
 
     path     of the file; LEAN zips are told by their names
     rows     its columns
     columns  the facts of `describe` about them
+    layout   options that the file needs to be split, such as its delimiter
 
     `check` lists what the file cannot tell and a person must look at: the lines marked in the YAML.
     """
@@ -84,6 +87,7 @@ def guess_source(path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]]) 
     entry = _entry(path, rows, columns, lower, event, known)
     if entry is None:
         return None
+    entry |= layout or {}
     if time_format := clocks[event]["time_format"]:
         entry["time_format"] = time_format
     doubtful = ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"]

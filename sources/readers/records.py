@@ -114,14 +114,16 @@ def _texts(path: Path, source: BaseSource, member: str | None = None) -> Iterato
 
 
 def _csv(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
-    header: list[str] = []
+    header, seen = list(source.header), False
+    if len(set(header)) != len(header):
+        raise DataError(f"{path}: `header` names a column twice: {', '.join(header)}", allowed="distinct column names")
     for first, text in _texts(path, source):
-        body, line = text, first
+        body, line, seen = text, first, True
         if not header:
             head, _, body = text.partition("\n")
             header, line = _header(head, path, source), first + 1
         yield split_csv(body, header, path, line, source.delimiter, quoted=source.quoted)
-    if not header:
+    if not seen:
         raise _empty(path)
 
 

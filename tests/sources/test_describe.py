@@ -188,3 +188,21 @@ def test_bad_files(tmp_path: Path, content: bytes | None, words: str) -> None:
         (tmp_path / name).write_text(other, encoding="latin-1")
         with pytest.raises(DataError, match="is not what trifuse writes"):
             describe(tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("headed", [False, True])
+def test_files_without_header_and_with_other_delimiters(tmp_path: Path, delimiter: str, headed: bool) -> None:
+    path = bars_file(tmp_path / "x.csv", "symbol,time,open,high,low,close,volume", 9 * 60 + 30, 40)
+    lines = [line.replace(",", delimiter) for line in path.read_text().splitlines()]
+    path.write_text("\n".join([*lines[0 if headed else 1 :], ""]))
+    facts = describe(path)
+    said = " ".join(facts["warnings"])
+    assert ("the file looks ';'-delimited: delimiter: ';'" in said) == (delimiter == ";")
+    assert ("the first line is data: the file has no header" in said) == (not headed)
+    [(name, entry)] = yaml.safe_load(facts["source"]["yaml"]).items()
+    assert entry.get("delimiter", ",") == delimiter
+    source = parse_source(name, entry)
+    lake = tmp_path / "lake"
+    found = ingest(name, source, calendar="XNYS", lake=lake)
+    assert (source.table, found.counts["read"], found.counts["used"]) == ("bar", 80, 80)
