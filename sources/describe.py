@@ -85,7 +85,7 @@ def _layout(path: Path) -> tuple[dict[str, Any], list[str]]:
     if file_format(path) != "csv":
         return {}, []
     with reading(path), open_member(path, _first_member(path)) as stream:
-        line = stream.readline(10_000).decode("utf-8", "replace").strip("\ufeff\r\n")
+        line = stream.read(10_000).partition(b"\n")[0].decode("utf-8", "replace").strip("\ufeff\r")
     layout: dict[str, Any] = {}
     said = []
     delimiter = max(",;\t|", key=line.count)
