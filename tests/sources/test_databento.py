@@ -451,7 +451,7 @@ class TestBadFiles:
     def test_without_the_library(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path / "x.dbn", order(0, "AB", 1, 10, 5))
         monkeypatch.setitem(sys.modules, "databento_dbn", None)
-        with pytest.raises(ConfigError, match=r"pip install 'trifuse\[databento\]'"):
+        with pytest.raises(ConfigError, match=r"pip install -e '\.\[databento\]'"):
             read(path)
 
     def test_describe(self, tmp_path: Path) -> None:
