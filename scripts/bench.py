@@ -8,6 +8,7 @@ peer, peer_seconds, ratio, bandwidth_fraction}, ratio being peer_seconds / secon
 """
 
 import argparse
+import ctypes
 import importlib
 import importlib.util
 import json
@@ -36,6 +37,16 @@ SUITES = (
     "alternative",
     "fusion",
 )
+
+
+def keep_memory() -> None:
+    """Freed memory stays with the process, for us and for peers alike. By its own rule glibc hands a large output back
+    or keeps it, as the heap happens to lie, and to get it anew, page by page, may cost ten times what is measured."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_threshold, 2**25)
 
 
 def table_of(suite: str, records: list[dict[str, Any]]) -> Table:
@@ -68,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--repeats is {options.repeats}; allowed: 5 or more")
     # a table that goes into a pipe or a file is not squeezed
     console = Console(width=None if sys.stdout.isatty() else 140)
+    keep_memory()
     bandwidth = copy_bandwidth(options.repeats, options.quick)
     console.print(f"copy bandwidth {bandwidth / 1e9:.1f} GB/s")
     records: list[dict[str, Any]] = []
