@@ -23,9 +23,10 @@ from fusion.target import PRICES, TargetConfig
 from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
-from sources.config import BOOKS, Source
+from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
+from sources.source_options import BOOKS
 
 # what each kind of source can be used for once; others may be many
 _ONE_OF = ("bar", "news")

@@ -25,8 +25,8 @@ from fusion.study import Study, study
 from sentiment.embedded import TRAINED_THROUGH
 from sentiment.features import HISTORY, MARKET
 from sources import lake as tables_lake
-from sources.config import STREAMS
 from sources.lake import IngestResult
+from sources.source_options import STREAMS
 
 SENTIMENT_CACHE = "sentiment.sqlite"
 REGIME_MODELS = "regimes.json"

@@ -16,7 +16,7 @@ from typing import IO
 import pyarrow as pa
 
 from gpu_kernels.errors import ConfigError, DataError
-from sources.config import BaseSource
+from sources.source_options import BaseSource
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _ENTITY = "{entity}"

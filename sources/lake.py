@@ -31,7 +31,7 @@ import polars as pl
 from gpu_kernels.errors import DataError, QuarantineError
 from sources.build import Progress, build
 from sources.clocks import UNPARSABLE
-from sources.config import STREAMS, Source
+from sources.config import Source
 from sources.files import InputFile, digest, input_files
 from sources.hold import BusyError, holding
 from sources.part import QUARANTINE, Goal
@@ -41,6 +41,7 @@ from sources.quality import Window
 from sources.readers import TOGETHER
 from sources.runs import row_groups
 from sources.schema import TABLES, TableSpec
+from sources.source_options import STREAMS
 
 _RECORD = "ingest.json"
 _SERIES = "; a series that may be zero or negative is no price, and is read as a metric"

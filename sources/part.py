@@ -19,7 +19,7 @@ from urllib.parse import quote
 import polars as pl
 
 from sources import coverage
-from sources.config import BOOKS, STREAMS, Source
+from sources.config import Source
 from sources.files import InputFile, raw_lines
 from sources.quality import PRICE_JUMP, Checked, Doubts, Window, check
 from sources.readers import RAW_ROWS, RawBatch
@@ -27,6 +27,7 @@ from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions, row_groups
 from sources.schema import TABLES
 from sources.sequence_checks import Jumps
+from sources.source_options import BOOKS, STREAMS
 from sources.tick_quality import RANK, Overlap, TickChecks, in_batches
 
 QUARANTINE = "quarantine.parquet"

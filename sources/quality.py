@@ -31,12 +31,13 @@ import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import DataError
-from sources.config import BOOKS, STREAMS, Source
+from sources.config import Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.front_contract import OTHER_CONTRACT, of_front_contract
 from sources.schema import ACTIONS, TABLES, TIME
 from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
+from sources.source_options import BOOKS, STREAMS
 from sources.stamps import doubt_ends, doubt_place
 
 OUTSIDE_WINDOW = "outside_window"

@@ -3,7 +3,7 @@
 import polars as pl
 
 from gpu_kernels.errors import ArgumentError
-from sources.config import BOOKS, STREAMS
+from sources.source_options import BOOKS, STREAMS
 
 
 def in_order(rows: pl.DataFrame, table: str) -> tuple[pl.DataFrame, int]:

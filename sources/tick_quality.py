@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sources.config import BOOKS, TICKS, Source
+from sources.config import Source
 from sources.duplicates import OVERLAP, files_overlap, mark_duplicates, spans
 from sources.quality import (
     Checked,
@@ -30,6 +30,7 @@ from sources.quality import (
 )
 from sources.schema import TABLES
 from sources.sequence_checks import Order
+from sources.source_options import BOOKS, TICKS
 
 # where a file stands among the exports of a group; partitions of files that overlap are sorted by it in ties
 RANK = "_rank"

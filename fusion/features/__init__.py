@@ -16,7 +16,7 @@ from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import BOOKS, TICKS, StreamSource
+from sources.source_options import BOOKS, TICKS, StreamSource
 from sources.stream import in_order
 
 REGISTRY: tuple[FeatureSpec, ...] = (

@@ -8,8 +8,8 @@ from fusion.features.ticks import allowed, defaults
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.config import BOOKS, StreamSource
 from sources.durations import format_duration
+from sources.source_options import BOOKS, StreamSource
 
 
 def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fusion.asof import as_of, nanoseconds
 from fusion.features.ticks import Array, Ticks
 from gpu_kernels.trade import aggressor
-from sources.config import HawkesModel
+from sources.source_options import HawkesModel
 
 Clock = NDArray[np.int64]
 

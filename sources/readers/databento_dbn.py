@@ -15,12 +15,13 @@ import polars as pl
 
 from gpu_kernels.errors import DataError
 from sources.clocks import known_after
-from sources.config import BOOKS, DatabentoDbn
+from sources.config import DatabentoDbn
 from sources.files import InputFile
 from sources.readers.batch import MISSING_ENTITY, RawBatch, canonical
 from sources.readers.databento_file import OTHER_RECORD, TRADE_SCHEMAS, Header, frames, header
 from sources.readers.databento_orders import OrderMessages
 from sources.readers.snapshots import BookDifferences
+from sources.source_options import BOOKS
 
 UNDEFINED_PRICE = "undefined_price"
 UNDEFINED_TIME = "unparsable_time"

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpu_kernels.errors import DataError
-from sources.config import BaseSource
 from sources.files import blocks, reading
+from sources.source_options import BaseSource
 
 WRONG_FIELD_COUNT = "wrong_field_count"
 UNPARSABLE_JSON = "unparsable_json"

@@ -15,9 +15,10 @@ from fusion.features.ticks import Array, defaults
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError, DataError
 from gpu_kernels.trade import pin_fit
-from sources.config import HawkesModel, StreamSource, parse_source
+from sources.config import parse_source
 from sources.durations import parse_duration
 from sources.schema import TIME
+from sources.source_options import HawkesModel, StreamSource
 
 MIDNIGHT = datetime(2024, 8, 9, tzinfo=UTC)
 SECOND = 10**9

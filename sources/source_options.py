@@ -1,0 +1,183 @@
+"""What the sources of a config share: the options of every kind of file, and those of streams."""
+
+from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sources.durations import Duration
+
+Patterns = str | list[str]
+TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news", "event", "metric"]
+STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
+BOOKS = ("book_update", "order_event")
+TICKS = ("trade", "quote", *BOOKS)
+_Brought = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+_OPTIONS_OF = {
+    ("trade",): ("quotes", "quote_lag", "bands", "hawkes"),
+    BOOKS: ("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
+    ("trade", *BOOKS): ("tick", "lot"),
+    ("bar",): ("max_wick", "no_volume"),
+}
+_Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
+
+
+class BaseSource(BaseModel):
+    """What every kind of source shares.
+
+    files             a glob, a list of globs, or a mapping entity -> glob(s) where the file does not name its entity;
+                      {entity} in a glob stands for it where the file's name does: bars/{entity}.csv.gz
+    timezone          IANA name of the zone of clocks that carry no offset of their own
+    max_age           a value older than this is not used at a decision
+    quarantine_limit  share of the rows read that may be set aside before ingest stops with a QuarantineError
+    columns           canonical column -> column of the file; a column of the canonical name needs no entry
+    time_format       strptime format of the clocks, or epoch_s | epoch_ms | epoch_us | epoch_ns; default ISO 8601
+    entity            the entity of every row, where neither the file nor `files` tells it
+    encoding          of text files
+    delimiter         between the fields of a CSV file
+    quoted            whether fields of a CSV file may stand in double quotes
+    header            the columns' names, in their order, of CSV files whose first line is data
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # these do not change what ingest writes, so changing them must not make it write again
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
+
+    files: Patterns | dict[str, Patterns]
+    timezone: str
+    max_age: Duration
+    quarantine_limit: float = Field(default=0.01, ge=0, le=1)
+    columns: dict[str, str] = {}
+    time_format: str | None = None
+    entity: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quoted: bool = True
+    header: list[Annotated[str, Field(min_length=1)]] = []
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not an IANA time zone such as UTC or America/New_York") from error
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, value: str) -> str:
+        try:
+            # lines are told apart before they are decoded
+            if "\n".encode(value) == b"\n":
+                return value
+        except LookupError:
+            pass
+        raise ValueError(f"{value!r} is not an encoding that keeps ASCII, such as utf-8, latin-1 or cp1252")
+
+    @model_validator(mode="after")
+    def _entity_is_told_once(self) -> "BaseSource":
+        if self.named_by_entity and (self.entity is not None or isinstance(self.files, dict)):
+            raise ValueError("{entity} in `files` tells the entity, and so do `entity` and a mapping; give one of them")
+        return self
+
+    @property
+    def named_by_entity(self) -> bool:
+        """Whether the files' names tell their entities."""
+        return any("{entity}" in glob for globs in self.patterns.values() for glob in globs)
+
+    @property
+    def patterns(self) -> dict[str | None, list[str]]:
+        """Globs by the entity they are about, None where the rows tell it."""
+        mapped = self.files.items() if isinstance(self.files, dict) else [(self.entity, self.files)]
+        return {entity: [globs] if isinstance(globs, str) else globs for entity, globs in mapped}
+
+    @property
+    def ticks(self) -> bool:
+        """Whether equal rows may be distinct facts, as two equal trades of one millisecond are."""
+        return False
+
+    @property
+    def carries_book(self) -> bool:
+        """Whether the order book goes on from one session to the next, as on a market that never closes."""
+        return getattr(self, "continuous", False)
+
+
+class HawkesModel(BaseModel):
+    """A Hawkes process of buys and sells, in that order: events per second; `branching[i][j]` events of kind i that one
+    of kind j brings; `decay`, per second, of all of them. See gpu_kernels.trade.hawkes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    baseline: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    branching: tuple[_Brought, _Brought]
+    decay: float = Field(gt=0)
+
+
+class StreamSource(BaseSource):
+    """A source of bars, trades, quotes or book updates.
+
+    delay           from the end of the event to its receipt; required unless the file has a known_time
+    max_jump        a price this far (as a share) from the last good one of its session is set aside; none: no check
+    extended_hours  the files hold pre- and post-market rows on purpose: count them and leave them out, but do not
+                    hold them against quarantine_limit
+    tick            price step, of trades and order books
+
+    Of bars:
+    max_wick        a bar whose high or low lies further than this (as a share) beyond both its open and its close is
+                    set aside: bad prints that the vendor left in. It needs no other row; none: no check
+    no_volume       what becomes of bars without volume, whose prices are those of an earlier trade: `keep` gives the
+                    zero return that they tell, `leave_out` counts them, and the next bar's return spans them
+
+    Of trades:
+    quotes          the source of the quotes that they met: these tell the side of a trade where the feed does not, and
+                    what trading costs
+    quote_lag       the quote that a trade met is the last one known more than this before it. 0, the default, suits
+                    trades and quotes of one clock that both bear the exchange's time. Of feeds by receipt one may come
+                    systematically before the other: Binance's quotes reach one before the trades that moved them, and
+                    then a lag brings back the quote before
+    lot             step of sizes, of trades and order books: what is counted in whole numbers is counted in it
+    bands           rising distances from the mid in ticks, within which arrivals of buys and sells are compared
+    hawkes          parameters of the Hawkes process; none: fitted to the past
+
+    Of order books:
+    levels          how many of each side features read
+    depth_bps       how far from the mid, in basis points, depth counts as near
+    cost_size       the size whose cost of trading at once is told
+    drought_warm_up of the first session, in which no drought is told: its depths and spreads are the first baseline
+    spoofing_warm_up of the feed has to be seen before suspected spoofing is told: how much of it is usual
+    trades          the source of the same market's trades: these tell what was taken and what was cancelled
+    """
+
+    not_in_key: ClassVar[set[str]] = BaseSource.not_in_key | {
+        *("continuous", "tick", "quotes", "quote_lag", "lot", "bands", "hawkes"),
+        *("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
+    }
+
+    delay: Duration | None = None
+    max_jump: float | None = Field(default=None, gt=0)
+    extended_hours: bool = False
+    max_wick: float | None = Field(default=None, gt=0)
+    no_volume: Literal["keep", "leave_out"] = "keep"
+    tick: float | None = Field(default=None, gt=0)
+    quotes: str | None = None
+    quote_lag: Annotated[Duration, Field(ge=0)] = 0
+    lot: float = Field(default=1e-8, gt=0)
+    bands: tuple[_Ticks, _Ticks, _Ticks] = (10, 100, 1000)
+    hawkes: HawkesModel | None = None
+    levels: int = Field(default=10, ge=10, le=1000)
+    depth_bps: float = Field(default=5.0, gt=0)
+    cost_size: float | None = Field(default=None, gt=0)
+    drought_warm_up: Annotated[Duration, Field(gt=0)] = 300 * 10**9
+    spoofing_warm_up: Annotated[Duration, Field(gt=0, le=1200 * 10**9)] = 300 * 10**9
+    trades: str | None = None
+
+    @model_validator(mode="after")
+    def _options_fit_what_it_holds(self) -> "StreamSource":
+        holds = str(getattr(self, "table", ""))
+        for tables, options in _OPTIONS_OF.items():
+            for option in options:
+                if holds not in tables and getattr(self, option) != type(self).model_fields[option].default:
+                    raise ValueError(f"`{option}` is for tables {', '.join(tables)}, not for table: {holds}")
+        if not self.bands[0] < self.bands[1] < self.bands[2]:
+            raise ValueError(f"bands is {list(self.bands)}; allowed: three rising numbers of ticks")
+        return self
