@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fusion.features.bar_names import BarFeature
-from fusion.features.bar_rows import BPS, Array, BarRows, ratio
+from fusion.features.bar_rows import Array, BarRows
 from fusion.features.bar_slots import Slots, expected_of, multiplier_of, pattern_of, slots_in, slots_of
+from fusion.features.ticks import BPS, ratio
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.volatility import jumps
 

@@ -6,8 +6,9 @@ Walk-forward: each fit uses earlier sessions only, on a schedule counted from th
 import numpy as np
 
 from fusion.features.bar_names import BarFeature
-from fusion.features.bar_rows import BPS, Array, BarRows
+from fusion.features.bar_rows import Array, BarRows
 from fusion.features.bar_slots import Slots, multiplier_of, pattern_of, slots_in, slots_of
+from fusion.features.ticks import BPS
 from fusion.volatility.component import Component, forecast_bins, session_level, session_variance
 from fusion.volatility.walk import Schedule
 from gpu_kernels.spec import FeatureSpec

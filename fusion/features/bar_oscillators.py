@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from fusion.features.bar_names import BarFeature
-from fusion.features.bar_rows import BPS, Array, BarRows, ratio, warm
+from fusion.features.bar_rows import Array, BarRows, warm
 from fusion.features.bar_technical import at_least, technical
+from fusion.features.ticks import BPS, ratio
 from gpu_kernels import rolling
 from gpu_kernels.technical import (
     aroon,

@@ -5,7 +5,8 @@ session has enough bars.
 """
 
 from fusion.features.bar_names import BarFeature
-from fusion.features.bar_rows import BPS, Array, BarRows, ratio, warm
+from fusion.features.bar_rows import Array, BarRows, warm
+from fusion.features.ticks import BPS, ratio
 from gpu_kernels import price, rolling
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.technical.strength import relative_strength_index

@@ -6,7 +6,8 @@ import numpy as np
 
 from fusion.features.bar_names import BarFeature
 from fusion.features.bar_price import one_bar_returns
-from fusion.features.bar_rows import BPS, Array, BarRows, ratio, warm
+from fusion.features.bar_rows import Array, BarRows, warm
+from fusion.features.ticks import BPS, ratio
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.volatility import ewma, ranges, realised
 

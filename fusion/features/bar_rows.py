@@ -16,7 +16,6 @@ from gpu_kernels import align
 
 Array = NDArray[np.float64]
 Int64s = NDArray[np.int64]
-BPS = 1e4
 KEYS = ("entity", "session")
 _ROW = "_row"
 
@@ -95,12 +94,6 @@ class BarRows:
         if key not in self._made:
             self._made[key] = function(self, *arguments)
         return self._made[key]
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Quotient, missing where the denominator is not positive."""
-    quotient: Array = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
-    return quotient
 
 
 def warm(bars: str) -> str:

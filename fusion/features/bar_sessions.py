@@ -9,8 +9,9 @@ import numpy as np
 
 from fusion.features.bar_names import BarFeature
 from fusion.features.bar_price import one_bar_returns
-from fusion.features.bar_rows import BPS, Array, BarRows, ratio
+from fusion.features.bar_rows import Array, BarRows
 from fusion.features.bar_slots import Slots, slots_of
+from fusion.features.ticks import BPS, ratio
 from fusion.volatility.har import mean_over
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.volatility import jumps, noise, realised, realised_kernel

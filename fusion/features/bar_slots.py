@@ -16,7 +16,7 @@ import polars as pl
 
 from fusion.asof import nanoseconds
 from fusion.features.bar_rows import Array, BarRows, BarSettings, Int64s
-from fusion.volatility.bins import SessionBins, bins_of
+from fusion.volatility.bins import SessionBins, ahead, bins_of
 from fusion.volatility.events import event_multiplier
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.volatility import diurnal, diurnal_fourier
@@ -108,9 +108,8 @@ class Slots:
     def sum_ahead(self, values: Array, slots: int) -> Array:
         """At each decision the sum over so many slots from its own on; missing where the session has fewer left, or
         one of them has no value."""
-        inside = (np.arange(self.width) < self.lengths[:, None]) & ~np.isnan(values)
-        total, count = _sums(np.where(inside, values, 0.0), slots), _sums(inside.astype(np.float64), slots)
-        return self.at(np.where(count == slots, total, np.nan), self.now)
+        inside = np.arange(self.width) < self.lengths[:, None]
+        return self.at(ahead(np.where(inside, values, np.nan), slots), self.now)
 
 
 def _sums(values: Array, slots: int) -> Array:

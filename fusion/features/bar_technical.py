@@ -10,7 +10,8 @@ import numpy as np
 
 from fusion.features.bar_names import BarFeature
 from fusion.features.bar_price import one_bar_returns
-from fusion.features.bar_rows import BPS, Array, BarRows, Int64s, ratio, warm
+from fusion.features.bar_rows import Array, BarRows, Int64s, warm
+from fusion.features.ticks import BPS, ratio
 from gpu_kernels import rolling
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.technical import averages, regression, statistics, strength
