@@ -5,9 +5,10 @@ or, where only the file can tell, when its header is read. `${NAME}` in a path i
 """
 
 import datetime as dt
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration, format_duration
@@ -252,18 +253,41 @@ class NewsFile(BaseSource):
     """News or posts as CSV, JSON Lines or Parquet, one row an item.
 
     `entity` of an item is a list (JSON) or a string of tickers between `entity_delimiter`s; it gives one row for each.
-    Items without an identifier get a hash of their time and text. known_time is a column, or `delay` after event_time
-    (a clock that names only a day counts as that day's end).
+    Items without an identifier get a hash of their time and text. Clocks are the columns event_time (what the item is
+    about), published and received, as many as the file has: known_time is the latest that a row has plus `delay`
+    (sources.readers.news_clocks).
+
+    delay            from the latest clock to one's own receipt; required where the file has no `received`. With a
+                     delay, a row whose `received` is blank falls back to its other clocks; without, it is set aside
+    date_only        when an item counts as known whose clock names only a day: end_of_day, the midnight that ends it in
+                     `timezone`; next_open, the first open of the run's calendar after that; or a time of that day,
+                     e.g. "14:00", where one knows it
+    clock_tolerance  by how much a later clock may show an earlier time than an earlier one, as clocks that nobody set
+                     alike do; a row beyond it is set aside
+    only             column of the file -> the values that are wanted; rows with others are counted and left out
     """
 
     kind: Literal["news_file"]
     delay: Duration | None = None
     entity_delimiter: str = r"[\s,;|]+"
+    date_only: str = "end_of_day"
+    clock_tolerance: Duration = 60 * 10**9
+    only: dict[str, list[str]] = Field(default_factory=dict)
+
+    @field_validator("date_only", mode="before")
+    @classmethod
+    def _date_only_is_known(cls, value: object) -> object:
+        if value in {"end_of_day", "next_open"} or re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", str(value)):
+            return value
+        # 14:00 without quotes is a number to YAML
+        raise ValueError(f'{value!r} is not end_of_day, next_open, or a time of day in quotes such as "14:00"')
 
     @model_validator(mode="after")
     def _known_time_is_told(self) -> "NewsFile":
-        if self.delay is None and "known_time" not in self.columns:
-            raise ValueError("no known_time: give columns.known_time, or delay (creation to receipt)")
+        if "known_time" in self.columns:
+            raise ValueError("columns.known_time: the clocks of news are event_time, published and received")
+        if self.delay is None and "received" not in self.columns:
+            raise ValueError("no known_time: give columns.received, or delay (the latest clock to receipt)")
         return self
 
     @property

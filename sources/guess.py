@@ -33,6 +33,14 @@ _NAMES = {
         "start",
     ),
     "known_time": ("known_time", "received", "received_time", "available_time", "released", "delivered", "known"),
+    "published": (
+        *("published", "published_at", "published_time", "publish_time", "publish_date", "publication_date"),
+        *("publishedat", "pub_date", "pubdate", "release_time", "released", "released_at"),
+    ),
+    "received": (
+        *("received", "received_at", "received_time", "receipt_time", "receivedat", "arrived", "arrived_at", "known"),
+        *("known_time", "available_time", "delivered", "ingested_at", "ingest_time", "fetched_at", "crawled_at"),
+    ),
     "text": ("text", "headline", "title", "body", "tweet"),
     "item": ("item", "id", "story_id", "headline_id", "news_id", "item_id"),
     "name": ("name", "event"),
@@ -81,13 +89,13 @@ def guess_source(
     if rows.columns == _THINKORSWIM:
         return _thinkorswim(path, rows)
     event = _find("event_time", lower, clocks) or next(iter(clocks), None)
-    if event is None:
-        return None
     known = _find("known_time", lower, {name for name in clocks if name != event})
-    entry = _entry(path, rows, columns, lower, event, known)
-    if entry is None:
+    entry = None if event is None else _entry(path, rows, columns, lower, event, known)
+    if event is None or entry is None:
         return None
     entry |= layout or {}
+    if entry["kind"] == "news_file":
+        return _news(path, entry, lower, clocks)
     if time_format := clocks[event]["time_format"]:
         entry["time_format"] = time_format
     doubtful = ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"]
@@ -126,15 +134,10 @@ def _entry(
     text = _find("text", lower, texts)
     # a headline is longer than a name
     if text is not None and rows[text].str.len_chars().cast(pl.Float64).fill_null(0).sum() > 25 * rows.height:
-        item = _find("item", lower, set(types) - {event, known, text})
-        mapping |= {"text": text} | ({"item": item} if item else {})
-        return {
-            "kind": "news_file",
-            **common,
-            "columns": _changed(mapping),
-            **({} if known else {"delay": "5s"}),
-            **own,
-        }
+        item = _find("item", lower, {name for name, kind in types.items() if kind != "clock"} - {text})
+        told = {"entity": entity} if entity else {}
+        mapping = told | {"text": text} | ({"item": item} if item else {})
+        return {"kind": "news_file", **common, "columns": mapping, **own}
     bar = _bar_columns(rows, columns)
     for table, needed in _TABLES.items():
         found = bar if table == "bar" and bar else {name: lower[name] for name in needed if name in lower}
@@ -163,6 +166,36 @@ def _entry(
     rule = {} if known else {"known": {"days": 1, "time": "09:00", "business": True}}
     metrics = {re.sub(r"\W+", "_", name.lower()).strip("_"): name for name in numbers}
     return {"kind": "series_file", **common, "columns": _changed(mapping), "metrics": metrics, **rule, **own}
+
+
+def _news(
+    path: Path, entry: dict[str, Any], lower: dict[str, str], clocks: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The answer for news, whose clocks may be up to three; in one format, that of the latest."""
+    found: dict[str, str] = {}
+    for name in ("received", "published", "event_time"):
+        column = _find(name, lower, set(clocks) - set(found.values()))
+        if column is not None:
+            found[name] = column
+    found = found or {"event_time": next(iter(clocks))}
+    latest = clocks[next(iter(found.values()))]
+    unlike = [column for column in found.values() if clocks[column]["time_format"] != latest["time_format"]]
+    found = {name: column for name, column in reversed(found.items()) if column not in unlike}
+    # `received` is written out even where it bears that name: with it the config needs no delay
+    mapping = _changed(found | entry["columns"]) | ({"received": found["received"]} if "received" in found else {})
+    entry = entry | {"columns": mapping}
+    if latest["time_format"]:
+        entry["time_format"] = latest["time_format"]
+    if "received" not in found:
+        entry["delay"] = "5s"
+    if latest["days_only"]:
+        entry["date_only"] = "end_of_day"
+    answered = answer(path, entry, ["timezone", "delay", "date_only", "entity", "max_age"])
+    if unlike:
+        answered["question"] = (
+            f"the clocks are written in different formats, which one source cannot read: {', '.join(unlike)} left out"
+        )
+    return answered
 
 
 def _bar_columns(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, str]:

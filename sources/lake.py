@@ -37,8 +37,9 @@ from sources.hold import BusyError, holding
 from sources.part import QUARANTINE, Goal
 from sources.preview import unreadable_times
 from sources.processes import WorkerError
-from sources.quality import Window
+from sources.quality import Window, asked_of
 from sources.readers import TOGETHER
+from sources.readers.news_clocks import UNDATED
 from sources.runs import row_groups
 from sources.schema import TABLES, TableSpec
 from sources.source_options import STREAMS
@@ -290,7 +291,7 @@ def _in_window(table: TableSpec, start: date | None, end: date | None) -> pl.Exp
 
 def _wanted(files: list[InputFile], source: Source, window: Window) -> list[InputFile]:
     """Files that the config gives to an entity nobody asked for need not be opened."""
-    if window.entities is None or source.table not in {*STREAMS, "news"}:
+    if window.entities is None or not asked_of(source, window.entities):
         return files
     return [file for file in files if file.entity is None or file.entity in window.entities]
 
@@ -323,6 +324,11 @@ def _enforce(result: IngestResult, source: Source) -> None:
     total, reasons = result.counts["read"], result.counts["quarantined"]
     if total == 0:
         raise DataError(f"source {result.name}: its {len(result.inputs)} file(s) hold no rows")
+    if reasons.get(UNDATED) == total:
+        raise DataError(
+            f"source {result.name}: none of its {total} rows has a clock: its columns of them are blank",
+            allowed="items that say when they were published or received",
+        )
     share = sum(reasons.values()) / total
     told = None
     if reasons.get(UNPARSABLE, 0) > total / 2:

@@ -21,13 +21,14 @@ import polars as pl
 from sources import coverage
 from sources.config import Source
 from sources.files import InputFile, raw_lines
-from sources.quality import PRICE_JUMP, Checked, Doubts, Window, check
+from sources.quality import PRICE_JUMP, Checked, Doubts, Window, asked_of, check
 from sources.readers import RAW_ROWS, RawBatch
+from sources.readers.news_clocks import NOTES
 from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions, row_groups
 from sources.schema import TABLES
 from sources.sequence_checks import Jumps
-from sources.source_options import BOOKS, STREAMS
+from sources.source_options import BOOKS
 from sources.tick_quality import RANK, Overlap, TickChecks, in_batches
 
 QUARANTINE = "quarantine.parquet"
@@ -68,6 +69,7 @@ class _Counts:
     read: int = 0
     used: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     entities: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
@@ -77,6 +79,7 @@ class _Counts:
         self.read += other.read
         self.used += other.used
         self.ignored.update(other.ignored)
+        self.notes.update(other.notes)
         self.reasons.update(other.reasons)
         self.entities |= other.entities
         self.kinds |= other.kinds
@@ -94,6 +97,7 @@ class _Counts:
             found["read"],
             found["used"],
             Counter(found["ignored"]),
+            Counter(found["notes"]),
             Counter(found["reasons"]),
             set(found["entities"]),
             set(found["kinds"]),
@@ -103,6 +107,7 @@ class _Counts:
     def add_read(self, batch: RawBatch) -> None:
         self.read += batch.rows.height + sum(batch.ignored.values())
         self.ignored.update(batch.ignored)
+        self.notes.update(batch.notes)
 
 
 def _rows(batches: Callable[[], Iterator[RawBatch]]) -> Iterator[pl.DataFrame]:
@@ -347,7 +352,8 @@ def put_together(goal: Goal, groups: int) -> dict[str, Any]:
 
 def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> list[str]:
     said = [f"source {name}: {doubt}" for doubt in sorted(counts.doubts)]
-    if window.entities is not None and source.table in {*STREAMS, "news"}:
+    said += [f"source {name}: {count} {NOTES[note]}" for note, count in sorted(counts.notes.items()) if count]
+    if window.entities is not None and asked_of(source, window.entities):
         missing = sorted(set(window.entities) - counts.entities)
         said += [f"source {name} has no usable row of {entity}" for entity in missing]
     if source.kind == "calendar_file":

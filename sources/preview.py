@@ -6,9 +6,10 @@ import polars as pl
 
 from gpu_kernels.errors import DataError
 from sources.clocks import read_clock, unreadable
-from sources.config import Source, TableFile
+from sources.config import NewsFile, Source, TableFile
 from sources.files import InputFile
 from sources.quality import Doubts, Window, in_window
+from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
 
 _KINDS = ("table_file", "series_file", "calendar_file", "news_file")
@@ -28,11 +29,18 @@ def preview(name: str, source: Source, files: list[InputFile], window: Window) -
     frame = next(records(path, source), None)
     if frame is None:
         return []
-    column = frame[find_columns(frame, path, source, ("event_time",))["event_time"]].head(_ROWS)
-    if (told := unreadable(column, source.time_format)) is not None:
-        raise DataError(f"source {name}: {path}: {told}")
+    if isinstance(source, NewsFile):
+        clocks = find_columns(frame, path, source, ("text",), CLOCKS)
+        news_clocks(frame.head(_ROWS), clocks, source, window.calendar, path)
+        columns = [frame[clocks[clock]] for clock in CLOCKS if clock in clocks]
+    else:
+        columns = [frame[find_columns(frame, path, source, ("event_time",))["event_time"]]]
+    for column in columns:
+        if (told := unreadable(column.head(_ROWS), source.time_format)) is not None:
+            raise DataError(f"source {name}: {path}: {told}")
     if not isinstance(source, TableFile) or source.table != "bar":
         return []
+    column = columns[0].head(_ROWS)
     event = read_clock(column, timezone=source.timezone, time_format=source.time_format)["time"].drop_nulls()
     if event.is_empty():
         return []
@@ -53,5 +61,10 @@ def unreadable_times(source: Source, path: Path) -> str | None:
     if source.kind not in _KINDS:
         return None
     frame = next(records(path, source), None)
-    column = source.columns.get("event_time", "event_time")
-    return None if frame is None or column not in frame.columns else unreadable(frame[column], source.time_format)
+    for clock in CLOCKS if isinstance(source, NewsFile) else ("event_time",):
+        column = source.columns.get(clock, clock)
+        if frame is None or column not in frame.columns:
+            continue
+        if (told := unreadable(frame[column], source.time_format)) is not None:
+            return told
+    return None

@@ -114,11 +114,19 @@ def judged(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
     table = source.table
     reason = _row_problems(rows.columns, table, getattr(source, "max_wick", None))
     rows = rows.with_columns(reason=reason, ignore=pl.lit(None, dtype=pl.String))
-    if window.entities is not None and table in {*STREAMS, "news"}:
+    if window.entities is not None and asked_of(source, window.entities):
         rows = mark(rows, "ignore", OTHER_ENTITY, ~pl.col("entity").is_in(window.entities))
     if table == "bar" and source.no_volume == "leave_out":  # type: ignore[union-attr]
         rows = mark(rows, "ignore", NO_VOLUME, pl.col("volume") == 0)
     return rows
+
+
+def asked_of(source: Source, entities: tuple[str, ...]) -> bool:
+    """Whether a source is asked for rows of the run's entities alone: streams are, and news unless the config says
+    that all of it is about something else, such as a market."""
+    if source.table == "news":
+        return source.entity is None or source.entity in entities
+    return source.table in STREAMS
 
 
 def checked(rows: pl.DataFrame) -> Checked:

@@ -22,10 +22,12 @@ class RawBatch:
               line (Int64, 1-based), problem (text: why the row cannot be used, else null).
               A row with a problem has nulls where a cell could not be understood.
     ignored   rows that the config does not ask for, by reason; they are counted and not kept
+    notes     rows that are kept and of which something should be told, by what
     """
 
     rows: pl.DataFrame
     ignored: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 def canonical(frame: pl.DataFrame, table: str, file: int, member: str | None = None) -> pl.DataFrame:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from sources.clocks import known_after, read_clock, read_known
+from gpu_kernels.errors import DataError
 from sources.config import NewsFile
 from sources.files import InputFile
 from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity
+from sources.readers.calendar_file import OTHER_KIND
+from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
 
 MISSING_TEXT = "missing_text"
@@ -16,32 +18,40 @@ _SEPARATOR = "\x1f"
 
 
 def read(source: NewsFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
-    """Items of one file; an item that names several entities gives one row for each."""
+    """Items of one file; an item that names several entities gives one row for each. Items of kinds that the source
+    does not want are counted as `other_kind`."""
     for frame in records(file.path, source):
-        columns = find_columns(frame, file.path, source, ("event_time", "text"), ("entity", "known_time", "item"))
-        event = read_clock(frame[columns["event_time"]], timezone=source.timezone, time_format=source.time_format)
-        if "known_time" in columns:
-            known = read_known(frame[columns["known_time"]], timezone=source.timezone, time_format=source.time_format)
-        else:
-            time = known_after(event, source.delay or 0, source.timezone)
-            known = pl.DataFrame({"time": time, "problem": event["problem"]})
-        text = frame[columns["text"]].cast(pl.String).str.strip_chars()
+        columns = find_columns(frame, file.path, source, ("text",), (*CLOCKS, "entity", "item"))
+        wanted = frame.filter(_wanted(frame, source, file))
+        clocks = news_clocks(wanted, columns, source, calendar, file.path)
+        event, known = clocks.rows["event_time"], clocks.rows["known_time"]
+        text = wanted[columns["text"]].cast(pl.String).str.strip_chars()
         missing = pl.select(pl.when(text.fill_null("") == "").then(pl.lit(MISSING_TEXT))).to_series()
-        item = frame[columns["item"]].cast(pl.String) if "item" in columns else _identifiers(event["time"], text)
+        item = wanted[columns["item"]].cast(pl.String) if "item" in columns else _identifiers(event, text)
         rows = (
-            frame.select("_line")
+            wanted.select("_line")
             .with_columns(
-                _entities(frame, file, source, columns.get("entity")),
-                event["time"].alias("event_time"),
-                known["time"].alias("known_time"),
+                _entities(wanted, file, source, columns.get("entity")),
+                event,
+                known,
                 item.alias("item"),
                 text.alias("text"),
-                first_problem(frame["_problem"], event["problem"], known["problem"], missing).alias("_problem"),
+                first_problem(wanted["_problem"], clocks.rows["problem"], missing).alias("_problem"),
             )
             .explode("entity")
         )
         rows = rows.with_columns(first_problem(rows["_problem"], missing_entity(rows["entity"])).alias("_problem"))
-        yield RawBatch(canonical(rows, "news", index))
+        yield RawBatch(canonical(rows, "news", index), {OTHER_KIND: frame.height - wanted.height}, clocks.notes)
+
+
+def _wanted(frame: pl.DataFrame, source: NewsFile, file: InputFile) -> pl.Expr:
+    """The rows that `only` leaves, and those that could not be split into columns."""
+    for column in source.only:
+        if column not in frame.columns:
+            names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
+            raise DataError(f"{file.path} has no column {column!r} of `only`; its columns are: {names}")
+    alike = [pl.col(column).cast(pl.String).is_in(values) for column, values in source.only.items()]
+    return pl.col("_problem").is_not_null() | pl.all_horizontal(pl.lit(True), *alike)
 
 
 def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: str | None) -> pl.Series:
