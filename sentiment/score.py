@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment import model as models
-from sentiment.cache import Row, ScoreCache
+from sentiment.cache import TONE, TextCache
 
 SCHEMA = {
     "negative": pl.Float64(),
@@ -32,14 +33,16 @@ _WINDOW = 16_384  # texts tokenized and sorted at a time, which bounds the memor
 _CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
 
 Progress = Callable[[float], None]
+Row = tuple[float, float, float, bool]
+"""negative, neutral, positive, truncated"""
 
 
 class Scorer:
     """A loaded model that scores texts.
 
-    Attributes: identifier and sha256 of the model (sentiment.model.TextModel), model itself. Threads are torch's own
-    choice; where other processes keep the cores busy, OMP_NUM_THREADS=1 is several times faster, because threads that
-    wait for each other stall.
+    Attributes: identifier and sha256 of the model (sentiment.model.TextModel), model itself, and from_cache, how many
+    texts the cache has answered so far. Threads are torch's own choice; where other processes keep the cores busy,
+    OMP_NUM_THREADS=1 is several times faster, because threads that wait for each other stall.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Scorer:
             raise ArgumentError(f"batch_tokens={batch_tokens}", allowed="at least 1")
         self.model = models.load(model, labels=labels, max_length=max_length, device=device)
         self._cache = cache
+        self.from_cache = 0
         self._batch_tokens = batch_tokens or BATCH_TOKENS["cpu" if self.model.device == "cpu" else "cuda"]
 
     @property
@@ -76,47 +80,47 @@ class Scorer:
         """Score texts; see `score` of this module."""
         if isinstance(texts, str | bytes):
             raise ArgumentError("texts is one string", allowed="a list or a column of strings", hint="write [text]")
-        longest = _CHARACTERS_PER_TOKEN * self.model.max_length
-        cut = [isinstance(text, str) and len(text) > longest for text in texts]
-        prepared = [self._prepare(text[:longest]) if isinstance(text, str) else None for text in texts]
-        # retweets differ by their links alone: what is scored and cached is the prepared text
-        distinct = list(dict.fromkeys(text for text in prepared if text is not None))
-        results: dict[str, Row] = {}
-        with nullcontext() if self._cache is None else ScoreCache(self._cache, self.sha256) as cache:
-            for start in range(0, len(distinct), _WINDOW):
-                self._score_window(distinct[start : start + _WINDOW], cache, results, len(distinct), progress)
+        texts = list(texts)
+        distinct = list(dict.fromkeys(text for text in texts if isinstance(text, str)))
+        values, hit = np.zeros(len(distinct), TONE), np.zeros(len(distinct), np.bool_)
+        with nullcontext() if self._cache is None else TextCache(self._cache, self.sha256) as cache:
+            if cache is not None:  # before anything is written: what this call needs cannot be pushed out by itself
+                values, hit = cache.get(distinct)
+            settled = int(hit.sum())
+            for done in self._score_new(distinct, np.flatnonzero(~hit).tolist(), values):
+                if cache is not None:  # batch by batch, so that a killed run goes on from here
+                    cache.put([distinct[i] for i in done], values[done])
+                settled += len(done)
+                if progress is not None:
+                    progress(settled / len(distinct))
         if progress is not None:
             progress(1.0)
-        rows = [None if text is None else results[text] for text in prepared]
-        return _frame(
-            [None if row is None else (*row[:3], row[3] or short) for row, short in zip(rows, cut, strict=True)]
-        )
+        at = {text: i for i, text in enumerate(distinct)}
+        rows = [at[text] if isinstance(text, str) else len(distinct) for text in texts]
+        self.from_cache += int(np.append(hit, False)[rows].sum())
+        return _frame(np.append(values, np.zeros(1, TONE))[rows])
 
-    def _prepare(self, text: str) -> str | None:
+    def _prepare(self, text: str) -> str:
         # a lone surrogate has no UTF-8 and would stop the tokenizer
-        return self.model.prepare(text.encode("utf-8", "replace").decode("utf-8")) or None
+        return self.model.prepare(text.encode("utf-8", "replace").decode("utf-8"))
 
-    def _score_window(
-        self,
-        texts: list[str],
-        cache: ScoreCache | None,
-        results: dict[str, Row],
-        total: int,
-        progress: Progress | None,
-    ) -> None:
-        keys = {text: cache.key(text) for text in texts} if cache else {}
-        known = cache.get(list(keys.values())) if cache else {}
-        for text, key in keys.items():
-            if key in known:
-                results[text] = known[key]
-        new = [text for text in texts if text not in results]
-        for batch, rows in self._batches(new):
-            scored = dict(zip(batch, rows, strict=True))
-            results |= scored
-            if cache is not None:  # batch by batch, so that a killed run goes on from here
-                cache.put((keys[text], row) for text, row in scored.items())
-            if progress is not None:
-                progress(len(results) / total)
+    def _score_new(self, texts: list[str], new: list[int], values: np.ndarray) -> Iterator[list[int]]:
+        """Fills `values` at the new texts, batch by batch, and tells which it filled; blank texts are left out."""
+        longest = _CHARACTERS_PER_TOKEN * self.model.max_length
+        # retweets differ by their links alone: what is scored is the prepared text, once
+        places: dict[str, list[int]] = {}
+        for i in new:
+            if prepared := self._prepare(texts[i][:longest]):
+                places.setdefault(prepared, []).append(i)
+        prepared_texts = list(places)
+        for start in range(0, len(prepared_texts), _WINDOW):
+            for batch, rows in self._batches(prepared_texts[start : start + _WINDOW]):
+                done: list[int] = []
+                for text, (*tones, truncated) in zip(batch, rows, strict=True):
+                    for i in places[text]:
+                        values[i] = (*tones, truncated or len(texts[i]) > longest, 1)
+                        done.append(i)
+                yield done
 
     def _batches(self, texts: list[str]) -> Iterator[tuple[list[str], list[Row]]]:
         """Batches of texts of one padded length, longest first, so that memory shows at the start what it will need."""
@@ -198,8 +202,9 @@ def counts(scores: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _frame(rows: list[Row | None]) -> pl.DataFrame:
-    stored = {name: dtype for name, dtype in SCHEMA.items() if name != "score"}
-    blank = (None,) * len(stored)
-    frame = pl.DataFrame([row or blank for row in rows], schema=stored, orient="row")
-    return frame.with_columns(score=(pl.col("positive") - pl.col("negative")).round(DECIMALS)).select(list(SCHEMA))
+def _frame(values: np.ndarray) -> pl.DataFrame:
+    """A row for each value; nulls where nothing was scored."""
+    scored = pl.Series(values["sentences"] > 0)
+    frame = pl.DataFrame({name: values[name] for name in SCHEMA if name != "score"})
+    frame = frame.with_columns(score=(pl.col("positive") - pl.col("negative")).round(DECIMALS)).select(list(SCHEMA))
+    return frame.select(pl.when(scored).then(pl.all()))

@@ -4,6 +4,7 @@ import random
 import warnings
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -11,7 +12,7 @@ from tiny_models import WORDS, save_classifier
 
 from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment import embedded
-from sentiment.cache import ScoreCache
+from sentiment.cache import TONE, TextCache
 from sentiment.score import SCHEMA, Scorer, counts, score
 from sentiment.text import clean, words
 
@@ -147,8 +148,8 @@ class TestCache:
 
     def test_what_is_in_the_cache_is_what_is_returned(self, folder: Path, tmp_path: Path) -> None:
         cached = Scorer(folder, cache=tmp_path / "cache.sqlite")
-        with ScoreCache(tmp_path / "cache.sqlite", cached.sha256) as cache:
-            cache.put([(cache.key("net profit"), (0.0, 0.25, 0.75, True))])
+        with TextCache(tmp_path / "cache.sqlite", cached.sha256) as cache:
+            cache.put(["net profit"], np.array([(0.0, 0.25, 0.75, True, 1)], TONE))
         found = cached.score(["net profit", "loss"])
         assert found.row(0) == (0.0, 0.25, 0.75, 0.75, True)
         assert found.row(1) == Scorer(folder).score(["loss"]).row(0)
@@ -163,8 +164,8 @@ class TestCache:
         cached = Scorer(folder, cache=path, batch_tokens=256)
         with pytest.raises(KeyboardInterrupt):
             cached.score(texts, progress=stop)
-        with ScoreCache(path, cached.sha256) as cache:
-            done = len(cache.get([cache.key(text) for text in texts]))
+        with TextCache(path, cached.sha256) as cache:
+            done = cache.get(texts)[1].sum()
         assert 0.4 * len(texts) < done < len(texts)
         assert cached.score(texts).equals(Scorer(folder).score(texts))
 
