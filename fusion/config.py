@@ -23,6 +23,7 @@ from fusion.target import PRICES, TargetConfig
 from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
+from sentiment.card import ModelCard, card_of
 from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
@@ -65,9 +66,25 @@ class DecisionConfig(Section):
 
 
 class SentimentConfig(Section):
-    """The text model: `embedded`, a hub name, or a local folder."""
+    """The text model: `embedded`, a hub name, or a local folder.
+
+    trained_through, training_data, licence   what its card does not say, or says wrongly (sentiment.card)
+    """
 
     model: str = "embedded"
+    trained_through: date | None = None
+    training_data: str | None = None
+    licence: str | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card, with what the config says of it."""
+        return card_of(
+            self.model,
+            trained_through=self.trained_through,
+            training_data=self.training_data,
+            licence=self.licence,
+        )
 
 
 def _names(value: Any) -> Any:

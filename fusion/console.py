@@ -95,6 +95,12 @@ def note(line: str) -> None:
     Console(stderr=True).print(Text(line), soft_wrap=True)
 
 
+def warn(lines: Sequence[str]) -> None:
+    """Warnings to a person, a line each, on stderr."""
+    for line in lines:
+        Console(stderr=True).print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     """Yields the callback (stage, share done or None) that draws one bar a stage on stderr.

@@ -126,7 +126,7 @@ def make(
             _write_manifest(job, ingested)
     failed = {entity: outcome.error for entity, outcome in sorted(outcomes.items()) if outcome.error is not None}
     peak = max((outcome.peak_bytes for outcome in outcomes.values()), default=0)
-    warnings = [said for result in ingested.values() for said in result.warnings]
+    warnings = _warnings(config, ingested)
     if memory is not None and peak > memory:
         warnings.append(f"the largest entity took {peak / 2**20:,.0f} MiB, more than may be used")
     return Features(
@@ -318,6 +318,10 @@ def _whole(part: Path) -> bool:
     return False
 
 
+def _warnings(config: RunConfig, ingested: Mapping[str, IngestResult]) -> list[str]:
+    return [said for result in ingested.values() for said in result.warnings] + pipeline.look_ahead(config)
+
+
 def _write_manifest(job: Job, ingested: Mapping[str, IngestResult]) -> None:
     """Nothing in it depends on when, where, or in how many attempts the parts were made."""
     config = job.plan.config
@@ -335,6 +339,6 @@ def _write_manifest(job: Job, ingested: Mapping[str, IngestResult]) -> None:
         },
         "rows": sum(part["rows"] for part in parts),
         "parts": parts,
-        "warnings": [said for result in ingested.values() for said in result.warnings],
+        "warnings": _warnings(config, ingested),
     }
     record.write_json(job.folder / MANIFEST, found)

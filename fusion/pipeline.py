@@ -18,11 +18,10 @@ import yaml
 
 from fusion import manifest as record
 from fusion import model, regime, report
-from fusion.config import RunConfig
+from fusion.config import RunConfig, day_of
 from fusion.features.choice import chosen, left_out
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
-from sentiment.embedded import TRAINED_THROUGH
 from sentiment.features import HISTORY, MARKET
 from sources import lake as tables_lake
 from sources.lake import IngestResult
@@ -243,11 +242,19 @@ def describe_run(
             name: {"table": result.table, "key": result.key, "late": found.matrix.late.get(name), **result.counts}
             for name, result in ingested.items()
         },
+        "sentiment": _sentiment(config),
         "rows": {"decisions": found.matrix.frame.height, "signals": found.signals.height},
         "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "warnings": [said for result in ingested.values() for said in result.warnings] + warnings_of(plan, found),
         "outputs": dict(outputs),
     }
+
+
+def _sentiment(config: RunConfig) -> dict[str, Any] | None:
+    """What read the news; None where no feature is of news."""
+    if not any(config.sources[name].table == "news" for name in config.features):
+        return None
+    return {"card": config.sentiment.card.facts(), "look_ahead": next(iter(look_ahead(config)), None)}
 
 
 def bouncing_prices(config: RunConfig) -> list[str]:
@@ -262,9 +269,20 @@ def bouncing_prices(config: RunConfig) -> list[str]:
     ]
 
 
+def look_ahead(config: RunConfig) -> list[str]:
+    """A warning where the text model may have read what came after the run's first decisions, or nobody knows; none of
+    a simulated market, which is in no text."""
+    reads = any(config.sources[name].table == "news" for name in config.features)
+    start = day_of(config.start)
+    if not reads or start is None or config.simulate is not None:
+        return []
+    said = config.sentiment.card.look_ahead(start)
+    return [] if said is None else [said]
+
+
 def warnings_of_config(config: RunConfig) -> list[str]:
     """Those that are known before any file is read."""
-    return bouncing_prices(config) + left_out(config)
+    return look_ahead(config) + bouncing_prices(config) + left_out(config)
 
 
 def warnings_of(plan: Plan, found: Study) -> list[str]:
@@ -291,16 +309,6 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     stale = found.signals.filter(pl.col("status") == "stale_price").height
     if stale:
         said.append(f"{stale} of {found.signals.height} decisions have no score: no price within max_age was known")
-    news = plan.config.source_of("news")
-    if news in plan.config.features:
-        model_name = plan.config.sentiment.model
-        if model_name != "embedded":
-            said.append(f"texts were scored by {model_name}: see its card for the last day of text it has read")
-        elif plan.start <= TRAINED_THROUGH and plan.config.simulate is None:
-            said.append(
-                f"texts were scored by the embedded model, which has read text up to {TRAINED_THROUGH.year}: decisions "
-                "before that may look ahead through the model itself"
-            )
     if plan.config.simulate is not None:
         said.append(
             "this market is simulated: its numbers say that the machinery works, not that anything can be earned"

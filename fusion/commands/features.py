@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fusion.commands.options import LAKE, ConfigFile, Json, Lake, Overrides, Quiet, Workers
-from fusion.console import answer, complain, explain, note, option_bytes, progress
+from fusion.console import answer, complain, explain, note, option_bytes, progress, warn
 
 
 class At(StrEnum):
@@ -48,7 +48,10 @@ def features(
     settings = configs.load(config, overrides or [])
     limit = None if memory is None else option_bytes("--memory", memory)
     from fusion.partitions import make
+    from fusion.pipeline import look_ahead
     from sources.processes import cores
+
+    warn(look_ahead(settings))
 
     names = [name for name in entities.split(",") if name]
     with progress(quiet) as advance:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fusion.commands.options import LAKE, RUNS, ConfigFile, Json, Lake, Overrides, Quiet, RunPath, Runs
-from fusion.console import answer, note, progress, show
+from fusion.console import answer, note, progress, show, warn
 
 
 def run(
@@ -63,6 +63,7 @@ def run_summary(
     from fusion.report.run_folder import RunFolder
     from fusion.report.verdict import verdict
 
+    warn(pipeline.look_ahead(settings))
     result = pipeline.run(settings, lake=lake, runs=runs, progress=advance, rerun=rerun)
     page = result.folder / "report.html"
     if not page.is_file():
@@ -197,9 +198,11 @@ def verify(
     """
     from fusion import config as configs
     from fusion import invariance
+    from fusion.pipeline import look_ahead
     from gpu_kernels.errors import LeakError
 
     settings = configs.load(config, overrides or [])
+    warn(look_ahead(settings))
     with progress(quiet) as advance:
         found = invariance.verify(settings, lake=lake, cuts=cuts, progress=advance)
     if as_json:

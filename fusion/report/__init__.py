@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from fusion.report import figures, maps, tables
 from fusion.report.not_verified import not_verified
-from fusion.report.run_folder import RunFolder
+from fusion.report.run_folder import RunFolder, section
 from fusion.report.verdict import verdict
 from fusion.report.wording import Figure
 
@@ -75,6 +75,7 @@ def render(run: RunFolder) -> str:
         not_verified=not_verified(run),
         manifest=tables.manifest(run),
         config=tables.config_text(run),
+        look_ahead=str(section(run.manifest, "sentiment").get("look_ahead") or ""),
         warnings=[str(line) for line in run.manifest.get("warnings") or []],
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),

@@ -45,7 +45,7 @@ def _clock(name: str, source: Any) -> list[str]:
     if not isinstance(source, dict):
         return []
     columns = section(source, "columns")
-    if columns.get("known_time"):
+    if columns.get("known_time") or columns.get("received"):
         return []
     if receipt := RECEIPTS.get(str(source.get("kind"))):
         clock = receipt.format(minimum_latency=source.get("minimum_latency") or "0s")

@@ -271,9 +271,13 @@ def bad_rows(run: RunFolder) -> Table | None:
 def manifest(run: RunFolder) -> list[Table]:
     """Where the figures came from, so that somebody else can get the same."""
     content = run.manifest
-    skip = {"config", "inputs", "sources", "packages", "stages", "outputs", "warnings"}
+    skip = {"config", "inputs", "sources", "packages", "stages", "outputs", "warnings", "sentiment"}
     facts = [[key.replace("_", " "), _words(value)] for key, value in content.items() if key not in skip]
     tables = [Table("Run", ["fact", "value"], facts, text_columns=2)] if facts else []
+    if text := section(content, "sentiment"):
+        told = section(text, "card") | {key: value for key, value in text.items() if key != "card"}
+        rows = [[key.replace("_", " "), _words(value)] for key, value in told.items()]
+        tables.append(Table("Text model", ["fact", "value"], rows, last_words=1))
     stages = section(content, "stages")
     if stages:
         longest = sorted(stages.items(), key=lambda stage: (-number(stage[1]), stage[0]))

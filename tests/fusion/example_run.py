@@ -232,6 +232,17 @@ def _manifest(days: list[date]) -> dict[str, object]:
             },
             "headlines": {"table": "news", "read": 900, "used": 899, "quarantined": {"unparsable": 1}, "late": None},
         },
+        "sentiment": {
+            "card": {
+                "model": "embedded",
+                "trained_through": "2024-12-31",
+                "training_data": "tweets and sentences of our own",
+                "licence": "Apache-2.0",
+                "source": "sentiment/adapter/record.json",
+            },
+            "look_ahead": "texts are scored by embedded, which was trained on text up to 2024-12-31: decisions from "
+            f"{days[0]} to then may look ahead through the model itself",
+        },
         "packages": {"python": "3.11.7", "polars": "2.1.0"},
         "stages": {"ingest": 1.25, "features": 8.5, "models": 20.0},
         "outputs": {"signals.parquet": "cd" * 32},
