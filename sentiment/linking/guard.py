@@ -1,0 +1,185 @@
+"""Whether something written like a name means the company: the rules, one for each kind of doubt.
+
+A mention passes unless one of these reasons holds; what is turned down is kept with its reason:
+
+    not_valid_then   nobody was called so on the day that the text became known
+    never            a phrase of the row's `never` stands around it, or near it where the phrase lacks the name
+    no_context       the name is ambiguous as it is written here, and none of `needs` stands near it
+    common_word      a bare ticker that is an English word or a common abbreviation (ALL, NOW, CEO)
+    short_ticker     a bare ticker of two letters (a single letter is not even looked at)
+    all_caps         a bare ticker in a text of capitals
+    other_symbol     a longer ticker begins so ($BRK.C where only BRK is known)
+    censored_word    "s $ t"
+
+A name is ambiguous as it is written where its row's level says so: `lower` in lower case and in CAPITALS; `capital`
+also where a capital says nothing (the sentence begins with it, Title Case, or the word before has a capital too: Tom
+Ford); `always`. A company's suffix ("Target Corp") settles it, and so does the same entity named without doubt
+elsewhere in the text, which lets its bare tickers pass too; `never` holds all the same.
+"""
+
+import re
+from importlib import resources
+from typing import NamedTuple
+
+from sentiment.linking.words import in_words
+
+
+def _listed(file: str) -> frozenset[str]:
+    return frozenset((resources.files("sentiment.linking") / "names" / file).read_text(encoding="utf-8").split())
+
+
+NEAR = 10
+"""Words on either side among which `needs` and `never` are looked for."""
+
+MARKET_WORDS = _listed("market_words.txt")
+
+SUFFIXES = frozenset(
+    {
+        "inc",
+        "incorporated",
+        "corp",
+        "corporation",
+        "co",
+        "plc",
+        "ltd",
+        "limited",
+        "llc",
+        "lp",
+        "sa",
+        "nv",
+        "ag",
+        "se",
+        "ab",
+    }
+    | {"spa", "company", "group", "holding", "holdings"}
+)
+_WEAK_SUFFIXES = frozenset({"group", "company", "se", "sa", "ab"})
+
+COMMON_WORDS = _listed("common_words.txt")
+"""Words that a bare ticker must not be, of three letters and more; shorter tickers are never taken bare."""
+
+_OPENING = re.compile(r"(?:^|[.!?:;…|\n]|[A-Z0-9]{2,}\s?[-–—])[\s\"'“”‘’(\[]*$")
+_BEFORE = re.compile(r"([^\W\d_][\w&]*)[ \t]$")
+
+
+class Mention(NamedTuple):
+    """An entity named in a text: text[start:end], with a cashtag's $ and a company's suffix."""
+
+    start: int
+    end: int
+    entity: str
+    name: str
+    kind: str
+    word: int  # words before it
+
+
+class Rejection(NamedTuple):
+    """What was written like a name and not taken for it."""
+
+    start: int
+    end: int
+    entity: str
+    name: str
+    kind: str
+    reason: str
+
+
+class Row(NamedTuple):
+    """A row of the table, ready for use. `never` holds each phrase and the name's place in it (-1: not in it)."""
+
+    entity: str
+    name: str
+    kind: str
+    first: int
+    last: int
+    ambiguous: str
+    needs: tuple[tuple[str, ...], ...]
+    market: bool
+    never: tuple[tuple[tuple[str, ...], int], ...]
+    capitals: bool  # written in capitals alone: matched in capitals alone
+
+
+class Style(NamedTuple):
+    """How a text uses capitals: all of them, none."""
+
+    capitals: bool
+    lower: bool
+
+
+_PLACEHOLDERS = re.compile(r"\b(?:URL|AT_USER)\b")
+
+
+def style(text: str) -> Style:
+    """Of a line: capitals where at least 9 of 10 letters and two words are; lower where no letter is."""
+    text = _PLACEHOLDERS.sub(" ", text)
+    upper = sum(map(str.isupper, text))
+    lower = sum(map(str.islower, text))
+    return Style(upper > 6 and upper >= 9 * lower, not upper)
+
+
+def title_case(line: str) -> bool:
+    """Whether at least three of four words of four letters and more begin with a capital, there being four or more."""
+    long = [word for word in re.findall(r"[^\W\d_]+", line) if len(word) >= 4]
+    return len(long) >= 4 and sum(word[0].isupper() for word in long) >= 0.75 * len(long)
+
+
+def line_around(text: str, start: int) -> str:
+    begin = text.rfind("\n", 0, start) + 1
+    end = text.find("\n", start)
+    return text[begin : end if end >= 0 else len(text)]
+
+
+def is_doubtful(text: str, start: int, end: int, level: str) -> bool:
+    """Whether a name of this level is ambiguous as it is written in text[start:end]."""
+    if level in ("", "always"):
+        return level == "always"
+    written = text[start:end]
+    line = line_around(text, start)
+    if not written[0].isupper() or style(line).capitals:
+        return True
+    if level == "lower":
+        return False
+    before = _BEFORE.search(text, max(0, start - 40), start)
+    return (
+        _OPENING.search(text, max(0, start - 40), start) is not None
+        or (before is not None and before[1][0].isupper())
+        or title_case(line)
+    )
+
+
+def is_ruled_out(row: Row, words: list[str], first: int, stop: int) -> bool:
+    """Whether a phrase of `never` holds for the name that is words[first:stop]."""
+    for phrase, place in row.never:
+        if place < 0:
+            if in_words(words, phrase, first - NEAR, stop + NEAR):
+                return True
+        elif tuple(words[max(first - place, 0) : first - place + len(phrase)]) == phrase and first >= place:
+            return True
+    return False
+
+
+def has_context(row: Row, words: list[str], first: int, stop: int) -> bool:
+    """Whether a word of `needs` stands near the name that is words[first:stop]."""
+    around = words[max(0, first - NEAR) : first], words[stop : stop + NEAR]
+    if row.market and not all(MARKET_WORDS.isdisjoint(side) for side in around):
+        return True
+    return any(in_words(side, phrase, 0, len(side)) for phrase in row.needs for side in around)
+
+
+def suffix_end(text: str, words: list[str], spans: list[tuple[int, int]], stop: int) -> tuple[int, bool]:
+    """Where a company's suffix after words[:stop] ends (stop where there is none), and whether it settles a doubt."""
+    end, settles = stop, False
+    at = stop
+    while at < len(words) and at < stop + 3:
+        gap = text[spans[at - 1][1] : spans[at][0]]
+        if gap.strip() not in ("", ",", ".", "/") or "\n" in gap:
+            break
+        word = words[at]
+        if word == "&":
+            at += 1
+            continue
+        if word not in SUFFIXES or not text[spans[at][0]].isupper():
+            break
+        at += 1
+        end, settles = at, settles or word not in _WEAK_SUFFIXES
+    return end, settles
