@@ -35,6 +35,16 @@ def tile_rows(tile, tiles, offsets, length):
 
 
 @body
+def first_looked_at(time, start, row, window, capacity, limit, either):
+    """First of the rows before `row` that it is compared with, `row` itself where there is none: those at most `window`
+    older, or the last `capacity`, whichever reach further back (`either`) or less far; at most `limit`."""
+    recent = row - capacity
+    within = upper_bound(time, start, row, time[row] - window - 1)
+    first = min(recent, within) if either else max(recent, within)
+    return max(start, first, row - limit)
+
+
+@body
 def _falls(time, offsets, row):
     """Whether `row` is earlier than the row before it in its segment."""
     return row > 0 and time[row] < time[row - 1] and offsets[segment_of(offsets, row)] != row
