@@ -36,7 +36,7 @@ _MARKED = re.compile(
 )
 _CENSORED = re.compile(r"(?<!\w)\w\s$")
 _Node = dict[str, "_Node | list[Row]"]
-_END = ""
+_END = " "  # no word
 
 
 class Matcher:
@@ -73,17 +73,16 @@ class Matcher:
             return [], []
         found = _Found(text, words, spans, day)
         taken = [*self._cashtags(found), *self._marked(found)]
-        at, size = 0, len(words)
-        while at < size:
+        after = 0  # the last name
+        for at, word in enumerate(words):
+            if at < after or word not in self._first:
+                continue
             start, end = spans[at]
             if any(start < right and left < end for left, right in taken):
-                at += 1
                 continue
-            word = words[at]
-            stop = self._name(found, at) if word in self._names else 0
-            if not stop and word in self._bare:
+            after = self._name(found, at) if word in self._names else 0
+            if not after and word in self._bare:
                 self._bare_ticker(found, at)
-            at = max(stop, at + 1)
         return found.settled()
 
     def _cashtags(self, found: "_Found") -> Iterator[tuple[int, int]]:

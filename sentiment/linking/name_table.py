@@ -102,13 +102,8 @@ class NameTable:
         return cls(good, rows.filter(bad).select("line", *REQUIRED, "reason"))
 
     def renamed(self, names: Mapping[str, str]) -> "NameTable":
-        """The same with entities called otherwise, e.g. {"FB": "META"} where prices are filed under the last ticker.
-
-        Raises DataError where this gives one ticker to two entities on one day.
-        """
-        rows = self.rows.with_columns(pl.col("entity").replace(dict(names)))
-        _check_tickers(rows, "renamed table of names")
-        return NameTable(rows, self.set_aside)
+        """The same with entities called otherwise, e.g. {"FB": "META"} where prices are filed under the last ticker."""
+        return NameTable(self.rows.with_columns(pl.col("entity").replace(dict(names))), self.set_aside)
 
     def only(self, entities: Sequence[str]) -> "NameTable":
         """The names of some entities. Raises ArgumentError for one that the table does not know."""

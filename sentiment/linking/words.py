@@ -21,7 +21,8 @@ def unescape(text: str) -> str:
 def normal(word: str) -> str:
     """The form in which words are compared: lower case, without accents; "and" is "&"."""
     if not word.isascii():
-        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+        plain = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+        word = plain or word  # a mark alone
     word = word.lower()
     return AND if word == "and" else word
 
@@ -29,7 +30,10 @@ def normal(word: str) -> str:
 def split(text: str) -> tuple[list[str], list[tuple[int, int]]]:
     """The normal words of an unescaped text, and the start and end of each. Missing values: none of either for ""."""
     spans = [found.span() for found in WORD.finditer(text)]
-    return [normal(text[start:end]) for start, end in spans], spans
+    if not text.isascii():
+        return [normal(text[start:end]) for start, end in spans], spans
+    lower = text.lower()
+    return [AND if lower[start:end] == "and" else lower[start:end] for start, end in spans], spans
 
 
 def name_words(name: str) -> tuple[str, ...]:
@@ -55,4 +59,6 @@ def joined(text: str, end: int, start: int) -> bool:
 def in_words(words: list[str], phrase: tuple[str, ...], start: int, stop: int) -> bool:
     """Whether the phrase stands in words[start:stop]."""
     size = len(phrase)
+    if phrase[0] not in words:
+        return False
     return any(tuple(words[i : i + size]) == phrase for i in range(max(start, 0), min(stop, len(words)) - size + 1))
