@@ -5,6 +5,7 @@ A mention passes unless one of these reasons holds; what is turned down is kept 
     not_valid_then   nobody was called so on the day that the text became known
     never            a phrase of the row's `never` stands around it, or near it where the phrase lacks the name
     no_context       the name is ambiguous as it is written here, and none of `needs` stands near it
+    lower_case       a name of level `capital` or `always` in lower case, in a text that has capitals
     common_word      a bare ticker that is an English word or a common abbreviation (ALL, NOW, CEO)
     short_ticker     a bare ticker of two letters (a single letter is not even looked at)
     all_caps         a bare ticker in a text of capitals

@@ -200,7 +200,9 @@ class _Found:
             self.reject(start, end, rows, "not_valid_then")
         for row in valid:
             doubtful = not settles and is_doubtful(self.text, start, end, row.ambiguous)
-            if doubtful and not has_context(row, self.words, first, stop):
+            if row.ambiguous in ("capital", "always") and self.text[start].islower() and not style(self.text).lower:
+                self.doubt(first, stop, start, end, [row], "lower_case")
+            elif doubtful and not has_context(row, self.words, first, stop):
                 self.doubt(first, stop, start, end, [row], "no_context")
             else:
                 self.take(start, whole, [row], sure=not doubtful, words=(first, stop))

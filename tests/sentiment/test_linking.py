@@ -124,6 +124,7 @@ class TestGuard:
             ("Gap of ten points", "no_context"),
             ("SPY games", "common_word"),
             ("a new GE16 plan for GD roads", "short_ticker"),
+            ("Profit beats Street target; shares climb", "lower_case"),
             ("OIL FALLS AS AAPL RISES", "all_caps"),
             ("holy s $ t", "censored_word"),
         ],
