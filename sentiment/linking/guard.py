@@ -14,8 +14,9 @@ A mention passes unless one of these reasons holds; what is turned down is kept 
 
 A name is ambiguous as it is written where its row's level says so: `lower` in lower case and in CAPITALS; `capital`
 also where a capital says nothing (the sentence begins with it, Title Case, or the word before has a capital too: Tom
-Ford); `always`. A company's suffix ("Target Corp") settles it, and so does the same entity named without doubt
-elsewhere in the text, which lets its bare tickers pass too; `never` holds all the same.
+Ford); `always`. A verb after it that goes with companies ("Gap warns") is context like a word of `needs`. A company's
+suffix ("Target Corp") settles it, and so does the same entity named without doubt elsewhere in the text, which lets its
+bare tickers pass too; `never` holds all the same.
 """
 
 import re
@@ -35,26 +36,13 @@ NEAR = 10
 MARKET_WORDS = _listed("market_words.txt")
 
 SUFFIXES = frozenset(
-    {
-        "inc",
-        "incorporated",
-        "corp",
-        "corporation",
-        "co",
-        "plc",
-        "ltd",
-        "limited",
-        "llc",
-        "lp",
-        "sa",
-        "nv",
-        "ag",
-        "se",
-        "ab",
-    }
-    | {"spa", "company", "group", "holding", "holdings"}
+    {"inc", "incorporated", "corp", "corporation", "co", "plc", "ltd", "limited", "llc", "lp", "sa", "nv", "ag", "se"}
+    | {"ab", "spa", "company", "group", "holding", "holdings"}
 )
 _WEAK_SUFFIXES = frozenset({"group", "company", "se", "sa", "ab"})
+
+SUBJECT_VERBS = _listed("subject_verbs.txt")
+"""What a company does in a headline and a word such as target or gap does not: "Gap warns of", "Shell writes down"."""
 
 COMMON_WORDS = _listed("common_words.txt")
 """Words that a bare ticker must not be, of three letters and more; shorter tickers are never taken bare."""
@@ -161,6 +149,8 @@ def is_ruled_out(row: Row, words: list[str], first: int, stop: int) -> bool:
 
 def has_context(row: Row, words: list[str], first: int, stop: int) -> bool:
     """Whether a word of `needs` stands near the name that is words[first:stop]."""
+    if stop < len(words) and words[stop] in SUBJECT_VERBS:
+        return True
     around = words[max(0, first - NEAR) : first], words[stop : stop + NEAR]
     if row.market and not all(MARKET_WORDS.isdisjoint(side) for side in around):
         return True
