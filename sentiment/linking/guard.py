@@ -10,7 +10,8 @@ A mention passes unless one of these reasons holds; what is turned down is kept 
     short_ticker     a bare ticker of two letters (a single letter is not even looked at)
     all_caps         a bare ticker in a text of capitals
     other_symbol     a longer ticker begins so ($BRK.C where only BRK is known)
-    censored_word    "s $ t"
+    censored_word    a cashtag of one letter written apart, after a lone letter ("s $ t"), or in a text that has neither
+                     a longer cashtag nor one of MARKET_WORDS ("you are the be $ t")
 
 A name is ambiguous as it is written where its row's level says so: `lower` in lower case and in CAPITALS; `capital`
 also where a capital says nothing (the sentence begins with it, Title Case, or the word before has a capital too: Tom

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sentiment.linking.guard import (
     COMMON_WORDS,
+    MARKET_WORDS,
     Mention,
     Rejection,
     Row,
@@ -34,7 +35,7 @@ _MARKED = re.compile(
     r"\s?:\s?(?P<listed>[A-Z]{1,6}(?:[.\-/][A-Z])?)(?![A-Za-z0-9_])"
     r"|(?<![\w.$])(?P<code>[A-Z]{1,6}[ab]?)\.(?:OQ|O|N|K|P|A)(?![\w.])"
 )
-_CENSORED = re.compile(r"(?<!\w)\w\s$")
+_CENSORED = re.compile(r"(?<!\w)(?<!\$\s)(?<!&\s)\w\s$")
 _Node = dict[str, "_Node | list[Row]"]
 _END = " "  # no word
 
@@ -88,7 +89,9 @@ class Matcher:
     def _cashtags(self, found: "_Found") -> Iterator[tuple[int, int]]:
         if "$" not in found.text:
             return
-        for tag in _CASHTAG.finditer(found.text):
+        tags = list(_CASHTAG.finditer(found.text))
+        longer = any(len(tag[1]) > 1 for tag in tags)
+        for tag in tags:
             root, mark, share = tag[1].upper(), tag[2], tag[3]
             start, end = tag.span()
             rows = self._symbols.get(f"{root}.{share.upper()}") if share else None
@@ -103,7 +106,7 @@ class Matcher:
             yield start, end
             if rows is None:
                 continue
-            if len(root) == 1 and found.text[start + 1].isspace() and _CENSORED.search(found.text, 0, start):
+            if len(root) == 1 and found.text[start + 1].isspace() and found.is_censored(start, end, longer):
                 found.reject(start, end, rows, "censored_word")
             else:
                 found.take(start, end, rows, sure=True)
@@ -162,6 +165,16 @@ class _Found:
 
     def is_valid(self, row: Row) -> bool:
         return row.first <= self._day <= row.last
+
+    def is_censored(self, start: int, end: int, longer: bool) -> bool:
+        """Whether "$ t" is the end of a word whose s is written as a dollar, there being a longer cashtag or not."""
+        if _CENSORED.search(self.text, max(0, start - 4), start):
+            return True
+        return not longer and not any(
+            word in MARKET_WORDS
+            for word, (left, right) in zip(self.words, self.spans, strict=True)
+            if right <= start or left >= end
+        )
 
     def reject(self, start: int, end: int, rows: list[Row], reason: str) -> None:
         for row in rows:

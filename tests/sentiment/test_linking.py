@@ -104,6 +104,11 @@ class TestWhatIsWritten:
         pieces = [text[m.start : m.end] for m in find(text, TABLE, DAY)[0]]
         assert pieces == ["AT&amp;T", "Apple Inc", "$ msft"]
 
+    def test_a_letter_written_apart_stands_among_cashtags_or_words_of_the_market(self) -> None:
+        assert entities("payments : $ ma $ v $ c") == ["MA", "V", "C"]
+        assert entities("at & t $ t stock higher") == ["T"]
+        assert entities("bought $ t for the dividend") == ["T"]
+
     def test_another_symbol_is_not_the_shorter_one(self) -> None:
         assert reasons("$AAPL.B") == [("AAPL", "other_symbol")]
         assert entities("$ aapl . a new high") == ["AAPL"]
@@ -127,6 +132,8 @@ class TestGuard:
             ("Profit beats Street target; shares climb", "lower_case"),
             ("OIL FALLS AS AAPL RISES", "all_caps"),
             ("holy s $ t", "censored_word"),
+            ("my shares , l $ d", "censored_word"),
+            ("you are the be $ t", "censored_word"),
         ],
     )
     def test_turns_down_and_says_why(self, text: str, reason: str) -> None:
