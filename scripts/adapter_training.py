@@ -1,4 +1,4 @@
-"""Training of a low-rank adapter: layers that learn, batches, the loop. What it learns from is train_adapter.py's matter.
+"""Training of a low-rank adapter: layers that learn, batches, the loop. What it learns from is train_adapter.py's.
 
 The same seed, machine and libraries give the same bits: one thread, and every random number from one seed. Products are
 bfloat16 (twice as fast where the processor has it), the weights that learn and their optimizer float32.
@@ -8,15 +8,14 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from sentiment import embedded, lora
-from sentiment.text import clean
+from sentiment import lora
 
 State = dict[str, torch.Tensor]
 TRAINED_LENGTH = 96  # tokens; longer training texts are cut there
@@ -31,7 +30,7 @@ class Recipe:
     dropout                on what enters A, and before the classifier; the encoder's own dropout stays on
     learning_rate          peak of a one-cycle rate for the adapter; head_learning_rate for pooler and classifier
     label_smoothing        share of the target spread over all tones
-    consistency            weight of R-Drop (Liang et al. 2021): the symmetric divergence of two passes with other dropout
+    consistency            weight of R-Drop (Liang et al. 2021): the divergence of two passes with other dropout
     average                share of the steps, the last ones, over which the weights are averaged
     balance                0: tones weigh as they come; 1: each tone of a source weighs the same; in between: its power
     sentences              how often each pattern of our own is filled in an epoch
@@ -77,7 +76,9 @@ def adapt(model: Any, recipe: Recipe) -> None:
     for name in lora.adapted_layers(model.config.num_hidden_layers):
         parent, _, last = name.rpartition(".")
         linear = model.get_submodule(name)
-        setattr(model.get_submodule(parent), last, LowRank(linear, recipe.rank, recipe.alpha / recipe.rank, recipe.dropout))
+        setattr(
+            model.get_submodule(parent), last, LowRank(linear, recipe.rank, recipe.alpha / recipe.rank, recipe.dropout)
+        )
     with torch.no_grad():
         torch.nn.init.eye_(model.bert.pooler.dense.weight)
         model.bert.pooler.dense.bias.zero_()
@@ -94,7 +95,7 @@ def adapter_tensors(model: Any) -> State:
 
 
 def batches(lengths: Sequence[int], size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Rows in random order, in batches of about one length: shuffled, sorted by length within CHUNK batches, shuffled."""
+    """Rows in random order, in batches of about one length: shuffled, sorted within CHUNK batches, shuffled."""
     order = torch.randperm(len(lengths), generator=generator).tolist()
     found = []
     for start in range(0, len(order), size * CHUNK):
@@ -111,11 +112,15 @@ def weights_of(tones: torch.Tensor, balance: float) -> torch.Tensor:
     return weight / weight.mean()
 
 
-def loss_of(model: Any, ids: torch.Tensor, mask: torch.Tensor, tones: torch.Tensor, weight: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def loss_of(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, tones: torch.Tensor, weight: torch.Tensor, recipe: Recipe
+) -> torch.Tensor:
     """Weighted cross-entropy with smoothed labels, plus R-Drop where the recipe asks for it."""
     twice = 2 if recipe.consistency else 1
     logits = model(input_ids=ids.repeat(twice, 1), attention_mask=mask.repeat(twice, 1)).logits.float()
-    each = functional.cross_entropy(logits, tones.repeat(twice), reduction="none", label_smoothing=recipe.label_smoothing)
+    each = functional.cross_entropy(
+        logits, tones.repeat(twice), reduction="none", label_smoothing=recipe.label_smoothing
+    )
     loss = (each * weight.repeat(twice)).mean()
     if recipe.consistency:
         one, two = functional.log_softmax(logits, 1).chunk(2)
@@ -124,7 +129,14 @@ def loss_of(model: Any, ids: torch.Tensor, mask: torch.Tensor, tones: torch.Tens
     return loss
 
 
-def train(model: Any, tokenizer: Any, epochs: Sequence[Sequence[list[tuple[str, int]]]], recipe: Recipe, *, progress: bool = True) -> State:
+def train(
+    model: Any,
+    tokenizer: Any,
+    epochs: Sequence[Sequence[list[tuple[str, int]]]],
+    recipe: Recipe,
+    *,
+    progress: bool = True,
+) -> State:
     """Train an adapter of `model` (a classifier of transformers, changed in place) and give its tensors, float32.
 
     epochs    for each epoch its sources, each a list of (text, tone); every text is seen once
@@ -141,14 +153,20 @@ def train(model: Any, tokenizer: Any, epochs: Sequence[Sequence[list[tuple[str, 
     )
     steps = sum(-(-sum(map(len, sources)) // recipe.batch) for sources in epochs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [recipe.learning_rate, recipe.head_learning_rate], total_steps=steps, pct_start=0.1, anneal_strategy="linear"
+        optimizer,
+        [recipe.learning_rate, recipe.head_learning_rate],
+        total_steps=steps,
+        pct_start=0.1,
+        anneal_strategy="linear",
     )
     averaged: State = {}
     step, shown, started = 0, 0.0, time.monotonic()
     for sources in epochs:
         texts = [text for source in sources for text, _ in source]
         tones = torch.cat([torch.tensor([tone for _, tone in source], dtype=torch.long) for source in sources])
-        weight = torch.cat([weights_of(torch.tensor([t for _, t in source], dtype=torch.long), recipe.balance) for source in sources])
+        weight = torch.cat(
+            [weights_of(torch.tensor([t for _, t in source], dtype=torch.long), recipe.balance) for source in sources]
+        )
         tokens = tokenizer(texts, truncation=True, max_length=TRAINED_LENGTH)["input_ids"]
         for rows in batches([len(ids) for ids in tokens], recipe.batch, generator):
             padded = tokenizer.pad({"input_ids": [tokens[row] for row in rows]}, return_tensors="pt")
@@ -168,7 +186,11 @@ def train(model: Any, tokenizer: Any, epochs: Sequence[Sequence[list[tuple[str, 
             shown = 0.98 * shown + 0.02 * float(loss.detach())
             if progress and step % 100 == 0:
                 spent = time.monotonic() - started
-                print(f"step {step}/{steps} loss {shown / (1 - 0.98**step):.4f} {spent:.0f} s", file=sys.stderr, flush=True)
+                print(
+                    f"step {step}/{steps} loss {shown / (1 - 0.98**step):.4f} {spent:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return averaged or adapter_tensors(model)
 
 
@@ -205,7 +227,7 @@ def temperature(logits: torch.Tensor, tones: torch.Tensor) -> float:
         return loss
 
     optimizer.step(closure)
-    return float(torch.exp(log_t))
+    return float(torch.exp(log_t.detach()))
 
 
 def cooled(tensors: State, by: float) -> State:

@@ -57,7 +57,7 @@ def read_semeval(path: Path) -> Labelled:
 
 
 def read_table(path: Path, text: str, label: str) -> Labelled:
-    """A CSV file's columns `text` and `label`; labels as a model's config may name them (negative, bearish, neg, ...)."""
+    """A CSV file's columns `text` and `label`; labels as models name them (negative, bearish, neg, ...)."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if missing := {text, label} - set(rows.fieldnames or []):
@@ -68,7 +68,9 @@ def read_table(path: Path, text: str, label: str) -> Labelled:
 def _labelled(text: str, label: str, place: str) -> tuple[str, int]:
     tone = SYNONYMS.get(label.strip().lower())
     if tone is None or not text.strip():
-        raise DataError(f"{place}: label {label!r} of {text[:40]!r}", allowed="a text, and one of " + ", ".join(SYNONYMS))
+        raise DataError(
+            f"{place}: label {label!r} of {text[:40]!r}", allowed="a text, and one of " + ", ".join(SYNONYMS)
+        )
     return text.strip(), TONES.index(tone)
 
 
@@ -94,7 +96,7 @@ def folds(texts: Labelled, count: int, salt: str) -> list[tuple[Labelled, Labell
 
 
 def unlike(taken: Labelled, kept: Labelled) -> Labelled:
-    """The texts of `taken` that are not nearly equal (Jaccard similarity of words >= 0.8) to one of `kept` or before."""
+    """The texts of `taken` that are not nearly equal (Jaccard similarity of words >= 0.8) to one kept or before."""
     every = [text for text, _ in kept + taken]
     new = novelty(every, np.zeros(len(every), np.int64), np.array([0, len(every)]), window_ns=0, capacity=len(every))
     return [pair for pair, value in zip(taken, new[len(kept) :], strict=True) if value > 0.2]

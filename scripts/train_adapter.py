@@ -115,7 +115,9 @@ def judged(classifier: Any, texts: Labelled) -> tuple[torch.Tensor, dict[str, An
     return logits, found | {"cross_entropy": round(float(torch.nn.functional.cross_entropy(logits, tones)), 4)}
 
 
-def epochs_of(tweets: Labelled, patterns: list[training_sentences.Pattern], recipe: Recipe, others: Sequence[str]) -> tuple[Epochs, int]:
+def epochs_of(
+    tweets: Labelled, patterns: list[training_sentences.Pattern], recipe: Recipe, others: Sequence[str]
+) -> tuple[Epochs, int]:
     """Each epoch's texts, and how many sentences of our own were left out because they resemble one of `others`.
 
     The tweets come again in every epoch, our own patterns with other names and figures.
@@ -146,7 +148,9 @@ def fit(data: Path, recipe: Recipe) -> tuple[State, dict[str, Any]]:
     figures = {name: judged(first, texts) for name, texts in parts.items()}
     logits = torch.cat([found for found, _ in figures.values()])
     cool = temperature(logits, torch.tensor([tone for texts in parts.values() for _, tone in texts]))
-    print(f"development: {({name: found['macro_f1'] for name, (_, found) in figures.items()})}, temperature {cool:.3f}")
+    print(
+        f"development: { ({name: found['macro_f1'] for name, (_, found) in figures.items()}) }, temperature {cool:.3f}"
+    )
 
     epochs, left_out = epochs_of(tweets, patterns, recipe, others)
     tensors = cooled(trained(epochs, recipe), cool)
@@ -182,8 +186,11 @@ def fit(data: Path, recipe: Recipe) -> tuple[State, dict[str, Any]]:
 def hashes(data: Path) -> dict[str, dict[str, str]]:
     used = {TWEETS: "training, development and hold-out"} | {file: "evaluation" for file, _ in READERS.values()}
     own = sorted(training_sentences.FOLDER.glob("*.tsv"))
-    return {file: {"sha256": embedded.file_sha256(existing(data, file)), "used_for": use} for file, use in used.items()} | {
-        f"scripts/training_sentences/{path.name}": {"sha256": embedded.file_sha256(path), "used_for": "training"} for path in own
+    return {
+        file: {"sha256": embedded.file_sha256(existing(data, file)), "used_for": use} for file, use in used.items()
+    } | {
+        f"scripts/training_sentences/{path.name}": {"sha256": embedded.file_sha256(path), "used_for": "training"}
+        for path in own
     }
 
 
@@ -203,7 +210,10 @@ def cross_validate(data: Path, recipe: Recipe, count: int) -> dict[str, Any]:
         truth += [tone for _, tone in taken]
         guess += logits.argmax(1).tolist()
         each.append(found)
-        print(f"fold {len(each)} of {count}: accuracy {found['accuracy']:.3f}  macro-F1 {found['macro_f1']:.3f}", flush=True)
+        print(
+            f"fold {len(each)} of {count}: accuracy {found['accuracy']:.3f}  macro-F1 {found['macro_f1']:.3f}",
+            flush=True,
+        )
     return {"folds": count, "all": metrics(truth, guess), "each": each}
 
 
@@ -214,7 +224,9 @@ def look(data: Path, out: Path, note: str) -> dict[str, Any]:
     results = {}
     for name, texts in ({"twitter_fin hold-out": hold_out} | evaluated(data)).items():
         results[name] = judged(classifier, texts)[1]
-        print(f"{name:22} accuracy {results[name]['accuracy']:.3f}  macro-F1 {results[name]['macro_f1']:.3f}", flush=True)
+        print(
+            f"{name:22} accuracy {results[name]['accuracy']:.3f}  macro-F1 {results[name]['macro_f1']:.3f}", flush=True
+        )
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "why": note,
@@ -318,7 +330,9 @@ def main() -> int:
     root = Path(__file__).resolve().parent.parent
     default = Path(os.environ.get("TRIFUSE_DATA") or root.parent / "shared" / "data")
     parser.add_argument("--data", type=Path, default=default, help="folder that holds news/ (default: TRIFUSE_DATA)")
-    parser.add_argument("--out", type=Path, default=embedded.ADAPTER_FILE.parent, help="where the adapter and record lie")
+    parser.add_argument(
+        "--out", type=Path, default=embedded.ADAPTER_FILE.parent, help="where the adapter and record lie"
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="write nothing; compare with the adapter there")
     action.add_argument("--folds", type=int, metavar="N", help="cross-validate on the tweets by N trainings")

@@ -1,9 +1,10 @@
-"""Sentences of our own with their tone: patterns from training_sentences/*.tsv, their slots filled with invented names and figures.
+"""Sentences of our own with their tone: patterns whose slots are filled with invented names and figures.
 
-    tone <tab> pattern        positive  {quarter} net profit at {company} climbed to {high}, against {low} a year before.
+    tone <tab> pattern        positive  {quarter} net profit at {company} climbed to {high}, from {low}.
 
-A line that starts with # is a comment. {high} and {low}, {highpct} and {lowpct}, {highnumber} and {lownumber} come in
-pairs, of one unit and one way of writing, the first the larger. Companies, people and brokers are invented.
+Patterns are lines of training_sentences/*.tsv; one that starts with # is a comment. {high} and {low}, {highpct} and
+{lowpct}, {highnumber} and {lownumber} are pairs of one unit and one way of writing, the first the larger. Companies,
+people and brokers are invented.
 
 The encoder's tokenizer is uncased and takes every punctuation mark apart, so that "EUR 12.4 mn.", "EUR 12.4 MN ." and
 headline case are the same text to it: only differences that it can see are made here.
@@ -35,62 +36,69 @@ STARTS = _list(
     Hall; Brun; Dela; Elv; Fen; Gal; Hav; Isk; Jar; Kel; Lind; Mor; Nav; Orm; Pri; Rav; Sol; Tam; Ulv; Wend; Ybor"""
 )
 ENDS = _list(
-    """den; via; well; tor; nova; worth; nio; nor; saro; moor; mark; lon; bridge; tek; hurst; dian; gate; yra; win; berg;
-    ica; dal; ex; ora; field; stad; mont; line; sys; ander; etta; is; um; ford; holm"""
+    """den; via; well; tor; nova; worth; nio; nor; saro; moor; mark; lon; bridge; tek; hurst; dian; gate; yra; win;
+    berg; ica; dal; ex; ora; field; stad; mont; line; sys; ander; etta; is; um; ford; holm"""
 )
 KINDS = _list(
-    """; ; ; ; ; Group; plc; Inc.; Corp; Corporation; Ltd; AB; Oyj; ASA; SA; AG; Holdings; Bank; Foods; Steel; Energy; Systems;
-    Pharma; Technologies; Shipping; Media; Motors; Paper; Airlines; Stores; Telecom; Engineering; Logistics; Software"""
+    """; ; ; ; ; Group; plc; Inc.; Corp; Corporation; Ltd; AB; Oyj; ASA; SA; AG; Holdings; Bank; Foods; Steel; Energy;
+    Systems; Pharma; Technologies; Shipping; Media; Motors; Paper; Airlines; Stores; Telecom; Engineering;
+    Logistics; Software"""
 )
 FIRST = _list(
-    """Anna; Peter; Maria; Jukka; Lars; Helen; David; Ingrid; Tom; Sofia; Erik; Claire; John; Mika; Laura; Henrik; Susan;
-    Paul; Katarina; George; Emma; Olav; Nina; Robert; Elena; Mark; Petra; Simon; Riitta; Hugo"""
+    """Anna; Peter; Maria; Jukka; Lars; Helen; David; Ingrid; Tom; Sofia; Erik; Claire; John; Mika; Laura; Henrik;
+    Susan; Paul; Katarina; George; Emma; Olav; Nina; Robert; Elena; Mark; Petra; Simon; Riitta; Hugo"""
 )
 LAST = _list(
     """Halvard; Lindroos; Brandt; Whitcombe; Saarela; Mercer; Oksala; Delgado; Norling; Ashby; Falk; Rintala; Hooper;
-    Stenmark; Vance; Koivula; Barlow; Ekdahl; Marsh; Tanner; Holt; Ruiz; Petrov; Lange; Quist; Drake; Sandell; Yarrow"""
+    Stenmark; Vance; Koivula; Barlow; Ekdahl; Marsh; Tanner; Holt; Ruiz; Petrov; Lange; Quist; Drake; Sandell;
+    Yarrow"""
 )
 BROKERS = _list(
-    """Harrow Securities; Kestrel Bank; Lindqvist & Co; Norden Brokers; Palmer Reed; Stonebridge; Veritas Research; Ostberg
-    Markets; Crane Capital; Whitfield Partners; Alder Equity; Morrow & Finch; Tidewater Advisors; Grayling Investment Bank"""
+    """Harrow Securities; Kestrel Bank; Lindqvist & Co; Norden Brokers; Palmer Reed; Stonebridge; Veritas Research;
+    Ostberg Markets; Crane Capital; Whitfield Partners; Alder Equity; Morrow & Finch; Tidewater Advisors; Grayling
+    Investment Bank"""
 )
 PRODUCTS = _list(
     """paper machines; elevators; mobile phones; wind turbines; packaging board; cranes; software; steel pipes; beer;
     diagnostic tests; network equipment; tractors; tyres; batteries; insulin pumps; engines; valves; fertiliser;
-    furniture; chips; mining drills; ferries; solar panels; vaccines; games; bread; clothing; cameras; pulp; copper cable"""
+    furniture; chips; mining drills; ferries; solar panels; vaccines; games; bread; clothing; cameras; pulp; copper
+    cable"""
 )
 INDUSTRIES = _list(
-    """forest; construction; telecommunications; banking; retail; shipping; energy; mining; food; chemicals; automotive;
-    pharmaceutical; packaging; media; insurance; steel; electronics; travel; textile; software"""
+    """forest; construction; telecommunications; banking; retail; shipping; energy; mining; food; chemicals;
+    automotive; pharmaceutical; packaging; media; insurance; steel; electronics; travel; textile; software"""
 )
 COUNTRIES = _list(
-    """Finland; Sweden; Norway; Denmark; Germany; Poland; Russia; Estonia; Latvia; Lithuania; China; India; Brazil; Chile;
-    France; Spain; Italy; the UK; the United States; Canada; Japan; South Korea; Turkey; Mexico; Australia; the Netherlands;
-    South Africa; Vietnam; Hungary; Ukraine"""
+    """Finland; Sweden; Norway; Denmark; Germany; Poland; Russia; Estonia; Latvia; Lithuania; China; India; Brazil;
+    Chile; France; Spain; Italy; the UK; the United States; Canada; Japan; South Korea; Turkey; Mexico; Australia;
+    the Netherlands; South Africa; Vietnam; Hungary; Ukraine"""
 )
 CITIES = _list(
     """Helsinki; Stockholm; Oslo; Tampere; Turku; Copenhagen; Hamburg; London; Paris; Warsaw; Riga; Tallinn; Vilnius;
-    Moscow; Shanghai; Mumbai; Madrid; Milan; Vienna; Prague; Boston; Chicago; Toronto; Leeds; Lyon; Gothenburg; Oulu;
-    Rotterdam; Singapore; Sao Paulo"""
+    Moscow; Shanghai; Mumbai; Madrid; Milan; Vienna; Prague; Boston; Chicago; Toronto; Leeds; Lyon; Gothenburg;
+    Oulu; Rotterdam; Singapore; Sao Paulo"""
 )
 MONTHS = _list("January; February; March; April; May; June; July; August; September; October; November; December")
 ORDINALS = ("first", "second", "third", "fourth")
 PERIODS = _list(
-    """the first half of {year}; the second half of {year}; January-June; January-September; January to March; the first
-    nine months of the year; the fiscal year {year}; the period; {year}; the third quarter of {year}; the second quarter;
-    April-June {year}; the financial year; the final quarter; the first half; the last three months of the year; the
-    corresponding period of {year}; the 12-month period"""
+    """the first half of {year}; the second half of {year}; January-June; January-September; January to March; the
+    first nine months of the year; the fiscal year {year}; the period; {year}; the third quarter of {year}; the
+    second quarter; April-June {year}; the financial year; the final quarter; the first half; the last three months
+    of the year; the corresponding period of {year}; the 12-month period"""
 )
 # {0}: a figure in millions
 MONEY = [
-    "EUR {0} mn", "EUR{0}mn", "EUR {0} million", "{0} million euros", "EUR{0}m", "EUR {0}m", "{0} mln euros", "€{0} million",
+    "EUR {0} mn", "EUR{0}mn", "EUR {0} million", "{0} million euros", "EUR{0}m", "EUR {0}m", "{0} mln euros",
+    "€{0} million",
     "${0} million", "${0}m", "${0} mln", "USD {0} mn", "US${0} million", "£{0}m", "GBP {0} million", "SEK {0} million",
     "SEK {0}m", "NOK {0} mn", "DKK {0} million", "CHF {0} million", "{0} million", "{0} mn", "{0} million crowns",
     "EUR {0} mn", "EUR {0} million", "EUR{0}m",
 ]  # fmt: skip
 PERCENT = ["{} %", "{}%", "{} percent", "{} per cent", "{} pct", "{}%"]
 # words after which "{quarter}" is a noun: "in the third quarter"; elsewhere an adjective: "third-quarter sales"
-_NOUN_FOLLOWS = re.compile(r"\s*(?:$|[^\w\s]|(?:and|to|as|on|with|from|against|after|because|due|when|while|but|than|at|by|in|of|was|is|were|will|thanks|compared|versus|came|a|the)\b)")
+_NOUN_FOLLOWS = re.compile(
+    r"\s*(?:$|[^\w\s]|(?:and|to|as|on|with|from|against|after|because|due|when|while|but|than|at|by|in|of|was|is|were|will|thanks|compared|versus|came|a|the)\b)"
+)
 
 
 @dataclass(frozen=True)
@@ -106,8 +114,8 @@ class Pattern:
 def read(folder: Path = FOLDER) -> list[Pattern]:
     """All patterns of the folder's *.tsv files, in the order of names and lines.
 
-    Raises DataError, one line, on a line that is not `tone<tab>pattern`, an unknown tone or slot, half a pair, a pattern
-    that comes twice, or a folder without patterns.
+    Raises DataError, one line, on a line that is not `tone<tab>pattern`, an unknown tone or slot, a pattern that
+    comes twice, or a folder without patterns.
     """
     found: list[Pattern] = []
     seen: dict[str, str] = {}
@@ -118,7 +126,9 @@ def read(folder: Path = FOLDER) -> list[Pattern]:
             place = f"{path.name}:{number}"
             tone, tab, text = line.partition("\t")
             if not tab or tone not in TONES or not text.strip() or "\t" in text:
-                raise DataError(f"{place}: {line[:60]!r}", allowed="a tone, a tab, a pattern; tones " + ", ".join(TONES))
+                raise DataError(
+                    f"{place}: {line[:60]!r}", allowed="a tone, a tab, a pattern; tones " + ", ".join(TONES)
+                )
             slots = _SLOT.findall(text)
             if unknown := set(slots) - SLOTS.keys() or "{" in _SLOT.sub("", text):
                 raise DataError(f"{place}: slots {unknown}", allowed=", ".join(sorted(SLOTS)))
@@ -199,7 +209,7 @@ def _quarter(draw: random.Random, *, noun: bool, first: bool) -> str:
 
 
 def _figures(text: str, draw: random.Random) -> dict[str, str]:
-    """The money, percentages and counts of a sentence, each kind written in one way; the high ones above the low ones."""
+    """The money, percentages and counts of a sentence, each kind written in one way, high above low."""
     small = re.search(r"a share|per share|\bEPS\b|price|target|a barrel|an? ounce|a tonne|objective|per user", text)
     values: dict[str, str] = {}
     form = draw.choice(MONEY)
@@ -216,7 +226,9 @@ def _figures(text: str, draw: random.Random) -> dict[str, str]:
     percent = draw.choice(PERCENT)
     low = draw.choice((draw.uniform(0.5, 15), draw.uniform(2, 45)))
     values["lowpct"], values["highpct"] = _pair(draw, low, draw.choice((0, 1, 1)), percent)
-    values["pct"] = percent.format(_written(draw.choice((draw.uniform(0.5, 12), draw.uniform(3, 60))), draw.choice((0, 1))))
+    values["pct"] = percent.format(
+        _written(draw.choice((draw.uniform(0.5, 12), draw.uniform(3, 60))), draw.choice((0, 1)))
+    )
     values["lownumber"], values["highnumber"] = _pair(draw, 10 ** draw.uniform(1.3, 4.5), 0, "{}")
     values["number"] = _written(10 ** draw.uniform(1.1, 4.5), 0)
     return values
@@ -225,7 +237,9 @@ def _figures(text: str, draw: random.Random) -> dict[str, str]:
 def _pair(draw: random.Random, low: float, digits: int, form: str) -> tuple[str, str]:
     """(low, high) written alike, and different as written."""
     high = low * draw.choice((draw.uniform(1.03, 1.3), draw.uniform(1.2, 2.5)))
-    return form.format(_written(low, digits)), form.format(_written(max(high, round(low, digits) + 10.0**-digits), digits))
+    return form.format(_written(low, digits)), form.format(
+        _written(max(high, round(low, digits) + 10.0**-digits), digits)
+    )
 
 
 def _written(value: float, digits: int) -> str:
@@ -254,14 +268,15 @@ SLOTS = {
 # --- direction and object together: "loss narrowed" is good news, "profit narrowed" is bad ----------------------------
 
 GAINS = _list(
-    """operating profit; net profit; pre-tax profit; net sales; revenue; earnings per share; order intake; gross margin;
-    cash flow from operations; EBITDA; turnover; comparable sales; orders received; market share; earnings; exports;
-    production; passenger numbers; customer satisfaction; net interest income; operating margin; profitability; demand"""
+    """operating profit; net profit; pre-tax profit; net sales; revenue; earnings per share; order intake; gross
+    margin; cash flow from operations; EBITDA; turnover; comparable sales; orders received; market share; earnings;
+    exports; production; passenger numbers; customer satisfaction; net interest income; operating margin;
+    profitability; demand"""
 )
 PAINS = _list(
-    """net loss; operating loss; pre-tax loss; loss per share; loan losses; impairment charges; net debt; the default rate;
-    bad loans; raw material costs; customer complaints; restructuring costs; cash burn; staff turnover; warranty claims;
-    costs; operating expenses; the loss; unemployment; debt"""
+    """net loss; operating loss; pre-tax loss; loss per share; loan losses; impairment charges; net debt; the default
+    rate; bad loans; raw material costs; customer complaints; restructuring costs; cash burn; staff turnover;
+    warranty claims; costs; operating expenses; the loss; unemployment; debt"""
 )
 UP = _list("rose; increased; grew; climbed; jumped; surged; went up; was up; moved higher; more than doubled")
 DOWN = _list("fell; decreased; declined; dropped; shrank; slipped; went down; was down; moved lower; halved")

@@ -94,8 +94,8 @@ def merge(state: Mapping[str, "torch.Tensor"], adapter: Adapter, *, base_sha256:
     base_sha256   of the file that they come from
 
     Returns the tensors of a `BertForSequenceClassification`, float32. Missing values: none.
-    Raises ModelError where the adapter belongs to other weights, lacks a tensor, has one too many, or where a shape does
-    not fit.
+    Raises ModelError where the adapter belongs to other weights, lacks a tensor, or has one too many or of another
+    shape.
     """
     if adapter.base_sha256 != base_sha256:
         raise ModelError(
