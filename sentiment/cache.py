@@ -70,6 +70,17 @@ class _WrongSizeError(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
+def default_path() -> Path:
+    """Where a user's commands keep their cache: `trifuse/texts.sqlite` in XDG_CACHE_HOME, by default ~/.cache.
+
+    Raises DataError where this user has no home folder.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if folder.startswith("~"):
+        raise DataError("this user has no home folder for a cache", hint="set XDG_CACHE_HOME, or name the file")
+    return Path(folder) / "trifuse" / "texts.sqlite"
+
+
 class TextCache:
     """A context manager over the file at `path`, which it makes, with its folder, where there is none.
 
