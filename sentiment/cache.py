@@ -49,7 +49,7 @@ TONE = np.dtype(
 )
 """What is stored of a scored text; its score and entropy follow from it."""
 SCORES = Codec("score", TONE, 10_000_000)
-EMBEDDINGS = Codec("embedding", np.dtype(("<f2", (384,))), 1_000_000)
+EMBEDDINGS = Codec("embedding", np.dtype(("<i2", (384,))), 1_000_000)
 
 _APPLICATION_ID = 0x74667363  # "tfsc": marks the file as ours, so that no other database is ever written to
 _VERSION = 2  # of the tables and codecs; a file of another version is begun anew
