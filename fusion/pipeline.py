@@ -19,10 +19,10 @@ import yaml
 from fusion import manifest as record
 from fusion import model, regime, report
 from fusion.config import RunConfig, day_of
-from fusion.features.choice import chosen, left_out
+from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
-from sentiment.features import HISTORY, MARKET
+from sentiment.features import MARKET, history
 from sources import lake as tables_lake
 from sources.lake import IngestResult
 from sources.source_options import STREAMS
@@ -111,8 +111,10 @@ def load(
     for name, result in ingested.items():
         rows = _rows(plan, name, result, entity)
         if result.table == "news" and name in plan.config.features:
-            since = pl.lit(plan.sessions["open"][0]) - pl.duration(nanoseconds=HISTORY)
-            rows = rows.filter(pl.col("known_time").is_between(since, pl.lit(plan.sessions["close"][-1])))
+            needed = history(chosen(plan.config, name), plan.config.sources[name].max_age)
+            since = plan.sessions["open"].dt.epoch("ns")[0] - needed
+            known = pl.col("known_time")
+            rows = rows.filter((known.dt.epoch("ns") >= since) & (known <= pl.lit(plan.sessions["close"][-1])))
             rows = _scored(rows, plan.config.sentiment.model, lake, progress)
         tables[name] = rows
     return tables
@@ -126,7 +128,9 @@ def _rows(plan: Plan, name: str, result: IngestResult, entity: str | None) -> pl
         return tables_lake.read(result.folder, entities=[entity] if market is None else [entity, market])
     if result.table == "news":
         all_of_them = any(column.startswith(MARKET) for column in chosen(plan.config, name))
-        return tables_lake.read(result.folder, entities=None if all_of_them else [entity])
+        serves_all = shared_entity(plan.config, name)
+        own = [entity] if serves_all is None else [serves_all]
+        return tables_lake.read(result.folder, entities=None if all_of_them else own)
     others = pl.Series([other for other in plan.entities if other != entity], dtype=pl.String)
     return tables_lake.read(result.folder).filter(~pl.col("entity").is_in(others.implode()))
 

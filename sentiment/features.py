@@ -1,270 +1,151 @@
 """News features: what the items received so far amount to at each decision, for each entity and for the market.
 
-Items count from known_time, in order of arrival; at decision t only items with known_time <= t are seen. An item's own
-numbers (score, novelty, weight) depend on earlier arrivals alone, so later items change nothing: the features are
-truncation-invariant by construction.
+Items count from known_time, in order of arrival; at decision t only items with known_time <= t are seen, of each the
+version known then (sentiment.item_stream). An item's own numbers (score, relevance, novelty, weight) depend on earlier
+arrivals alone, so later items change nothing: the features are truncation-invariant by construction.
 
-A near-duplicate (novelty <= 0.2, that is, a Jaccard similarity of at least 0.8 to an earlier item of the same stream)
-has weight 0.1 in all sums and means of scores; any other item has weight 1. Counts count every item. An item without a
-score (blank text) is counted but says nothing about tone.
+A near-duplicate (novelty <= 0.2) weighs a tenth in all sums and means of scores; counts count every item, once. No news
+is missing, not neutral: where nothing recent has a tone, a tone is NaN. Counts tell the two kinds of silence apart:
+`news_count_<time>` counts all items, `news_scored_<time>` those that have a score.
 
-The market's stream (prefix `news_market_`) is all entities' items in one, an item that names several entities once.
+The market's stream (`news_market_`) is all entities' items in one, an item that names several entities once. Of a
+source whose one entity serves all others (`shared`, as statements of a central bank do) every feature is of that
+entity's.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from gpu_kernels.decay import decayed_sum, last_index
-from gpu_kernels.errors import DataError
+from gpu_kernels.errors import ConfigError, DataError
 from gpu_kernels.spec import FeatureSpec
-from sentiment.novelty import novelty
+from sentiment.decision_view import ATTENTION_SESSIONS, Placed, Sessions, View
+from sentiment.feature_formulas import ATTENTION, NOVELTY, STATEMENT, TONE
+from sentiment.feature_names import MARKET, OWN, Asked, Groups, market_names
+from sentiment.item_stream import DAY, GRID, NOVELTY_WINDOW, PROBABILITIES, Stream, in_order, pooled, require
 
-HOUR = 3600 * 10**9
-DAY = 24 * HOUR
-MINUTE = 60 * 10**9
-HALF_LIVES: Mapping[str, int] = {"1h": HOUR, "6h": 6 * HOUR, "1d": DAY}
-COUNT_WINDOWS: Mapping[str, int] = {"1h": HOUR, "24h": DAY}
-TONE_WINDOW = DAY
-NOVELTY_WINDOW, NOVELTY_CAPACITY = 3 * DAY, 200
-DUPLICATE_NOVELTY, DUPLICATE_WEIGHT = 0.2, 0.1
-NEGATIVE_SCORE = -0.2
-RATE_WINDOW, RATE_MINIMUM = 30 * DAY, 5 * DAY
-HISTORY = 60 * DAY  # older items move no feature: longer than every window, and 2^-60 of a sum
-_UNIT = 10**9  # scores are summed as whole billionths: integer sums are exact, so prefix differences lose nothing
+__all__ = ["FEATURES", "GROUPS", "MARKET", "OWN", "asked", "history", "lacked", "names_of", "news_features"]
 
-Floats = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
+_MARKET = ("tone_1h", "tone_1d", "tone_sum_1h", "tone_sum_1d", "dispersion_1d", "tone_change_1h_1d")
+_MARKET_MORE = ("surprise_6h_10d", "novel_tone_1d", "count_1h", "count_1d", "attention_1h", "overnight_tone")
+GROUPS = Groups(
+    {"tone": TONE, "attention": ATTENTION, "novelty": NOVELTY, "statement": STATEMENT},
+    market_names(OWN + name for name in (*_MARKET, *_MARKET_MORE)),
+)
+"""What a config may name. `all` stands for all groups whose features the source is enough for."""
+FEATURES: tuple[FeatureSpec, ...] = tuple(GROUPS.specs())
 
-OWN, MARKET = "news_", "news_market_"
-"""Prefixes of the features of an entity's own items, and of everybody's."""
-REQUIRED = ("entity", "event_time", "known_time", "item", "text", "score")
-GRID = ("entity", "decision_time")
-
-
-def specs(
-    half_lives: Mapping[str, int] = HALF_LIVES, windows: Mapping[str, int] = COUNT_WINDOWS
-) -> tuple[FeatureSpec, ...]:
-    """The features in the order of `news_features`' columns, the entity's and then the market's."""
-    return tuple(
-        FeatureSpec(prefix + name, "news", unit, "each item", f"{meaning}; items {whose}", missing, source)
-        for prefix, whose in ((OWN, "of the entity"), (MARKET, "of all entities"))
-        for name, unit, meaning, missing, source in _described(half_lives, windows)
-    )
+names_of, asked = GROUPS.names_of, GROUPS.asked
+# older items move no decayed mean by more than 2^-30 of its own weight
+_HALF_LIVES = 40
+_ALL = 2**62
+# so many days hold enough sessions, of weekdays and of weekends
+SESSION_DAYS = 4 * ATTENTION_SESSIONS
 
 
-def _described(half_lives: Mapping[str, int], windows: Mapping[str, int]) -> list[tuple[str, str, str, str, str]]:
-    never, quiet = "no item was ever received", "no scored item in the last 24 h"
-    return [
-        *(
-            (
-                f"score_decay_{name}",
-                "1",
-                f"sum of weight_i * score_i * 2^-((t - known_time_i) / {name}), weight 0.1 for near-duplicates",
-                never,
-                "definition",
-            )
-            for name in half_lives
-        ),
-        *(
-            (f"count_{name}", "items", f"items with known_time in (t - {name}, t]", "never", "definition")
-            for name in windows
-        ),
-        (
-            "abnormal_count",
-            "1",
-            "log((1 + items of the last 24 h) / (1 + items per 24 h in the 29 days before those)), own rate, at t",
-            "the first item is less than 6 days old",
-            "after Barber and Odean 2008 (abnormal attention), with news counts",
-        ),
-        ("score_mean_24h", "1", "weighted mean of the scores of the last 24 h", quiet, "definition"),
-        (
-            "share_negative_24h",
-            "1",
-            f"weighted share of the last 24 h's scored items with score < {NEGATIVE_SCORE}",
-            quiet,
-            "definition",
-        ),
-        (
-            "novelty",
-            "1",
-            "of the latest item: 1 - max Jaccard similarity of words to the (at most 200) items of the 72 h before",
-            "no item in the last 72 h",
-            "Jaccard 1901; after Tetlock 2011 (stale news)",
-        ),
-        ("minutes_since_item", "minutes", "t - known_time of the latest item", never, "definition"),
-    ]
+def lacked(found: Asked, *, shared: bool) -> str:
+    """What a feature lacks of a source, or nothing: `shared` tells whether one entity's items serve all."""
+    return "entity" if found.feature.needs == "shared" and not shared else ""
 
 
-FEATURES: tuple[FeatureSpec, ...] = specs()
+def history(names: Sequence[str], max_age_ns: int | None = None) -> int:
+    """How long before the first decision items still matter to any of the features, in nanoseconds; 2^62: for ever."""
+    found = 0
+    for one in map(asked, names):
+        if one.feature.needs == "shared" or (not one.times and max_age_ns is None):
+            return _ALL
+        reach = sum(one.times) * (1 if one.feature.weighting is None else _HALF_LIVES)
+        if one.feature.needs == "sessions":
+            reach += SESSION_DAYS * DAY
+        found = max(found, reach if one.times else max(2 * (max_age_ns or 0), reach))
+    return min(found + NOVELTY_WINDOW, _ALL)
 
 
 def news_features(
     items: pl.DataFrame,
     grid: pl.DataFrame,
+    names: Sequence[str] | None = None,
     *,
-    half_lives: Mapping[str, int] = HALF_LIVES,
-    windows: Mapping[str, int] = COUNT_WINDOWS,
+    sessions: pl.DataFrame | None = None,
+    shared: str | None = None,
+    max_age_ns: int | None = None,
+    cutoff_ns: int = 0,
+    prefix: str = "",
 ) -> pl.DataFrame:
     """The news features of every decision of a grid.
 
-    items        one row per (entity, item): entity, event_time, known_time, item, text, score; in any order. Items of
-                 entities that the grid lacks count for the market. Equal known_time: by event_time, then as given
-    grid         entity, decision_time (and whatever else); in any order
-    half_lives   name -> nanoseconds of the decayed sums
-    windows      name -> nanoseconds of the counts
+    items       one row per (entity, item), in any order: entity, event_time, known_time, item, text, score; and, where
+                they are known, relevance (else 1), novelty (NaN or absent: by words), negative, neutral, positive.
+                A later row of the same item is a revision. Items of entities that the grid lacks count for the market
+    grid        entity, decision_time (and whatever else); in any order
+    names       features, as `GROUPS` tells; without: those that all groups stand for and the arguments are enough for
+    sessions    session, open, close in order, from two months before the first decision on for attention; half days
+                with their own close
+    shared      the entity whose items serve all entities of the grid
+    max_age_ns  after which the latest item says nothing any more (last_tone, last_change, novelty, statements)
+    cutoff_ns   items known less than this before a close count for the next session (attention, session, overnight)
+    prefix      of the columns' names, where several sources give features
 
-    Returns the grid's rows in their order, one Float64 column per feature of `specs(half_lives, windows)`.
+    Returns the grid's rows in their order, one Float64 column per name.
 
-    Missing values: NaN where `FeatureSpec.missing` says so: no news is missing, not neutral. A null or NaN score is an
-    item without tone.
-    Raises DataError where a column is missing, a time or an entity is null, or a score lies outside [-1, 1].
+    Missing values: NaN where `FeatureSpec.missing` says so. A null or NaN score is an item without tone.
+    Raises DataError where a column is missing, a time or an entity is null, or a number is out of range; ConfigError on
+    an unknown name, or one that needs `sessions` or `shared` where that is not given.
     """
-    _check(items, REQUIRED, "news items")
-    _check(grid, GRID, "decision grid")
-    scores = items["score"].cast(pl.Float64).fill_null(np.nan)
-    largest = np.abs(np.nan_to_num(scores.to_numpy(), nan=0.0)).max(initial=0.0)
-    if largest > 1:
-        raise DataError(f"a score of size {largest}", allowed="scores in [-1, 1]")
-    items = items.select(*REQUIRED[:-1], scores).sort("known_time", "event_time", maintain_order=True)
-    entities = grid["entity"].unique(maintain_order=True).to_list()
-    pooled = items.unique(["item", "known_time"], keep="first", maintain_order=True)
-    own = _columns(items, "entity", grid, grid["entity"], entities, half_lives, windows)
-    market = _columns(pooled, None, grid, None, [None], half_lives, windows)
-    names = [spec.name for spec in specs(half_lives, windows)]
-    return pl.DataFrame(dict(zip(names, own + market, strict=True)), schema=dict.fromkeys(names, pl.Float64()))
+    require(grid, GRID, "decision grid")
+    if cutoff_ns < 0 or (max_age_ns is not None and max_age_ns <= 0):
+        raise ConfigError(f"cutoff_ns={cutoff_ns}, max_age_ns={max_age_ns}", allowed="0 or more, and above 0")
+    rows = in_order(items)
+    if names is None:
+        groups = [group for group in GROUPS.names if group != "statement" or shared is not None]
+        every = [name for group in groups for name in names_of(group)]
+        names = [name for name in every if sessions is not None or asked(name).feature.needs != "sessions"]
+    wanted = [asked(name) for name in names]
+    _check(wanted, items, sessions, shared)
+    calendar = None if sessions is None else Sessions.of(sessions, cutoff_ns)
+    columns = {}
+    for market in (False, True):
+        chosen = [one for one in wanted if one.market == market]
+        if not chosen:
+            continue
+        view = _view(rows, grid, chosen, calendar, shared, max_age_ns, market=market)
+        for one in chosen:
+            columns[one.name] = np.asarray(one.feature.formula(view, *one.times))[view.placed.back]
+    named = {prefix + name: columns[name] for name in names}
+    return pl.DataFrame(named, schema=dict.fromkeys(named, pl.Float64()))
 
 
-def _check(frame: pl.DataFrame, columns: Sequence[str], what: str) -> None:
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError(f"{what} without the column {column!r}", allowed=", ".join(columns))
-    for column in set(columns) & {"entity", "known_time", "event_time", "decision_time"}:
-        if frame[column].null_count():
-            raise DataError(
-                f"{what}: {frame[column].null_count()} rows without {column}",
-                hint="undated items are set aside when they are read",
-            )
-        if column != "entity" and not isinstance(frame.schema[column], pl.Datetime) and frame.height:
-            raise DataError(f"{what}: {column} is {frame.schema[column]}", allowed="a UTC timestamp")
-
-
-def _columns(
-    items: pl.DataFrame,
-    by: str | None,
+def _view(
+    rows: pl.DataFrame,
     grid: pl.DataFrame,
-    entity: pl.Series | None,
-    entities: Sequence[str | None],
-    half_lives: Mapping[str, int],
-    windows: Mapping[str, int],
-) -> list[Floats]:
-    """The features of the streams of `by` (one stream where it is None), scattered back to the grid's rows."""
-    item_rows, item_offsets = _segments(None if by is None else items[by], items.height, entities)
-    decision = grid["decision_time"].dt.epoch("ns").to_numpy()
-    # the sort by segment is stable, so sorting by time first orders the decisions within each segment
-    by_time = np.argsort(decision, kind="stable")
-    rows, offsets = _segments(None if entity is None else entity[by_time], grid.height, entities)
-    rows = by_time[rows]
-    stream = _stream(items[item_rows], item_offsets)
-    output = []
-    for values in _at(stream, decision[rows], offsets, half_lives, windows):
-        column = np.empty(grid.height, dtype=np.float64)
-        column[rows] = values
-        output.append(column)
-    return output
+    chosen: Sequence[Asked],
+    calendar: Sessions | None,
+    shared: str | None,
+    max_age: int | None,
+    *,
+    market: bool,
+) -> View:
+    half_lives: dict[str, list[int]] = {}
+    for one in chosen:
+        if one.feature.weighting is not None:
+            half_lives.setdefault(one.feature.weighting, []).extend(one.times)
+    if market:
+        stream, placed = Stream.of(pooled(rows), None), Placed.shared(grid)
+    elif shared is not None:
+        stream, placed = Stream.of(rows, [shared]), Placed.shared(grid)
+    else:
+        entities = grid["entity"].unique(maintain_order=True).to_list()
+        stream, placed = Stream.of(rows, entities), Placed.own(grid, entities)
+    return View(stream, placed, calendar, max_age, half_lives)
 
 
-def _segments(key: pl.Series | None, height: int, keys: Sequence[str | None]) -> tuple[Int64s, Int64s]:
-    """(rows, offsets): the rows of each key in turn, in their order; rows of other keys are left out."""
-    if key is None:
-        return np.arange(height), np.array([0, height], dtype=np.int64)
-    number = key.replace_strict(keys, range(len(keys)), default=len(keys), return_dtype=pl.Int64).to_numpy()
-    counts = np.bincount(number, minlength=len(keys) + 1)[: len(keys)]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return np.argsort(number, kind="stable")[: offsets[-1]], offsets
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """Items in order of (segment, arrival) with what is known of each on arrival."""
-
-    time: Int64s
-    offsets: Int64s
-    score: Floats
-    weight: Floats
-    novelty: Floats
-
-
-def _stream(items: pl.DataFrame, offsets: Int64s) -> _Stream:
-    time = items["known_time"].dt.epoch("ns").to_numpy()
-    new = novelty(items["text"].to_list(), time, offsets, window_ns=NOVELTY_WINDOW, capacity=NOVELTY_CAPACITY)
-    weight = np.where(new <= DUPLICATE_NOVELTY, DUPLICATE_WEIGHT, 1.0)
-    return _Stream(time, offsets, items["score"].to_numpy(), weight, new)
-
-
-def _at(
-    stream: _Stream, at: Int64s, at_offsets: Int64s, half_lives: Mapping[str, int], windows: Mapping[str, int]
-) -> list[Floats]:
-    """The features at sorted decisions, in the order of `_described`."""
-
-    def position(time: Int64s) -> Int64s:
-        """How many items of the whole table come up to the last one known at `time`; the segment's start where none."""
-        found: Int64s = last_index(stream.time, stream.offsets, time, at_offsets)
-        return np.where(found < 0, start, found + 1)
-
-    start = np.repeat(stream.offsets[:-1], np.diff(at_offsets))
-    now, before = position(at), position(at - TONE_WINDOW)
-    ever = now > start
-    latest = np.maximum(now - 1, 0)
-    scored = ~np.isnan(stream.score)
-    weight, tone = np.where(scored, stream.weight, 0.0), np.where(scored, stream.score * stream.weight, 0.0)
-    total = _window_sum(weight, before, now)
-    decayed = [
-        np.where(ever, decayed_sum(stream.time, tone, stream.offsets, at, at_offsets, half_life), np.nan)
-        for half_life in half_lives.values()
-    ]
-    age = np.full(len(at), np.nan)
-    age[ever] = at[ever] - stream.time[latest[ever]]
-    return [
-        *decayed,
-        *((now - position(at - window)).astype(np.float64) for window in windows.values()),
-        _abnormal_count(stream, at, start, position(at - RATE_WINDOW), before, now),
-        _ratio(_window_sum(tone, before, now), total),
-        _ratio(_window_sum(np.where(stream.score < NEGATIVE_SCORE, weight, 0.0), before, now), total),
-        _pick(stream.novelty, latest, age <= NOVELTY_WINDOW),
-        age / MINUTE,
-    ]
-
-
-def _abnormal_count(stream: _Stream, at: Int64s, start: Int64s, month: Int64s, day: Int64s, now: Int64s) -> Floats:
-    """log((1 + today) / (1 + usual)), `usual` from the 29 days before the last 24 h, or as many as there were."""
-    ever = now > start
-    first = np.full(len(at), np.iinfo(np.int64).max // 2)
-    first[ever] = stream.time[start[ever]]
-    history = np.minimum(at - DAY - first, RATE_WINDOW - DAY)
-    enough = history >= RATE_MINIMUM
-    output = np.full(len(at), np.nan)
-    usual = (day - month)[enough] / (history[enough] / DAY)
-    output[enough] = np.log((1 + (now - day)[enough]) / (1 + usual))
-    return output
-
-
-def _window_sum(values: Floats, first: Int64s, stop: Int64s) -> Floats:
-    """sum(values[first:stop]) for each pair, exact: the values are counted in billionths."""
-    total = np.concatenate([[0], np.cumsum(np.round(values * _UNIT).astype(np.int64))])
-    sums: Floats = (total[stop] - total[first]) / _UNIT
-    return sums
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    ratio: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-    return ratio
-
-
-def _pick(values: Floats, index: Int64s, known: npt.NDArray[np.bool_]) -> Floats:
-    output = np.full(len(index), np.nan)
-    output[known] = values[index[known]]
-    return output
+def _check(wanted: Sequence[Asked], items: pl.DataFrame, sessions: pl.DataFrame | None, shared: str | None) -> None:
+    for one in wanted:
+        needs = one.feature.needs
+        if needs == "sessions" and sessions is None:
+            raise ConfigError(f"{one.name!r} without sessions", hint="give session, open and close of each")
+        if needs == "shared" and shared is None:
+            raise ConfigError(f"{one.name!r} of a source without `entity`", hint="name the entity that serves all")
+        if needs == "probabilities" and (lacks := [name for name in PROBABILITIES if name not in items.columns]):
+            raise DataError(f"{one.name!r} without the columns {', '.join(lacks)}", hint="score the texts")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -10,12 +11,13 @@ from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, trade
 from fusion.features.bar_rows import BarSettings
 from fusion.features.book_rows import BookSettings
-from fusion.features.choice import chosen
+from fusion.features.choice import chosen, shared_entity
 from fusion.features.peers import Sums
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
+from sources.sessions import sessions_around
 from sources.source_options import BOOKS, TICKS, StreamSource
 from sources.stream import in_order
 
@@ -95,7 +97,14 @@ def build(
                 stream, grid, wanted, source.max_age, book_settings, continuous=source.carries_book, trades=traded
             )
         elif source.table == "news":
-            table = news.news_features(rows, grid)
+            table = news.news_features(
+                rows,
+                grid,
+                wanted,
+                sessions=_sessions_before(config, grid, news.SESSION_DAYS),
+                shared=shared_entity(config, name),
+                max_age_ns=source.max_age,
+            )
             columns = {column: table[column].to_numpy() for column in wanted}
         elif source.table == "metric":
             market = None if source.entity in entities else source.entity
@@ -112,6 +121,16 @@ def build(
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _sessions_before(config: RunConfig, grid: pl.DataFrame, days: int) -> pl.DataFrame | None:
+    """The calendar's sessions of a grid, and of so many days before it."""
+    if grid.is_empty():
+        return None
+    first, last = grid["session"].min(), grid["session"].max()
+    assert isinstance(first, date)
+    assert isinstance(last, date)
+    return sessions_around(config.calendar, first - timedelta(days=days), last)
 
 
 def _family(table: str) -> str:

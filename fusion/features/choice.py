@@ -26,7 +26,7 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
     if source.table == "quote":
         return _windowed(name, names, quote.FEATURES)
     if source.table == "news":
-        return _known(name, names, [spec.name for spec in news.FEATURES])
+        return _of_news(name, names, shared=shared_entity(config, name) is not None)
     if found := _with_options(source.table):
         assert isinstance(source, StreamSource)
         return possible(name, names, source, *found)
@@ -68,6 +68,42 @@ def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[st
             )
         found.append(name)
     return list(dict.fromkeys(found))
+
+
+def _of_news(source: str, names: list[str] | None, *, shared: bool) -> list[str]:
+    """The features of news that a config names, groups among them; all: those of all groups that can be made."""
+    found = []
+    for name in news.GROUPS.names if names is None else names:
+        if name in news.GROUPS.names:
+            made = [one for one in news.names_of(name) if not news.lacked(news.asked(one), shared=shared)]
+            if names is not None and not made:
+                raise ConfigError(
+                    f"features.{source} names {name!r}, all of which needs the entity that serves all",
+                    hint=f"write sources.{source}.entity, e.g. US",
+                )
+            found += made
+            continue
+        try:
+            lack = news.lacked(news.asked(name), shared=shared)
+        except ConfigError as error:
+            hint = error.hint or "`trifuse schema news` tells them"
+            raise ConfigError(f"features.{source}: {error.problem}", allowed=error.allowed, hint=hint) from None
+        if lack:
+            raise ConfigError(
+                f"features.{source} names {name!r}, which needs the entity that serves all",
+                hint=f"write sources.{source}.{lack}, e.g. US, or leave the feature out",
+            )
+        found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def shared_entity(config: RunConfig, source: str) -> str | None:
+    """The entity of a source that is none of the run's own, so that its rows serve all of them: a market or region."""
+    entity = config.sources[source].entity
+    own = config.entities
+    if isinstance(own, str):
+        own = [] if config.simulate is None else list(config.simulate.tickers())
+    return None if entity in own else entity
 
 
 def _entities(config: RunConfig) -> int | None:

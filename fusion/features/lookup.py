@@ -1,4 +1,4 @@
-"""Features by what a person may call them: a family, a name, a group of features of bars, or TA-Lib's name."""
+"""Features by what a person may call them: a family, a name, a group of features of bars or news, or TA-Lib's name."""
 
 import difflib
 import re
@@ -9,6 +9,7 @@ from fusion.features.ticks import is_meant
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.technical.names import TA_LIB
+from sentiment import features as news
 from sources.schema import TABLES
 
 FEATURES_OF_TA_LIB = {
@@ -59,6 +60,8 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
     found = [spec for spec in REGISTRY if name == spec.family or is_meant(spec, name)]
     if not found and name in (*bar.GROUPS, bar.VOLATILITY):
         found = [feature.spec for feature in bar.features_of(name)]
+    if not found and name in news.GROUPS.names:
+        found = news.GROUPS.specs_of(name)
     if found or not some:
         return found
     if name.upper() in TA_LIB:
@@ -69,7 +72,7 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
             )
         name = f"bar_{FEATURES_OF_TA_LIB[name.upper()]}"
         return [spec for spec in REGISTRY if is_meant(spec, name)]
-    for words in (name.lower(), f"bar_{name.lower()}"):
+    for words in (name.lower(), f"bar_{name.lower()}", f"news_{name.lower()}"):
         if found := [spec for spec in REGISTRY if is_meant(spec, words)]:
             return found
     word = re.compile(rf"\b{re.escape(name)}", re.IGNORECASE)
@@ -81,10 +84,14 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
 def _unknown(name: str) -> ConfigError:
     families = sorted({spec.family for spec in REGISTRY})
     names = [*TABLES, *families, *(spec.name for spec in REGISTRY), *TA_LIB]
-    close = [*near({**bar.GROUPS, bar.VOLATILITY: ()}, name), *difflib.get_close_matches(name, names, 3)]
+    close = [
+        *near({**bar.GROUPS, bar.VOLATILITY: ()}, name),
+        *news.GROUPS.near(name),
+        *difflib.get_close_matches(name, names, 3),
+    ]
     meant = " or ".join(list(dict.fromkeys(close))[:4])
     return ConfigError(
         f"{name!r} is no table, group or feature" + (f"; did you mean {meant}?" if meant else ""),
-        allowed=", ".join(dict.fromkeys([*TABLES, *families, *bar.GROUPS, bar.VOLATILITY])),
+        allowed=", ".join(dict.fromkeys([*TABLES, *families, *bar.GROUPS, bar.VOLATILITY, *news.GROUPS.names])),
         hint="`trifuse schema` lists all features",
     )

@@ -13,8 +13,8 @@ FEATURES = (
     "bar_rsi_14",
     "book_imbalance_5",
     "book_ofi_1min",
-    "news_score_decay_1h",
-    "news_market_score_decay_1d",
+    "news_tone_sum_1h",
+    "news_market_tone_sum_1d",
     "metric_lot_fill_change",
 )
 HORIZONS = ("5min", "15min")
@@ -59,7 +59,7 @@ def _grid(days: list[date]) -> pl.DataFrame:
 
 def _features(grid: pl.DataFrame, draw: np.random.Generator) -> pl.DataFrame:
     columns = {name: draw.normal(size=grid.height) for name in FEATURES}
-    columns["news_score_decay_1h"][draw.random(grid.height) < 0.4] = np.nan
+    columns["news_tone_sum_1h"][draw.random(grid.height) < 0.4] = np.nan
     columns["metric_lot_fill_change"][: grid.height // 3] = np.nan
     ages = {"bars_age": draw.exponential(1.0, grid.height), "lots_age": draw.exponential(4000.0, grid.height)}
     ages["lots_age"][:50] = np.nan

@@ -140,7 +140,7 @@ class TestOracle:
         calm, stress = 0, 1
         assert (calm, "book_imbalance_1") in kept
         assert (calm, "metric_lot_fill_yoy") in kept
-        assert kept & {(stress, "news_score_decay_1h"), (stress, "news_score_decay_6h")}
+        assert kept & {(stress, "news_tone_sum_1h"), (stress, "news_tone_sum_6h")}
         assert not any(regime == stress and name.startswith(("book_imb", "metric_")) for regime, name in kept)
         assert (ledger.filter(pl.col("feature") == "book_imbalance_1")["ic"] > 0).all()
         scored = pl.read_parquet(found.folder / "evaluation.parquet").filter(

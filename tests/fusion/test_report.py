@@ -476,7 +476,7 @@ class TestFigures:
         assert plot is not None
         assert "8 of 10 features" in said
         shares = dict(zip(plot.data[0]["y"], plot.data[0]["z"], strict=True))  # type: ignore[call-overload]
-        assert set(shares) == {"news_score_decay_1h", "metric_lot_fill_change"}
+        assert set(shares) == {"news_tone_sum_1h", "metric_lot_fill_change"}
         # one entity of two starts without the metric
         assert shares["metric_lot_fill_change"][0] == 0.5
         assert shares["metric_lot_fill_change"][-1] == 1.0
