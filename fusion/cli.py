@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, runs
+from fusion.commands import features, files, runs, score
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -55,7 +55,7 @@ app.command()(runs.verify)
 app.command()(files.describe)
 app.command()(files.schema)
 app.command("config")(files.config)
-app.command()(files.score)
+app.command()(score.score)
 app.command()(files.simulate)
 
 

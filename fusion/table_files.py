@@ -1,20 +1,27 @@
-"""Tables as files that other programs read: the newest signals, texts to score, Parquet, CSV or JSON lines."""
+"""Tables as files that other programs read, whole or not there at all: Parquet, CSV or JSON lines."""
 
+import glob
+import gzip
 import io
+import json
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 import polars as pl
 
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError
 
 FORMATS: dict[str, Callable[[pl.DataFrame, io.BytesIO], object]] = {
     "parquet": lambda table, target: table.write_parquet(target, compression="zstd"),
     "csv": lambda table, target: table.write_csv(target),
     "jsonl": lambda table, target: table.write_ndjson(target),
 }
+
+
+_GROUP_ROWS = 131_072  # of a Parquet file, at least
 
 
 def newest(signals: pl.DataFrame) -> pl.DataFrame:
@@ -37,41 +44,120 @@ def encode(table: pl.DataFrame, kind: str) -> bytes:
 def write_table(table: pl.DataFrame, path: Path, kind: str = "") -> None:
     """Write a table under a temporary name in the same folder, then rename; `kind` empty: by the path's suffix."""
     content = encode(table, kind or path.suffix.removeprefix("."))
+    _check_folder(path)
+    with _replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_target(path: Path) -> str:
+    """The format of `FORMATS` that `appending` will write to a path, by its suffix, `.gz` aside.
+
+    Raises ConfigError for another suffix, where there is no folder, and for a folder.
+    """
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind not in FORMATS or (kind == "parquet" and path.suffix == ".gz"):
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise ConfigError(f"the name {path.name!r} tells no format", allowed=f"{known}, .csv.gz, .jsonl.gz")
+    _check_folder(path)
+    return kind
+
+
+def _check_folder(path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"folder {path.parent} does not exist", hint="make it first")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder", allowed="a path of a file")
+
+
+Append = Callable[[pl.DataFrame | list[dict[str, Any]]], None]
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Append]:
+    """Yields a function that appends rows to a file, in the format of its suffix. The file is written under a temporary
+    name and appears when the block ends, whole; after an error nothing is left.
+
+    Rows are tables of one schema, or, for JSON lines, a list of objects. Times and missing values as in `encode`; a
+    Parquet file keeps what it is given. Raises ConfigError for another suffix and where there is no folder.
+    """
+    kind = check_target(path)
+    with _replacing(path) as temporary:
+        if kind == "parquet":
+            with _parquet(temporary) as append:
+                yield append
+            return
+        with ExitStack() as stack:
+            if path.suffix == ".gz":
+                target = cast(IO[bytes], stack.enter_context(gzip.open(temporary, "wb", compresslevel=6)))
+            else:
+                target = stack.enter_context(open(temporary, "wb"))
+            yield _csv(target) if kind == "csv" else lambda rows: append_jsonl(rows, target)
+
+
+def append_jsonl(rows: pl.DataFrame | list[dict[str, Any]], target: IO[bytes]) -> None:
+    """Rows as JSON lines. A lone surrogate, which UTF-8 has no bytes for, is written as JSON's escape of it."""
+    if isinstance(rows, pl.DataFrame):
+        rows.fill_nan(None).write_ndjson(target)
+        return
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    target.write("".join(lines).encode("utf-8", "backslashreplace"))
+
+
+def _csv(target: IO[bytes]) -> Append:
+    begun = False
+
+    def append(rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+        nonlocal begun
+        pl.DataFrame(rows).fill_nan(None).write_csv(target, include_header=not begun)
+        begun = True
+
+    return append
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Append]:
+    import pyarrow.parquet as pq
+
+    held: list[pl.DataFrame] = []
+    with ExitStack() as stack:
+        writer: Any = None
+
+        def flush() -> None:
+            nonlocal writer
+            table = pl.concat(held).to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd"))
+            writer.write_table(table)
+            held.clear()
+
+        def append(rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+            held.append(pl.DataFrame(rows))
+            if sum(part.height for part in held) >= _GROUP_ROWS:
+                flush()
+
+        yield append
+        if held:
+            flush()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, whose file takes its place when the block ends without an error."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):  # by a process that was killed
+        if (number := left.suffix.removeprefix(".")).isdigit() and not _is_alive(int(number)):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def read_texts(path: Path, column: str) -> pl.Series:
-    """The texts of a file, in its order, named `text`: the lines of a text file or of stdin (`-`), else a column of a
-    CSV, JSONL or Parquet file.
-
-    Missing values: nulls stay nulls, blank lines are empty texts. Raises DataError for a file that cannot be read or
-    lacks the column.
-    """
-    kind = "".join(path.suffixes[-2:]).removesuffix(".gz")
+def _is_alive(process: int) -> bool:
     try:
-        if str(path) == "-":
-            return pl.Series("text", sys.stdin.read().splitlines(), dtype=pl.String)
-        if kind.endswith(".parquet"):
-            table = pl.read_parquet(path)
-        elif kind.endswith((".jsonl", ".ndjson")):
-            table = pl.read_ndjson(path, infer_schema_length=None)
-        elif kind.endswith(".csv"):
-            table = pl.read_csv(path, infer_schema=False)
-        else:
-            return pl.Series("text", path.read_text(encoding="utf-8").splitlines(), dtype=pl.String)
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path} cannot be read: {error}", allowed="text, CSV, JSONL or Parquet in UTF-8") from None
-    if column not in table.columns:
-        raise DataError(
-            f"{path} has no column {column!r}", allowed=", ".join(table.columns), hint="name it with --column"
-        )
-    if table.schema[column] != pl.String:
-        raise DataError(f"column {column!r} of {path} holds {table.schema[column]}", allowed="text")
-    return table[column].alias("text")
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

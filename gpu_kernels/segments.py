@@ -4,8 +4,10 @@ import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, on_cpu, to_host, to_side
+from gpu_kernels.dispatch import Array, Rows, common_device, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
+
+_FAR = 2**62
 
 
 @body
@@ -42,6 +44,17 @@ def first_looked_at(time, start, row, window, capacity, limit, either):
     within = upper_bound(time, start, row, time[row] - window - 1)
     first = min(recent, within) if either else max(recent, within)
     return max(start, first, row - limit)
+
+
+def looked_at(window_ns: int | None, capacity: int | None, limit: int, *, either: bool) -> tuple[int, int, int]:
+    """window, capacity and limit for `first_looked_at`, checked; a rule that is None never decides there."""
+    if window_ns is None and capacity is None:
+        raise ArgumentError("window_ns and capacity are None", allowed="at least one of them")
+    if not (0 <= (window_ns or 0) <= _FAR and 1 <= (1 if capacity is None else capacity) <= _FAR):
+        raise ArgumentError(f"window_ns={window_ns}, capacity={capacity}", allowed="window_ns >= 0 and capacity >= 1")
+    unused = 0 if either else _FAR
+    window = unused - 1 if window_ns is None else int(window_ns)
+    return window, unused if capacity is None else int(capacity), positive("limit", limit, maximum=_FAR)
 
 
 @body

@@ -6,13 +6,12 @@ import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu, positive
+from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.segments import check_sorted, first_looked_at, segment_of, tile_rows
+from gpu_kernels.segments import check_sorted, first_looked_at, looked_at, segment_of, tile_rows
 
 _INT16 = (np.dtype(np.int16),)
 _TILE = 64  # rows of one unit of work: a row costs hundreds of products
-_FAR = 2**62
 
 
 @body
@@ -112,13 +111,7 @@ def largest_similarity(
     Raises: ArgumentError (also where a time falls, or where both rules are None), DeviceError.
     Source: definition; the last ten after Tetlock (2011), who compares a story's words with the ten before it.
     """
-    if window_ns is None and capacity is None:
-        raise ArgumentError("window_ns and capacity are None", allowed="at least one of them")
-    # a rule that is not used never decides
-    unused = 0 if either else _FAR
-    window = unused - 1 if window_ns is None else positive("window_ns", window_ns, 0, _FAR)
-    last = unused if capacity is None else positive("capacity", capacity, 1, _FAR)
-    limit = positive("limit", limit, maximum=_FAR)
+    window, last, limit = looked_at(window_ns, capacity, limit, either=either)
     if not -1 <= threshold <= 1:
         raise ArgumentError(f"threshold is {threshold}", allowed="-1 to 1")
     common_device(vectors=vectors, time=time)

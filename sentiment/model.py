@@ -1,6 +1,6 @@
 """A text classifier of three tones, from wherever it comes, behind one small record.
 
-    embedded             the encoder of an installed package and our own head; no network (sentiment.embedded)
+    embedded             the encoder of an installed package and our own adapter; no network (sentiment.embedded)
     a folder             a Hugging Face sequence classifier: config.json, tokenizer, model.safetensors
     owner/name[@revision]   the same from the Hugging Face hub, kept in its own cache
 
@@ -23,7 +23,7 @@ from sentiment.text import CLEANING, clean
 if TYPE_CHECKING:
     import torch
 
-TONES = ("negative", "neutral", "positive")
+TONES = embedded.TONES
 SYNONYMS = {
     "negative": "negative",
     "neg": "negative",
@@ -132,17 +132,31 @@ def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = N
 
 
 def _load_embedded(max_length: int | None, device: str) -> TextModel:
-    folder = embedded.encoder_folder()
-    encoder = embedded.load_encoder(folder, device)
-    tokenizer = _tokenizer(folder, "embedded", encoder.config.vocab_size)
-    head = {name: tensor.to(device) for name, tensor in embedded.load_head().items()}
-    limit = _limit(max_length, tokenizer, encoder.config)
+    tokenizer, classifier = embedded.load(device)
+    files = [*_files(embedded.encoder_folder()), embedded.ADAPTER_FILE]
+    return _text_model("embedded", files, tokenizer, classifier, [0, 1, 2], max_length, prepare=clean)
+
+
+def _text_model(
+    identifier: str,
+    files: list[Path],
+    tokenizer: Any,
+    classifier: Any,
+    order: list[int],
+    max_length: int | None,
+    *,
+    prepare: Callable[[str], str],
+) -> TextModel:
+    """The one path of every model: `order` says which output is negative, neutral, positive."""
+    limit = _limit(max_length, tokenizer, classifier.config)
 
     def forward(input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
-        return embedded.apply_head(head, embedded.pooled(encoder, input_ids, attention_mask))
+        logits: torch.Tensor = classifier(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits[:, order]
 
-    digest = _digest([*_files(folder), embedded.HEAD_FILE], CLEANING, str(limit))
-    return TextModel("embedded", digest, limit, device, tokenizer, forward, clean)
+    cleaning = CLEANING if prepare is clean else ""
+    digest = _digest(files, cleaning, str(order), str(limit))
+    return TextModel(identifier, digest, limit, str(classifier.device), tokenizer, forward, prepare)
 
 
 def _load_classifier(
@@ -184,16 +198,8 @@ def _load_classifier(
             hint="this looks like an encoder without its classification head",
         )
     tokenizer = _tokenizer(folder, identifier, classifier.config.vocab_size)
-    limit = _limit(max_length, tokenizer, classifier.config)
     classifier = classifier.to(device).eval()
-
-    def forward(input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
-        logits: torch.Tensor = classifier(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits[:, order]
-
-    return TextModel(
-        identifier, _digest(_files(folder), str(order), str(limit)), limit, device, tokenizer, forward, str.strip
-    )
+    return _text_model(identifier, _files(folder), tokenizer, classifier, order, max_length, prepare=str.strip)
 
 
 def _folder_of(name: str) -> tuple[Path, str]:

@@ -1,21 +1,26 @@
-"""How new an item is: 1 minus the largest word overlap with what the same entity's stream has shown before.
+"""How new a text is by its words: 1 minus the largest overlap with what the same entity's stream has shown before.
 
     novelty_i = 1 - max_j |W_i and W_j| / |W_i or W_j|   (Jaccard, 1901)
 
-over the items j < i received in the trailing window, of those the most recent ones up to a stated number. Only earlier
-arrivals count, so an item's novelty never changes once it is known.
+over earlier texts j of the stream. Only earlier arrivals count, so a text's novelty never changes once it is known.
+The cheap rule: it needs no model, sees retweets and reprints, and no paraphrase (sentiment.repeats does).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from gpu_kernels._jit import cpu_loop, prange
+from gpu_kernels.dispatch import Rows, on_cpu
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.segments import check_sorted, first_looked_at, looked_at, tile_rows
 from sentiment.text import words
 
 Int64s = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_TILE = 256
 
 
 def word_sets(texts: Sequence[str | None]) -> tuple[Int64s, Int64s]:
@@ -34,21 +39,22 @@ def word_sets(texts: Sequence[str | None]) -> tuple[Int64s, Int64s]:
     return np.array(flat, dtype=np.int64), offsets
 
 
-@njit(cache=True)
-def _novelty(word, word_offsets, time, offsets, window, capacity, output):  # type: ignore[no-untyped-def]
-    for segment in range(offsets.shape[0] - 1):
-        oldest = offsets[segment]
-        for item in range(offsets[segment], offsets[segment + 1]):
-            while time[item] - time[oldest] > window:
-                oldest += 1
+@cpu_loop
+def _overlaps(  # type: ignore[no-untyped-def]
+    word, word_offsets, time, offsets, tiles, tile, window, capacity, limit, either, threshold, largest, found
+):
+    for unit in prange(tiles[-1]):
+        segment, begin, end_of_tile = tile_rows(unit, tiles, offsets, tile)
+        for item in range(begin, end_of_tile):
             start, stop = word_offsets[item], word_offsets[item + 1]
-            largest = 0.0
-            for other in range(max(oldest, item - capacity), item):
-                left, right = start, word_offsets[other]
-                end = word_offsets[other + 1]
+            best, nearest, repeats = -1.0, np.int64(-1), np.int64(0)
+            first = first_looked_at(time, offsets[segment], item, window, capacity, limit, either)
+            for earlier in range(item - 1, first - 1, -1):
+                left, right = start, word_offsets[earlier]
+                end = word_offsets[earlier + 1]
                 shorter, longer = min(stop - left, end - right), max(stop - left, end - right)
                 # the overlap is at most shorter / longer: most pairs are ruled out by their lengths alone
-                if longer > 0 and shorter <= largest * longer:
+                if longer > 0 and shorter <= best * longer and shorter < threshold * longer:
                     continue
                 common = 0
                 while left < stop and right < end:
@@ -57,40 +63,75 @@ def _novelty(word, word_offsets, time, offsets, window, capacity, output):  # ty
                     left += a <= b
                     right += b <= a
                 union = shorter + longer - common
-                largest = max(largest, common / union if union > 0 else 1.0)
-                if largest == 1.0:
-                    break
-            output[item] = 1.0 - largest
+                overlap = common / union if union > 0 else 1.0
+                repeats += 1 if overlap >= threshold else 0
+                if overlap > best:
+                    best, nearest = overlap, np.int64(earlier)
+            largest[item] = best if nearest >= 0 else np.nan
+            found[0, item], found[1, item] = nearest, repeats
+
+
+def largest_overlap(
+    texts: Sequence[str | None],
+    time: Int64s,
+    offsets: Int64s,
+    *,
+    window_ns: int | None,
+    capacity: int | None,
+    either: bool = True,
+    limit: int = 4096,
+    threshold: float = 1.0,
+) -> tuple[Floats, Int64s, Int64s]:
+    """The largest Jaccard similarity of each text's words to those of earlier texts of its segment.
+
+    texts     N texts, segment by segment in arrival order
+    time      int64 ns (N,) arrival, not falling within a segment; a tie counts in the order of the rows
+    offsets   int64 (S + 1,) segments, each one entity's stream
+    window_ns, capacity, either, limit, threshold   which rows are compared, and from what on one counts as repeated: as
+              in gpu_kernels.similarity.largest_similarity; threshold above 0
+
+    returns   float64 (N,) similarity in [0, 1], int64 (N,) the latest row that has it, int64 (N,) rows repeated
+
+    Missing values: NaN, -1 and 0 where there is no earlier row. A null text counts as one without words; two texts
+    without words are the same text (similarity 1), and such a text has similarity 0 to any other.
+    Raises ArgumentError where lengths disagree, time falls, both rules are None, or a limit is not positive.
+    """
+    window, last, limit = looked_at(window_ns, capacity, limit, either=either)
+    rows = Rows(offsets, times={"time": time})
+    if len(texts) != rows.count:
+        raise ArgumentError(f"{len(texts)} texts, {rows.count} times", allowed="one for each")
+    check_sorted("time", rows, rows.columns[0])
+    word, word_offsets = word_sets(texts)
+    largest, found = np.empty(rows.count), np.empty((2, rows.count), np.int64)
+    tiles = rows.tiles(_TILE)
+    if rows.count:
+        on_cpu(_overlaps, len(word), int(tiles[-1]))(
+            word,
+            word_offsets,
+            rows.columns[0],
+            rows.offsets,
+            tiles,
+            _TILE,
+            window,
+            last,
+            limit,
+            either,
+            float(threshold),
+            largest,
+            found,
+        )
+    return largest, found[0], found[1]
 
 
 def novelty(
     texts: Sequence[str | None], time: Int64s, offsets: Int64s, *, window_ns: int, capacity: int = 200
-) -> npt.NDArray[np.float64]:
-    """Novelty in [0, 1] of each text against the earlier ones of its segment, float64 (N,).
+) -> Floats:
+    """Novelty in [0, 1] of each text against the earlier ones of its segment, float64 (N,): those at most `window_ns`
+    older and among the last `capacity`. Arguments and errors as in `largest_overlap`.
 
-    texts       N texts, segment by segment in arrival order
-    time        int64 ns (N,) arrival, not falling within a segment; a tie counts in the order of the rows
-    offsets     int64 (S + 1,) segments, each one entity's stream
-    window_ns   an earlier item counts when time_i - time_j <= window_ns
-    capacity    and when it is among the `capacity` items before i; this bounds the cost
-
-    Missing values: a null text counts as one without words; two texts without words are the same text (novelty 0), and
-    such a text is new against all others. The first item of a segment has novelty 1.
-    Raises ArgumentError where lengths disagree, time falls, or a limit is not positive.
+    Missing values: the first text of a segment has novelty 1; texts without words as in `largest_overlap`.
     """
-    if window_ns < 0 or capacity < 1:
-        raise ArgumentError(f"window_ns={window_ns}, capacity={capacity}", allowed="window_ns >= 0 and capacity >= 1")
-    if not (len(texts) == len(time) == int(offsets[-1])):
-        raise ArgumentError(
-            f"{len(texts)} texts, {len(time)} times, offsets that end with {int(offsets[-1])}",
-            allowed="three equal numbers",
-        )
-    falls = np.flatnonzero(np.diff(time) < 0) + 1
-    if not np.isin(falls, offsets).all():
-        raise ArgumentError(
-            "time falls within a segment", allowed="rows sorted by (segment, time)", hint="sort the items first"
-        )
-    word, word_offsets = word_sets(texts)
-    output = np.empty(len(texts), dtype=np.float64)
-    _novelty(word, word_offsets, time, offsets, window_ns, capacity, output)
-    return output
+    largest, _, _ = largest_overlap(
+        texts, time, offsets, window_ns=window_ns, capacity=capacity, either=False, limit=capacity
+    )
+    return 1.0 - np.nan_to_num(largest, nan=0.0)

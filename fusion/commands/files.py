@@ -1,12 +1,12 @@
-"""The commands that look at one thing: describe, schema, config, score, simulate. Heavy packages load inside them."""
+"""The commands that look at one thing: describe, schema, config, simulate. Heavy packages load inside them."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fusion.commands.options import ConfigFile, Json, Overrides, Quiet
-from fusion.console import answer, note, outline, progress, show
+from fusion.commands.options import ConfigFile, Json, Overrides
+from fusion.console import answer, note, outline, show
 
 
 def describe(
@@ -174,42 +174,6 @@ def _files(settings: Any) -> tuple[dict[str, int | str], list[str]]:
         counts[name] = len(files)
         doubts += preview(name, source, files, window)
     return counts, doubts
-
-
-def score(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Text file (a text a line), CSV, JSONL or Parquet; - is stdin.")
-    ],
-    column: Annotated[str, typer.Option("--column", help="Column of the texts, in CSV, JSONL and Parquet.")] = "text",
-    model: Annotated[str, typer.Option("--model", help="embedded, a hub name, or a local folder.")] = "embedded",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write .parquet, .csv or .jsonl instead of printing.")
-    ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="SQLite file that remembers scores.")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score texts with the sentiment model: negative, neutral, positive, and score = positive - negative.
-
-    \b
-    Examples:
-      echo "Loss narrows as sales recover" | trifuse score -
-      trifuse score headlines.csv --column headline --out scores.parquet
-    """
-    from fusion.table_files import read_texts, write_table
-    from sentiment.score import score as score_texts
-
-    texts = read_texts(file, column)
-    with progress(quiet) as advance:
-        scores = score_texts(texts, model, cache=cache, progress=lambda share: advance("sentiment", share))
-    scores.insert_column(0, texts)
-    if out is not None:
-        write_table(scores, out)
-        note(f"{scores.height:,} texts scored in {out}")
-    elif as_json:
-        answer(scores.to_dicts())
-    else:
-        show(scores.to_dicts(), numeric=scores.columns[1:])
 
 
 def simulate(

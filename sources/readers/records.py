@@ -22,6 +22,7 @@ WRONG_FIELD_COUNT = "wrong_field_count"
 UNPARSABLE_JSON = "unparsable_json"
 _PARQUET = b"PAR1"
 _BLOCK_ROWS = 2**20
+_LONGEST_FIELD = 16 * 2**20  # characters; the csv module's own limit is 131,072
 _BOM = "\ufeff"
 
 
@@ -93,7 +94,8 @@ def _parquet(path: Path) -> Iterator[pl.DataFrame]:
         ) from error
 
 
-def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:
+def decode(block: bytes, path: Path | str, encoding: str, line: int) -> str:
+    """The text of bytes whose first line has this number. Raises DataError for bytes that are not of the encoding."""
     try:
         return block.decode(encoding)
     except UnicodeDecodeError as error:
@@ -104,11 +106,11 @@ def _decode(block: bytes, path: Path, encoding: str, line: int) -> str:
         ) from error
 
 
-def _texts(path: Path, source: BaseSource, member: str | None = None) -> Iterator[tuple[int, str]]:
-    """Number of the first line, and text, of each block."""
+def text_blocks(path: Path, source: BaseSource, member: str | None = None) -> Iterator[tuple[int, str]]:
+    """Number of the first line, and text, of each block. Raises DataError for bytes that are not of the encoding."""
     line = 1
     for block in blocks(path, member, quoted=source.quoted):
-        text = _decode(block, path, source.encoding, line)
+        text = decode(block, path, source.encoding, line)
         yield line, text.removeprefix(_BOM) if line == 1 else text
         line += block.count(b"\n")
 
@@ -117,7 +119,7 @@ def _csv(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     header, seen = list(source.header), False
     if len(set(header)) != len(header):
         raise DataError(f"{path}: `header` names a column twice: {', '.join(header)}", allowed="distinct column names")
-    for first, text in _texts(path, source):
+    for first, text in text_blocks(path, source):
         body, line, seen = text, first, True
         if not header:
             head, _, body = text.partition("\n")
@@ -157,6 +159,7 @@ def split_csv(text: str, names: list[str], path: Path, line: int, delimiter: str
 
 def _split_quoted(text: str, names: list[str], path: Path, line: int, delimiter: str) -> pl.DataFrame:
     rows, numbers, problems = [], [], []
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     start = 0
     try:
@@ -177,7 +180,7 @@ def _split_quoted(text: str, names: list[str], path: Path, line: int, delimiter:
 
 
 def _jsonl(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
-    for first, text in _texts(path, source.model_copy(update={"quoted": False})):
+    for first, text in text_blocks(path, source.model_copy(update={"quoted": False})):
         rows: list[dict[str, object]] = []
         numbers: list[int] = []
         problems: list[str | None] = []

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from fusion.cli import app
 from fusion.console import Commands, option_bytes
-from fusion.table_files import encode, newest, read_texts, write_table
+from fusion.table_files import encode, newest, write_table
 from gpu_kernels.errors import (
     ArgumentError,
     ConfigError,
@@ -383,23 +383,6 @@ class TestFiles:
         assert not (tmp_path / "market").exists()
 
 
-class TestScore:
-    TEXTS = ("Profit doubles and the outlook is raised", "Shares collapse after fraud is revealed")
-
-    def test_stdin_to_json(self, tmp_path: Path) -> None:
-        cache = str(tmp_path / "cache.sqlite")
-        rows = json.loads(trifuse("score", "-", "--json", "--cache", cache, text="\n".join(self.TEXTS)).stdout)
-        assert [row["text"] for row in rows] == list(self.TEXTS)
-        assert rows[0]["score"] > 0 > rows[1]["score"]
-
-    def test_file_to_file(self, tmp_path: Path) -> None:
-        source, target = tmp_path / "in.csv", tmp_path / "out.parquet"
-        pl.DataFrame({"headline": self.TEXTS}).write_csv(source)
-        result = trifuse("score", str(source), "--column", "headline", "--out", str(target))
-        assert result.exit_code == 0, result.output
-        assert pl.read_parquet(target)["text"].to_list() == list(self.TEXTS)
-
-
 class TestTableFiles:
     SIGNALS = pl.DataFrame(
         {"entity": ["B", "A", "A", "B"], "decision_time": [1, 1, 3, 2], "score": [0.1, 0.2, float("nan"), 0.4]}
@@ -428,37 +411,3 @@ class TestTableFiles:
     def test_missing_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"nowhere does not exist"):
             write_table(self.SIGNALS, tmp_path / "nowhere" / "out.csv")
-
-    @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.jsonl", "t.parquet", "t.txt"])
-    def test_texts_keep_order_and_blanks(self, tmp_path: Path, name: str) -> None:
-        import gzip
-
-        texts = ["one, two", "", "drei – ü"]
-        table, path = pl.DataFrame({"text": texts}), tmp_path / name
-        if name == "t.txt":
-            path.write_text("\n".join(texts), encoding="utf-8")
-        elif name == "t.parquet":
-            table.write_parquet(path)
-        elif name == "t.jsonl":
-            table.write_ndjson(path)
-        else:
-            content = table.write_csv(quote_style="always").encode()
-            path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-        assert [text or "" for text in read_texts(path, "text")] == texts
-
-    @pytest.mark.parametrize(
-        ("name", "content", "problem"),
-        [
-            ("t.csv", b"a,b\n1,2\n", "has no column 'text'; allowed: a, b"),
-            ("t.csv", b"", "cannot be read"),
-            ("t.csv.gz", b"\x1f\x8b\x08truncated", "cannot be read"),
-            ("t.parquet", b"PAR1", "cannot be read"),
-            ("t.txt", b"\xff\xfe\x00", "cannot be read"),
-            ("t.jsonl", b'{"text": 5}\n', "holds Int64"),
-        ],
-    )
-    def test_bad_files(self, tmp_path: Path, name: str, content: bytes, problem: str) -> None:
-        path = tmp_path / name
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=re.escape(problem)):
-            read_texts(path, "text")

@@ -89,8 +89,8 @@ def test_no_rows():
     ("changes", "message"),
     [
         ({"window_ns": None, "capacity": None}, "window_ns and capacity are None"),
-        ({"window_ns": -1}, "window_ns is -1"),
-        ({"capacity": 0}, "capacity is 0"),
+        ({"window_ns": -1}, "window_ns=-1, capacity=1"),
+        ({"capacity": 0}, "window_ns=1, capacity=0"),
         ({"limit": 0}, "limit is 0"),
         ({"threshold": math.nan}, "threshold is nan"),
         ({"threshold": 1.5}, "threshold is 1.5; allowed: -1 to 1"),

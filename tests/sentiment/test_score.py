@@ -10,8 +10,7 @@ import pytest
 import torch
 from tiny_models import WORDS, save_classifier
 
-from gpu_kernels.errors import ArgumentError, ModelError
-from sentiment import embedded
+from gpu_kernels.errors import ArgumentError
 from sentiment.cache import TONE, TextCache
 from sentiment.score import SCHEMA, Scorer, counts, score
 from sentiment.text import clean, words
@@ -204,23 +203,6 @@ class TestEmbedded:
         assert scorer.identifier == "embedded"
         assert len(scorer.sha256) == 64
         assert Scorer("embedded", max_length=64).sha256 != scorer.sha256
-
-    def test_a_damaged_head_is_told(self, tmp_path: Path) -> None:
-        (tmp_path / "head.safetensors").write_bytes(b"\x00" * 100)
-        with pytest.raises(ModelError, match="cannot be read"):
-            embedded.load_head(tmp_path / "head.safetensors")
-        with pytest.raises(ModelError, match="cannot be read"):
-            embedded.load_head(tmp_path / "absent")
-
-    def test_other_weights_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedded, "WEIGHTS_SHA256", "0" * 64)
-        with pytest.raises(ModelError, match=r"sha256 53aa.*allowed: 000"):
-            embedded.encoder_folder()
-
-    def test_a_missing_package_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedded, "PACKAGE", "gt-not-there")
-        with pytest.raises(ModelError, match="gt-not-there, which is not installed"):
-            embedded.encoder_folder()
 
 
 def test_clean_and_words() -> None:
