@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, runs, score
+from fusion.commands import features, files, link, runs, score
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -56,6 +56,7 @@ app.command()(files.describe)
 app.command()(files.schema)
 app.command("config")(files.config)
 app.command()(score.score)
+app.command()(link.link)
 app.command()(files.simulate)
 
 

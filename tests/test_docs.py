@@ -67,6 +67,26 @@ def test_the_time_of_day_in_variance_runs() -> None:
     assert 0.3 < names["own"].min() <= 1.0 <= names["own"].max() < 3.0
 
 
+def test_the_page_of_linking_says_what_its_code_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, masked, own = BLOCK.findall((REPOSITORY / "docs" / "linking.md").read_text())
+    names: dict[str, Any] = {}
+    exec(compile(first, "docs/linking.md", "exec"), names)
+    assert names["linked"].links.select("item", "entity").rows() == [
+        *(("a", "TGT"), ("a", "WMT"), ("c", "FB"), ("c", "AAPL"), ("d", "META"))
+    ]
+    reasons = names["linked"].rejected.select("item", "written", "reason").rows()
+    assert ("b", "target", "never") in reasons
+    assert ("c", "$META", "not_valid_then") in reasons
+    exec(compile(masked, "docs/linking.md", "exec"), names)
+    assert names["linked"].links["text"].to_list()[0] == (
+        "company beats estimates, another company does not. Its shoppers spend more."
+    )
+    exec(compile(own, "docs/linking.md", "exec"), names)
+    assert names["gap"].links["item"].to_list() == [1]
+    assert names["gap"].rejected["item"].to_list() == [2]
+
+
 @pytest.mark.data
 def test_the_walk_along_minutes_of_spy_runs(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says what it gives."""

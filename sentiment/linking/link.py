@@ -67,7 +67,7 @@ def link(
     items      item, known_time (timestamp or date, UTC), text; other columns are left alone; rows in any order, each
                judged by itself: links do not depend on other rows
     passages   add `text`: the sentences about the entity (`passages`), the whole text where it names one entity
-    mask       add `text` with names replaced (`mask`): "the company" for the entity, "another company" for others
+    mask       add `text` with names replaced (`mask`): "company" for the entity, "another company" for others
     progress   called with the share done, 0 to 1
 
     Returns frames in the order of items; `row` numbers the rows of items from 0: revisions of an item share its name.

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from sentiment.linking.guard import Mention
 from sentiment.linking.passages import Span
 
-COMPANY = "the company"
+COMPANY = "company"
 OTHER = "another company"
+"""Of the masks tried, "company" moves scores of the embedded model least (docs/linking.md)."""
 _APART = re.compile(r"(?:\.(?=\s?[(\[]))?[\s,()<>\[\]:/]*")
 
 

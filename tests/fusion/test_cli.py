@@ -30,7 +30,19 @@ from gpu_kernels.errors import (
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 DEMO = str(CONFIGS / "demo.yaml")
-COMMANDS = ("run", "ingest", "features", "signals", "describe", "schema", "config", "score", "simulate", "verify")
+COMMANDS = (
+    "run",
+    "ingest",
+    "features",
+    "signals",
+    "describe",
+    "schema",
+    "config",
+    "score",
+    "link",
+    "simulate",
+    "verify",
+)
 
 
 def trifuse(*arguments: str, text: str | None = None, terminal_width: int = 200) -> Result:

@@ -304,8 +304,8 @@ class TestPassages:
         assert linked["text"].to_list() == ["Apple rose.", "Microsoft fell."]
         linked = link(items("Apple rose. Microsoft fell, unlike Apple."), TABLE, passages=True, mask=True).links
         assert linked["text"].to_list() == [
-            "the company rose. another company fell, unlike the company.",
-            "the company fell, unlike another company.",
+            "company rose. another company fell, unlike company.",
+            "company fell, unlike another company.",
         ]
 
 
@@ -339,13 +339,13 @@ class TestMask:
         return mask(text, find(text, TABLE, DAY)[0], about=about)
 
     def test_hides_every_way_of_writing(self) -> None:
-        assert self.masked("Apple Inc's sales: $AAPL up") == "the company's sales: the company up"
-        assert self.masked("Apple Inc. (NASDAQ: AAPL) rose") == "the company rose"
-        assert self.masked("Apple (AAPL.O), Microsoft") == "the company, the company"
+        assert self.masked("Apple Inc's sales: $AAPL up") == "company's sales: company up"
+        assert self.masked("Apple Inc. (NASDAQ: AAPL) rose") == "company rose"
+        assert self.masked("Apple (AAPL.O), Microsoft") == "company, company"
         assert self.masked("Rain fell") == "Rain fell"
 
     def test_tells_the_entity_from_others(self) -> None:
-        assert self.masked("Apple sues Microsoft", "MSFT") == "another company sues the company"
+        assert self.masked("Apple sues Microsoft", "MSFT") == "another company sues company"
 
     def test_the_name_leaves_no_trace(self) -> None:
         sentence = "{0} cut its forecast. Shares of {0} fell after {0}'s warning, as did {1}."
@@ -354,6 +354,17 @@ class TestMask:
             for names in (("Apple", "Boeing"), ("Microsoft", "Intel"), ("Goldman Sachs", "AT&T"), ("$GE", "$C"))
         }
         assert len(hidden) == 1
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_masked_text_has_one_score_whoever_it_names() -> None:
+    from sentiment.score import score
+
+    sentence = "{} cut its forecast, and {}'s shares fell."
+    texts = [sentence.format(name, name) for name in ("Apple", "Boeing Co", "$MSFT", "AT&amp;T")]
+    masked = link(items(*texts), TABLE, mask=True).links["text"]
+    assert score(masked)["score"].n_unique() == 1
+    assert score(texts)["score"].n_unique() > 1
 
 
 def test_words_keep_their_places() -> None:
