@@ -6,6 +6,7 @@ over earlier texts j of the stream. Only earlier arrivals count, so a text's nov
 The cheap rule: it needs no model, sees retweets and reprints, and no paraphrase (sentiment.repeats does).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from gpu_kernels._jit import cpu_loop, prange
 from gpu_kernels.dispatch import Rows, on_cpu
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted, first_looked_at, looked_at, tile_rows
+from gpu_kernels.similarity import contradict
 from sentiment.text import words
 
 Int64s = npt.NDArray[np.int64]
@@ -41,7 +43,22 @@ def word_sets(texts: Sequence[str | None]) -> tuple[Int64s, Int64s]:
 
 @cpu_loop
 def _overlaps(  # type: ignore[no-untyped-def]
-    word, word_offsets, time, offsets, tiles, tile, window, capacity, limit, either, threshold, largest, found
+    word,
+    word_offsets,
+    time,
+    value,
+    marks,
+    offsets,
+    tiles,
+    tile,
+    window,
+    capacity,
+    limit,
+    either,
+    apart,
+    threshold,
+    largest,
+    found,
 ):
     for unit in prange(tiles[-1]):
         segment, begin, end_of_tile = tile_rows(unit, tiles, offsets, tile)
@@ -50,6 +67,8 @@ def _overlaps(  # type: ignore[no-untyped-def]
             best, nearest, repeats = -1.0, np.int64(-1), np.int64(0)
             first = first_looked_at(time, offsets[segment], item, window, capacity, limit, either)
             for earlier in range(item - 1, first - 1, -1):
+                if contradict(value, marks, item, earlier, apart):
+                    continue
                 left, right = start, word_offsets[earlier]
                 end = word_offsets[earlier + 1]
                 shorter, longer = min(stop - left, end - right), max(stop - left, end - right)
@@ -81,14 +100,17 @@ def largest_overlap(
     either: bool = True,
     limit: int = 4096,
     threshold: float = 1.0,
+    value: Floats | None = None,
+    marks: Int64s | None = None,
+    apart: float = math.inf,
 ) -> tuple[Floats, Int64s, Int64s]:
     """The largest Jaccard similarity of each text's words to those of earlier texts of its segment.
 
     texts     N texts, segment by segment in arrival order
     time      int64 ns (N,) arrival, not falling within a segment; a tie counts in the order of the rows
     offsets   int64 (S + 1,) segments, each one entity's stream
-    window_ns, capacity, either, limit, threshold   which rows are compared, and from what on one counts as repeated: as
-              in gpu_kernels.similarity.largest_similarity; threshold above 0
+    the rest  which rows are compared, and from what on one counts as repeated: as in
+              gpu_kernels.similarity.largest_similarity; threshold above 0
 
     returns   float64 (N,) similarity in [0, 1], int64 (N,) the latest row that has it, int64 (N,) rows repeated
 
@@ -97,10 +119,13 @@ def largest_overlap(
     Raises ArgumentError where lengths disagree, time falls, both rules are None, or a limit is not positive.
     """
     window, last, limit = looked_at(window_ns, capacity, limit, either=either)
-    rows = Rows(offsets, times={"time": time})
+    value = np.zeros(len(time)) if value is None else value
+    marks = np.zeros(len(time), np.int64) if marks is None else marks
+    rows = Rows(offsets, values={"value": value}, times={"time": time, "marks": marks})
+    value, time, marks = rows.columns
     if len(texts) != rows.count:
         raise ArgumentError(f"{len(texts)} texts, {rows.count} times", allowed="one for each")
-    check_sorted("time", rows, rows.columns[0])
+    check_sorted("time", rows, time)
     word, word_offsets = word_sets(texts)
     largest, found = np.empty(rows.count), np.empty((2, rows.count), np.int64)
     tiles = rows.tiles(_TILE)
@@ -108,7 +133,9 @@ def largest_overlap(
         on_cpu(_overlaps, len(word), int(tiles[-1]))(
             word,
             word_offsets,
-            rows.columns[0],
+            time,
+            value,
+            marks,
             rows.offsets,
             tiles,
             _TILE,
@@ -116,6 +143,7 @@ def largest_overlap(
             last,
             limit,
             either,
+            float(apart),
             float(threshold),
             largest,
             found,

@@ -4,8 +4,12 @@
 
     measure      s_ij
     embedding    cosine of the sentence embeddings (sentiment.embedding) of the texts without links, handles and
-                 cashtags: sees reprints and paraphrases; knows little of numbers and opposites ("raises", "cuts")
+                 cashtags: sees reprints and paraphrases
     words        Jaccard similarity of the sets of words (sentiment.novelty): sees reprints, needs no model
+
+Neither knows opposites ("raises", "cuts") or numbers. So two items whose scores differ by more than 0.6, or which both
+name numbers and none that is the same, are no repeats of each other, however alike they look; of the paraphrases of
+the development half of tests/sentiment/repeat_pairs.tsv that costs few, and it clears most of the false ones.
 
 Compared are the items of the last 24 hours, and the last ten whenever they came: either suffices. A busy stream repeats
 itself by the hour, and ten items reach back a few minutes; in a quiet one last week's item is the one before, and its
@@ -17,6 +21,8 @@ revision: it is no repeat of itself and no news either, and keeps the numbers of
 compared with each version.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -38,9 +44,13 @@ LIMIT = 4096
 REPEAT = 0.8
 """The similarity from which on an item is a repeat."""
 REPEAT_WEIGHT = 0.1
+APART = 0.6
+"""By how much the scores of an item and its repeat differ at most."""
 _NEW, _OLD = 0.3, 0.1
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_BITS = 63
 _FOUND = ("novelty", "repeats", "repeat_of")
-_ORDER = ("known_time", "event_time", "item", "text")
+_ORDER = ("known_time", "event_time", "item", "text", "score")
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[float], None]
@@ -67,7 +77,7 @@ def compare(
 ) -> pl.DataFrame:
     """Each item against the earlier ones of its stream; a row for each row of `items`, in their order.
 
-    items       known_time, item, text, `by`, and event_time where there is one; in any order
+    items       known_time, item, text, `by`, and where there are any event_time and score; in any order
     by          the column that tells streams apart; None: all rows are one stream, the market's
     measure     "embedding" or "words"
     window_ns, capacity, either, limit   which earlier items count, as in gpu_kernels.similarity.largest_similarity
@@ -80,9 +90,10 @@ def compare(
 
     Memory: 768 bytes for each row and for each distinct text; a stream of many millions is better given by the year.
 
-    Missing values: null, blank and empty texts (links, handles and cashtags alone, for "embedding") say nothing: they
-    repeat each other (novelty 0) and nothing else. A text in a language that the encoder was not trained on (any but
-    English) is told from others, and its reprints are found; its paraphrases mostly are not.
+    Missing values: a null or NaN score differs from none. Null, blank and empty texts (links, handles and cashtags
+    alone, for "embedding") say nothing: they repeat each other (novelty 0) and nothing else. A text in a language that
+    the encoder was not trained on (any but English) is told from others, and its reprints are found; its paraphrases
+    mostly are not.
     Raises ArgumentError (also on both rules None), DataError on a missing column or a null time, item or stream, and
     ModelError.
     """
@@ -91,7 +102,15 @@ def compare(
     rows, offsets = _streams(items, by)
     time = rows["known_time"].cast(pl.Datetime("ns", "UTC")).dt.epoch("ns").to_numpy()
     texts = rows["text"].to_list()
-    rule = {"window_ns": window_ns, "capacity": capacity, "either": either, "limit": limit, "threshold": REPEAT}
+    opposed = {"value": rows["score"].to_numpy(), "marks": _numbers(texts), "apart": APART}
+    rule = {
+        "window_ns": window_ns,
+        "capacity": capacity,
+        "either": either,
+        "limit": limit,
+        "threshold": REPEAT,
+        **opposed,
+    }
     if measure == "words":
         similarity, nearest, repeats = largest_overlap(texts, time, offsets, **rule)  # type: ignore[arg-type]
     else:
@@ -128,6 +147,17 @@ def discount(novelty: Floats) -> Floats:
     return weight
 
 
+def _numbers(texts: Sequence[str | None]) -> npt.NDArray[np.int64]:
+    """The numbers that a text names, in digits, as a set of bits: each has one of 63, so that different ones are taken
+    for the same now and then, never the other way round."""
+    marks = np.zeros(len(texts), np.int64)
+    for row, text in enumerate(texts):
+        for number in _NUMBER.findall(clean(text or "")):
+            digest = hashlib.blake2b(number.replace(",", "").encode(), digest_size=8).digest()
+            marks[row] |= 1 << int.from_bytes(digest, "little") % _BITS
+    return marks
+
+
 def _streams(items: pl.DataFrame, by: str | None) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
     """The rows stream by stream in order of arrival, with their place in `items`, and the streams' offsets."""
     needed = ["known_time", "item", "text"] + ([] if by is None else [by])
@@ -142,6 +172,7 @@ def _streams(items: pl.DataFrame, by: str | None) -> tuple[pl.DataFrame, npt.NDA
     if items.height and not isinstance(items.schema["known_time"], pl.Datetime):
         raise DataError(f"news items: known_time is {items.schema['known_time']}", allowed="a UTC timestamp")
     stream = pl.int_range(pl.len()) * 0 if by is None else pl.col(by).rank("dense").cast(pl.Int64) - 1
+    score = pl.col("score").cast(pl.Float64).fill_null(np.nan) if "score" in items.columns else pl.lit(np.nan)
     event = pl.col("event_time" if "event_time" in items.columns else "known_time")
     rows = items.select(
         pl.int_range(pl.len()).alias("_place"),
@@ -149,6 +180,7 @@ def _streams(items: pl.DataFrame, by: str | None) -> tuple[pl.DataFrame, npt.NDA
         pl.col("known_time"),
         event.alias("event_time"),
         pl.col("item", "text"),
+        score.alias("score"),
     ).sort("_stream", *_ORDER, maintain_order=True)
     counts = np.bincount(rows["_stream"].to_numpy().astype(np.int64))
     return rows, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

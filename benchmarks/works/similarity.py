@@ -24,4 +24,12 @@ def works(data: Data) -> list[Work]:
         {"window_ns": None, "capacity": 5, "either": False},
         {"window_ns": 30 * MINUTE, "capacity": 1, "limit": 7},
     )
-    return [Work(largest_similarity, arrays, {**rule, "threshold": 0.9}) for rule in rules]
+    value = np.where(rng.random(data.rows) < 0.1, np.nan, rng.uniform(-1, 1, data.rows))
+    marks = rng.choice([0, 1, 2, 3, -(2**63)], data.rows)
+    opposed = (
+        (*arrays, value, marks),
+        {"window_ns": 9 * MINUTE, "capacity": 3, "apart": 0.6, "threshold": 0.9},
+        ("value", "marks"),
+    )
+    plain = [Work(largest_similarity, arrays, {**rule, "threshold": 0.9}) for rule in rules]
+    return [Work(largest_similarity, *opposed), *plain]

@@ -52,6 +52,16 @@ def test_values_are_cosines_and_the_latest_of_equals_is_named():
     assert repeats.tolist() == [0, 0, 1, 3, 0, 1]
 
 
+def test_rows_that_contradict_each_other_are_not_compared():
+    value = np.array([0.0, 0.5, 1.0, np.nan, 0.4])
+    marks = np.array([1, 2, 0, 3, -(2**63)])
+    none = similar([A] * 5, range(5), capacity=9, value=value, marks=marks, apart=0.6)
+    assert none[1].tolist() == [-1, -1, 1, 2, 2]
+    assert none[2].tolist() == [0, 0, 1, 3, 1]
+    assert similar([A] * 5, range(5), capacity=9, value=value, apart=0.5)[2].tolist() == [0, 1, 1, 3, 3]
+    assert similar([A] * 5, range(5), capacity=9, marks=marks)[2].tolist() == [0, 0, 2, 3, 1]
+
+
 def test_equal_vectors_have_similarity_one_exactly_and_opposite_ones_minus_one():
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -94,6 +104,9 @@ def test_no_rows():
         ({"limit": 0}, "limit is 0"),
         ({"threshold": math.nan}, "threshold is nan"),
         ({"threshold": 1.5}, "threshold is 1.5; allowed: -1 to 1"),
+        ({"apart": -0.1}, "apart is -0.1"),
+        ({"value": np.zeros(2)}, "arrays of unequal length: value 2, time 3"),
+        ({"marks": np.zeros(3)}, "marks is float64; allowed: int64"),
         ({"vectors": np.zeros((3, 2))}, "vectors is float64; allowed: int16"),
         ({"vectors": np.zeros(3, np.int16)}, "vectors has 1 dimensions"),
         ({"vectors": np.zeros((2, 2), np.int16)}, "2 vectors for 3 times"),

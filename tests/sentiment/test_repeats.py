@@ -50,7 +50,7 @@ def table(*rows: tuple[str, float, str, str | None]) -> pl.DataFrame:
 
 def some_items(seed: int, count: int = 300) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
-    words = [f"word{k}" for k in range(25)]
+    words = [*(f"word{k}" for k in range(20)), "7", "30", "4.5"]
     return table(
         *(
             (
@@ -61,7 +61,7 @@ def some_items(seed: int, count: int = 300) -> pl.DataFrame:
             )
             for _ in range(count)
         )
-    )
+    ).with_columns(score=pl.Series(rng.choice([-0.9, 0.0, 0.4, np.nan], count)))
 
 
 def compare(items: pl.DataFrame, measure: str = "embedding", **options: object) -> pl.DataFrame:
@@ -132,6 +132,22 @@ class TestWhatCounts:
         assert found["novelty"].to_list() == [1, 1, 0]
 
 
+class TestContradictions:
+    def test_another_tone_is_no_repeat(self, measure: str) -> None:
+        items = table(*(("A", k, str(k), "bank passes stress test") for k in range(4)))
+        found = compare(items.with_columns(score=pl.Series([0.8, 0.1, -0.5, None])), measure)
+        assert found["novelty"].to_list() == [1, 1, 0, 0]
+        assert found["repeat_of"].to_list() == [None, None, "1", "2"]
+        assert found["repeats"].to_list() == [0, 0, 1, 3]
+
+    def test_other_numbers_are_no_repeat(self, measure: str) -> None:
+        texts = ["sells 4,000 cars in May", "sells 900 cars in May", "sells 4000 cars in May", "sells cars in May"]
+        found = compare(table(*(("A", k, str(k), text) for k, text in enumerate(texts))), measure)
+        assert found["novelty"][1] == 1
+        assert found["novelty"][2] < 0.6
+        assert 0 < found["novelty"][3] < 0.5
+
+
 class TestInvariance:
     @pytest.mark.parametrize("seed", range(3))
     def test_later_items_change_nothing(self, seed: int, measure: str) -> None:
@@ -149,7 +165,7 @@ class TestInvariance:
 
 
 def test_words_equal_the_naive_definition() -> None:
-    items = some_items(9).unique("item", maintain_order=True).sort("known_time", "item")
+    items = some_items(9).drop("score").unique("item", maintain_order=True).sort("known_time", "item")
     for entity in ("E0", "E1"):
         part = items.filter(pl.col("entity") == entity)
         time = part["known_time"].dt.epoch("ns").to_list()
