@@ -34,6 +34,7 @@ SUITES = (
     "technical",
     "volatility",
     "sentiment",
+    "repeats",
     "alternative",
     "fusion",
 )
