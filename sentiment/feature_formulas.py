@@ -8,15 +8,8 @@ import numpy as np
 from gpu_kernels.spec import FeatureSpec
 from sentiment.decision_view import ATTENTION_MINIMUM, ATTENTION_SESSIONS, NEGATIVE_SCORE, View
 from sentiment.feature_names import NewsFeature
-from sentiment.item_stream import (
-    DAY,
-    DUPLICATE_NOVELTY,
-    DUPLICATE_WEIGHT,
-    NOVELTY_CAPACITY,
-    NOVELTY_WINDOW,
-    Floats,
-    Int64s,
-)
+from sentiment.item_stream import DAY, Floats, Int64s
+from sentiment.repeats import REPEAT_WEIGHT
 
 MINUTE = 60 * 10**9
 FADED = 10
@@ -153,7 +146,7 @@ def _shorter_first(short: int, long: int) -> str:
     return "" if short < long else "its first <time> must be the shorter one"
 
 
-_WEIGHT = f"w relevance, times {DUPLICATE_WEIGHT} for near-duplicates (novelty <= {DUPLICATE_NOVELTY})"
+_WEIGHT = f"w relevance times what a repeat counts: 1 where novel, down to {REPEAT_WEIGHT} (sentiment.repeats.discount)"
 _QUIET = f"the decayed weight is under 2^-{FADED}, that of one item {FADED} half-lives old"
 _UNSCORED = "no scored item in the <time>"
 _NEVER = "no item was received within the source's max_age"
@@ -321,8 +314,8 @@ NOVELTY = (
     _feature(
         "novelty",
         "1",
-        "of the latest item: as given with it, else 1 - max Jaccard similarity of words to the (at most "
-        f"{NOVELTY_CAPACITY}) items of the {NOVELTY_WINDOW // DAY * 24} h before",
+        "of the latest item: 1 - the largest similarity to the stream's items of the last 24 h or to the last ten; as "
+        "given with the item, else by words (Jaccard)",
         _NEVER,
         latest_novelty,
         source="Jaccard 1901; after Tetlock 2011 (stale news)",

@@ -4,9 +4,10 @@ Items count from known_time, in order of arrival; at decision t only items with 
 version known then (sentiment.item_stream). An item's own numbers (score, relevance, novelty, weight) depend on earlier
 arrivals alone, so later items change nothing: the features are truncation-invariant by construction.
 
-A near-duplicate (novelty <= 0.2) weighs a tenth in all sums and means of scores; counts count every item, once. No news
-is missing, not neutral: where nothing recent has a tone, a tone is NaN. Counts tell the two kinds of silence apart:
-`news_count_<time>` counts all items, `news_scored_<time>` those that have a score.
+A repeat weighs down to a tenth in all sums and means of scores (sentiment.repeats.discount), by the novelty that comes
+with the item, else by its words; counts count every item, once. No news is missing, not neutral: where nothing recent
+has a tone, a tone is NaN. Counts tell the two kinds of silence apart: `news_count_<time>` counts all items,
+`news_scored_<time>` those that have a score.
 
 The market's stream (`news_market_`) is all entities' items in one, an item that names several entities once. Of a
 source whose one entity serves all others (`shared`, as statements of a central bank do) every feature is of that
@@ -23,7 +24,7 @@ from gpu_kernels.spec import FeatureSpec
 from sentiment.decision_view import ATTENTION_SESSIONS, Placed, Sessions, View
 from sentiment.feature_formulas import ATTENTION, NOVELTY, STATEMENT, TONE
 from sentiment.feature_names import MARKET, OWN, Asked, Groups, market_names
-from sentiment.item_stream import DAY, GRID, NOVELTY_WINDOW, PROBABILITIES, Stream, in_order, pooled, require
+from sentiment.item_stream import DAY, GRID, PROBABILITIES, Stream, in_order, pooled, require
 
 __all__ = ["FEATURES", "GROUPS", "MARKET", "OWN", "asked", "history", "lacked", "names_of", "news_features"]
 
@@ -40,6 +41,8 @@ names_of, asked = GROUPS.names_of, GROUPS.asked
 # older items move no decayed mean by more than 2^-30 of its own weight
 _HALF_LIVES = 40
 _ALL = 2**62
+# for the novelty of the oldest items that matter: nearly always, the ten before them came in as many days
+_NOVELTY_DAYS = 10
 # so many days hold enough sessions, of weekdays and of weekends
 SESSION_DAYS = 4 * ATTENTION_SESSIONS
 
@@ -59,7 +62,7 @@ def history(names: Sequence[str], max_age_ns: int | None = None) -> int:
         if one.feature.needs == "sessions":
             reach += SESSION_DAYS * DAY
         found = max(found, reach if one.times else max(2 * (max_age_ns or 0), reach))
-    return min(found + NOVELTY_WINDOW, _ALL)
+    return min(found + _NOVELTY_DAYS * DAY, _ALL)
 
 
 def news_features(

@@ -20,12 +20,10 @@ import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import DataError
-from sentiment.novelty import novelty
+from sentiment.repeats import compare, discount
 
 HOUR = 3600 * 10**9
 DAY = 24 * HOUR
-NOVELTY_WINDOW, NOVELTY_CAPACITY = 3 * DAY, 200
-DUPLICATE_NOVELTY, DUPLICATE_WEIGHT = 0.2, 0.1
 
 REQUIRED = ("entity", "event_time", "known_time", "item", "text", "score")
 PROBABILITIES = ("negative", "neutral", "positive")
@@ -119,8 +117,9 @@ class Stream:
 
     time, since       when the row was known, and when the first version of its item was
     earlier, later    row of the version that it replaced, and of the one that replaces it; -1: none
-    told              novelty that came with the item, else NaN
+    told              novelty that came with the item's first version, else NaN
     confidence        1 - entropy / log 3 of the three probabilities
+    said              what novelty by words is made from
     first             rows of first versions, one for each item
     """
 
@@ -133,7 +132,7 @@ class Stream:
     relevance: Floats
     confidence: Floats
     told: Floats
-    texts: pl.Series
+    said: pl.DataFrame
     first: Int64s
     first_offsets: Int64s
 
@@ -151,6 +150,7 @@ class Stream:
             earlier=row.shift(1).over(item).fill_null(-1),
             later=row.shift(-1).over(item).fill_null(-1),
             since=pl.col("known_time").dt.epoch("ns").first().over(item),
+            told=pl.col("novelty").first().over(item),
         )
         first = np.flatnonzero(linked["earlier"].to_numpy() < 0)
         return cls(
@@ -162,33 +162,19 @@ class Stream:
             rows["score"].to_numpy(),
             rows["relevance"].to_numpy(),
             _confidence(rows),
-            rows["novelty"].to_numpy(),
-            rows["text"],
+            linked["told"].to_numpy(),
+            rows.select("_segment", "known_time", "event_time", "item", "text"),
             first,
             np.searchsorted(first, offsets).astype(np.int64),
         )
 
     @cached_property
     def novelty(self) -> Floats:
-        """What came with the item, else by its words; a revision's is its first version's."""
-        by_words = np.isnan(self.told)
-        found = self.told.copy()
-        if by_words.any():
-            window, capacity = NOVELTY_WINDOW, NOVELTY_CAPACITY
-            made = novelty(self.texts.to_list(), self.time, self.offsets, window_ns=window, capacity=capacity)
-            found[by_words] = made[by_words]
-        root = np.arange(len(found))
-        # versions lie in order: each takes what the one before it has taken
-        for row in np.flatnonzero(self.earlier >= 0).tolist():
-            root[row] = root[self.earlier[row]]
-        values: Floats = found[root]
-        return values
-
-    @cached_property
-    def discount(self) -> Floats:
-        """1, or what a near-duplicate counts."""
-        weight: Floats = np.where(self.novelty <= DUPLICATE_NOVELTY, DUPLICATE_WEIGHT, 1.0)
-        return weight
+        """What came with the item, else by its words (sentiment.repeats); a revision's is its first version's."""
+        if not np.isnan(self.told).any():
+            return self.told
+        by_words = compare(self.said, by="_segment", measure="words")["novelty"].to_numpy()
+        return np.where(np.isnan(self.told), by_words, self.told)
 
     def weighted(self, kind: str) -> tuple[Floats, Floats]:
         """(weight, value) of each row: `tone`, `novel` and `confident` weigh scores, `novelty` novelties."""
@@ -196,7 +182,7 @@ class Stream:
             return self.relevance, self.novelty
         if kind == "novel":
             return self.relevance * self.novelty, self.score
-        weight: Floats = self.relevance * self.discount
+        weight: Floats = self.relevance * discount(self.novelty)
         return weight * self.confidence if kind == "confident" else weight, self.score
 
 

@@ -16,14 +16,23 @@ def word_set(text: str | None) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
+def overlap(a: set[str], b: set[str]) -> float:
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+def discount(novelty: float) -> float:
+    """1 from 0.3 on, 0.1 up to 0.1, a smooth step between."""
+    u = min(1.0, max(0.0, (novelty - 0.1) / 0.2))
+    return 0.1 + 0.9 * (3 * u**2 - 2 * u**3)
+
+
 def novelty(texts: list[str | None], time: list[int], window: int, capacity: int) -> list[float]:
     found, sets = [], [word_set(text) for text in texts]
     for i in range(len(texts)):
         similar = [0.0]
         for j in range(max(0, i - capacity), i):
             if time[i] - time[j] <= window:
-                a, b = sets[i], sets[j]
-                similar.append(len(a & b) / len(a | b) if a | b else 1.0)
+                similar.append(overlap(sets[i], sets[j]))
         found.append(1 - max(similar))
     return found
 
@@ -75,7 +84,7 @@ class Seen:
             items[row["item"]] = {**row, **kept}
         self.t, self.items = t, list(items.values())
         for item in self.items:
-            item["weight"] = item["relevance"] * (0.1 if item["new"] <= 0.2 else 1.0)
+            item["weight"] = item["relevance"] * discount(item["new"])
 
     def within(self, after: int, upto: int) -> list[dict]:
         return [item for item in self.items if after < item["since"] <= upto]
@@ -223,9 +232,10 @@ def news_features(
     streams["all"] = pooled(rows)
     for stream in streams.values():
         # of each item by those before it in its stream
-        words = novelty([row["text"] for row in stream], [row["known"] for row in stream], 3 * DAY, 200)
-        for row, new in zip(stream, words, strict=True):
-            row["words"] = new
+        sets = [word_set(row["text"]) for row in stream]
+        for i, row in enumerate(stream):
+            before = [j for j in range(i) if i - j <= 10 or row["known"] - stream[j]["known"] <= DAY]
+            row["words"] = 1 - max((overlap(sets[i], sets[j]) for j in before), default=0.0)
     days = [
         (day, opened, closed)
         for day, opened, closed in zip(
