@@ -16,12 +16,13 @@ shape adding in equal order, unless `rows_independent` has found that the height
 """
 
 import itertools
+import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from gpu_kernels.errors import ArgumentError
+from gpu_kernels.errors import ArgumentError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -104,20 +105,30 @@ def run(
     return _side_by_side(work, batches, threads)
 
 
-def rows_independent(forward: Forward, *, padding: int, vocabulary: int, device: str = "cpu") -> bool:
-    """Whether rows are the same bits in batches of 1, 2, 3, 7 and 16, on random ids of 5, 16 and 31 tokens.
+def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The ids that the model wants before a text and after it, such as [CLS] and [SEP]."""
+    whole, plain = (tokenize(tokenizer, ["a b"], special=special)[0] for special in (True, False))
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[:start], whole[start + len(plain) :]
+    raise ModelError("the tokenizer changes a text where it adds special tokens", allowed="a sequence classifier")
 
-    True for linear layers of `sentiment.precision` on oneDNN, which adds along the inner dimension in one order
+
+def rows_independent(tokenizer: Any, forward: Forward, *, device: str = "cpu") -> bool:
+    """Whether rows are the same bits in batches of 1, 2, 3, 7 and 16, on random ids of 8, 16 and 31 tokens.
+
+    True for the linear layers of `sentiment.precision` on oneDNN, which adds along the inner dimension in one order
     whatever the height; False, as a rule, for those of MKL and cuBLAS.
     """
     import torch
 
-    generator = torch.Generator().manual_seed(0)
+    before, after = special_tokens(tokenizer)
+    words = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
+    draw = random.Random(0)
     with torch.inference_mode():
-        for length in (5, 16, 31):
-            ids = torch.randint(vocabulary, (16, length), generator=generator)
-            ids[ids == padding] = (padding + 1) % vocabulary
-            ids = ids.to(device)
+        for length in (8, 16, 31):
+            room = length - len(before) - len(after)
+            ids = torch.tensor([[*before, *draw.choices(words, k=room), *after] for _ in range(16)]).to(device)
             mask = torch.ones_like(ids)
             whole = forward(ids, mask)
             for height in (1, 2, 3, 7):

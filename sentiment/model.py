@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_kernels.errors import ArgumentError, ModelError
-from sentiment import embedded
+from sentiment import batches, embedded
+from sentiment import precision as precisions
 from sentiment.text import CLEANING, clean
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ _TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_OTHER_WEIGHTS = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".pkl"}
+_POINTER = b"version https://git-lfs"
 _DECIDES_OUTPUT = (".safetensors", ".json", ".txt", ".model")
 
 
@@ -55,21 +58,26 @@ class TextModel:
     """A loaded classifier.
 
     identifier   the name it was asked for by; the folder's name for a local one
-    sha256       of everything that decides its output: weights, config, tokenizer, label map, max_length, cleaning
-    max_length   in tokens, special tokens included; a longer text is cut there
+    sha256       of everything that decides its output: weights, config, tokenizer, label map, max_length, cleaning,
+                 precision
+    max_length   in tokens, special tokens included
     device       of torch, e.g. "cpu" or "cuda"
+    precision    "float32", "bfloat16" or "int8" (sentiment.precision)
     tokenizer    of transformers
     forward      (input_ids, attention_mask), int64 (B, L) -> logits (B, 3) in the order of TONES
     prepare      what is done to a text before the tokenizer
+    independent  whether a row's bits are the same in a batch of any height (sentiment.batches.rows_independent)
     """
 
     identifier: str
     sha256: str
     max_length: int
     device: str
+    precision: str
     tokenizer: Any
-    forward: Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+    forward: batches.Forward
     prepare: Callable[[str], str]
+    independent: bool
 
 
 def load(
@@ -78,33 +86,35 @@ def load(
     labels: Mapping[str, str] | None = None,
     max_length: int | None = None,
     device: str | None = None,
+    precision: str = "auto",
 ) -> TextModel:
     """Load a model by name: "embedded", a local folder, or a name on the Hugging Face hub.
 
     labels       the model's own label -> "negative", "neutral" or "positive", for models whose labels say nothing
     max_length   in tokens; default 256, or the model's own limit where that is smaller
     device       of torch; default "cuda" where there is one, else "cpu"
+    precision    "auto", "float32", "bfloat16" or "int8", see sentiment.precision
 
     Missing values: none.
     Raises ModelError where a package, the model, its safetensors or the network is missing, or where its labels cannot
-    be mapped; ArgumentError on a max_length it cannot have.
+    be mapped; ArgumentError on a max_length, device or precision it cannot have.
     """
     try:
-        import torch
+        import torch  # noqa: F401
         import transformers
     except ImportError as error:
         raise ModelError(
             f"scoring texts needs the package {error.name}, which is not installed", hint=embedded.INSTALL
         ) from error
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(device)
+    precision = precisions.resolve(precision, device)
     with _quiet(transformers):
         if str(name) == "embedded":
             if labels is not None:
                 raise ArgumentError("labels given for the embedded model", hint="leave labels out: its order is known")
-            return _load_embedded(max_length, device)
+            return _load_embedded(max_length, device, precision)
         folder, identifier = _folder_of(str(name))
-        return _load_classifier(folder, identifier, labels, max_length, device)
+        return _load_classifier(folder, identifier, labels, max_length, device, precision)
 
 
 def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = None) -> list[int]:
@@ -113,7 +123,13 @@ def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = N
     Names count without case; bearish/bear/neg and bullish/bull/pos count as negative and positive. `labels` maps the
     model's own names explicitly and then alone decides. Raises ModelError unless each tone is named exactly once.
     """
-    own = {index: str(label) for index, label in sorted(id2label.items())}
+    own = {index: str(label).strip() for index, label in sorted(id2label.items())}
+    if len(own) != len(TONES):
+        raise ModelError(
+            f"the model tells {len(own)} labels apart, {list(own.values())}"[:300],
+            allowed="three labels: negative, neutral and positive",
+            hint="of two labels none is neutral, and five are stars: neither can be read as three",
+        )
     if labels is not None:
         known = {str(key).lower(): str(tone).lower() for key, tone in labels.items()}
         if not set(known) <= {label.lower() for label in own.values()}:
@@ -131,10 +147,10 @@ def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = N
     return [next(index for index, tone in tones.items() if tone == wanted) for wanted in TONES]
 
 
-def _load_embedded(max_length: int | None, device: str) -> TextModel:
+def _load_embedded(max_length: int | None, device: str, precision: str) -> TextModel:
     tokenizer, classifier = embedded.load(device)
     files = [*_files(embedded.encoder_folder()), embedded.ADAPTER_FILE]
-    return _text_model("embedded", files, tokenizer, classifier, [0, 1, 2], max_length, prepare=clean)
+    return _text_model("embedded", files, tokenizer, classifier, [0, 1, 2], max_length, precision, prepare=clean)
 
 
 def _text_model(
@@ -144,39 +160,47 @@ def _text_model(
     classifier: Any,
     order: list[int],
     max_length: int | None,
+    precision: str,
     *,
     prepare: Callable[[str], str],
 ) -> TextModel:
     """The one path of every model: `order` says which output is negative, neutral, positive."""
-    limit = _limit(max_length, tokenizer, classifier.config)
+    limit, device, independent = _limit(max_length, tokenizer, classifier.config), str(classifier.device), False
 
     def forward(input_ids: "torch.Tensor", attention_mask: "torch.Tensor") -> "torch.Tensor":
         logits: torch.Tensor = classifier(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits[:, order]
 
+    def probe() -> None:
+        nonlocal independent
+        independent = batches.rows_independent(tokenizer, forward, device=device)
+
+    precisions.convert(classifier, precision, probe)
     cleaning = CLEANING if prepare is clean else ""
-    digest = _digest(files, cleaning, str(order), str(limit))
-    return TextModel(identifier, digest, limit, str(classifier.device), tokenizer, forward, prepare)
+    digest = _digest(files, cleaning, str(order), str(limit), precision)
+    return TextModel(identifier, digest, limit, device, precision, tokenizer, forward, prepare, independent)
 
 
 def _load_classifier(
-    folder: Path, identifier: str, labels: Mapping[str, str] | None, max_length: int | None, device: str
+    folder: Path,
+    identifier: str,
+    labels: Mapping[str, str] | None,
+    max_length: int | None,
+    device: str,
+    precision: str,
 ) -> TextModel:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{identifier} has no config.json", hint="name the folder that save_pretrained wrote")
-    if not any(folder.glob("*.safetensors")):
-        other = sorted(path.name for path in folder.glob("*.bin"))
-        raise ModelError(
-            f"{identifier} has no safetensors weights" + (f", only {', '.join(other)}" if other else ""),
-            allowed="model.safetensors: the older format runs code when it is opened",
-            hint="name a revision that has them (owner/name@refs/pr/N), or convert it in a place you trust",
-        )
+    _check_files(folder, identifier)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         order = map_labels(config.id2label, labels)
+        if config.problem_type not in {None, "single_label_classification"}:
+            raise ModelError(
+                f"{identifier} is a model of {config.problem_type}",
+                allowed="one that gives each text one of its labels",
+            )
         classifier, found = AutoModelForSequenceClassification.from_pretrained(
             folder,
             local_files_only=True,
@@ -199,7 +223,35 @@ def _load_classifier(
         )
     tokenizer = _tokenizer(folder, identifier, classifier.config.vocab_size)
     classifier = classifier.to(device).eval()
-    return _text_model(identifier, _files(folder), tokenizer, classifier, order, max_length, prepare=str.strip)
+    return _text_model(
+        identifier, _files(folder), tokenizer, classifier, order, max_length, precision, prepare=str.strip
+    )
+
+
+def _check_files(folder: Path, identifier: str) -> None:
+    if not (folder / "config.json").is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        raise ModelError(
+            f"{identifier} has no config.json" + (", only an adapter's" if adapter else ""),
+            hint="merge the adapter into its model and save that"
+            if adapter
+            else "name the folder that save_pretrained wrote",
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        other = sorted(path.name for path in folder.iterdir() if path.suffix in _OTHER_WEIGHTS)
+        raise ModelError(
+            f"{identifier} has no safetensors weights" + (f", only {', '.join(other)}" if other else ""),
+            allowed="model.safetensors: the older formats run code when they are opened",
+            hint="name a revision that has them (owner/name@refs/pr/N), or convert it in a place you trust",
+        )
+    for path in weights:
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise ModelError(
+                    f"{path.name} of {identifier} is a pointer of Git LFS, not weights",
+                    hint="run git lfs pull in the folder that it was cloned to",
+                )
 
 
 def _folder_of(name: str) -> tuple[Path, str]:
@@ -257,6 +309,20 @@ def _tokenizer(folder: Path, identifier: str, vocabulary: int) -> Any:
             f"the tokenizer of {identifier} has {len(tokenizer)} tokens", allowed=f"the {vocabulary} of the model"
         )
     return tokenizer
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise ArgumentError(
+            f"device={name!r}: {_first_line(error)}", allowed="cpu, or cuda where torch was built for it and finds one"
+        ) from error
+    return name
 
 
 def _limit(wanted: int | None, tokenizer: Any, config: Any) -> int:

@@ -41,7 +41,7 @@ def score(
     ] = None,
     max_length: Annotated[int | None, typer.Option("--max-length", help="Tokens that the model reads at once.")] = None,
     long: Annotated[
-        str | None, typer.Option("--long", help="What is done with longer texts: sentences, truncate, ...")
+        str | None, typer.Option("--long", help="What is done with longer texts: mean, first, max or truncate.")
     ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8.", show_default=False)

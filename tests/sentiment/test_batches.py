@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_kernels.errors import ArgumentError
-from sentiment.batches import Forward, padded_length, rows_independent, run, tokenize
+from sentiment.batches import Forward, padded_length, rows_independent, run, special_tokens, tokenize
 
 PAD = 0
 
@@ -104,15 +104,15 @@ class TestShapes:
 
 
 class TestRowsIndependent:
-    def test_rows_that_see_their_neighbours_are_found(self) -> None:
+    def test_rows_that_see_their_neighbours_are_found(self, tokenizer: object) -> None:
         def centred(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             values = ids.double().sum(1)
             return values - values.mean()
 
-        assert not rows_independent(centred, padding=PAD, vocabulary=50)
+        assert not rows_independent(tokenizer, centred)
 
-    def test_rows_of_their_own(self) -> None:
-        assert rows_independent(sums, padding=PAD, vocabulary=50)
+    def test_rows_of_their_own(self, tokenizer: object) -> None:
+        assert rows_independent(tokenizer, sums)
 
 
 class TestEnds:
@@ -165,6 +165,7 @@ def test_tokenize_takes_what_utf8_cannot_say(tokenizer: Callable[..., object]) -
     ids = tokenize(tokenizer, ["net profit", "lone \ud800", ""])
     assert [len(tokens) for tokens in ids][::2] == [4, 2]
     assert tokenize(tokenizer, ["net profit"], special=False) == [ids[0][1:-1]]
+    assert special_tokens(tokenizer) == (ids[0][:1], ids[0][-1:])
 
 
 @pytest.fixture(scope="module")
