@@ -38,7 +38,6 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.15}
 _WINDOW = 16_384  # texts tokenized and sorted at a time, and their characters: they bound the memory
 _WINDOW_CHARACTERS = 1 << 23
 _CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
-_STORED_AT_ONCE = 256
 
 Progress = Callable[[float], None]
 
@@ -101,19 +100,12 @@ class Scorer:
             if cache is not None:  # before anything is written: what this call needs cannot be pushed out by itself
                 values, hit = cache.get(distinct)
             settled, new = int(hit.sum()), np.flatnonzero(~hit).tolist()
-            waiting: list[int] = []
-            try:
-                for done in self._score_new(distinct, new, values):
-                    waiting += done
-                    settled += len(done)
-                    if cache is not None and len(waiting) >= _STORED_AT_ONCE:  # so that a killed run goes on from here
-                        cache.put([distinct[i] for i in waiting], values[waiting])
-                        waiting.clear()
-                    if progress is not None:
-                        progress(settled / len(distinct))
-            finally:
-                if cache is not None and waiting:
-                    cache.put([distinct[i] for i in waiting], values[waiting])
+            for done in self._score_new(distinct, new, values):
+                if cache is not None:  # batch by batch, so that a killed run goes on from here
+                    cache.put([distinct[i] for i in done], values[done])
+                settled += len(done)
+                if progress is not None:
+                    progress(settled / len(distinct))
         if progress is not None:
             progress(1.0)
         at = {text: i for i, text in enumerate(distinct)}
@@ -131,11 +123,14 @@ class Scorer:
             if prepared := self._prepare(texts[i][:longest]):
                 places.setdefault(prepared, []).append(i)
         for window in _windows(list(places)):
-            for text, tones, truncated, sentences in self._score_window(window):
-                for i in places[text]:
-                    cut = truncated or (len(texts[i]) > longest and not texts[i][longest:].isspace())
-                    values[i] = (*tones, cut, sentences)
-                yield places[text]
+            for batch in self._score_window(window):
+                done: list[int] = []
+                for text, tones, truncated, sentences in batch:
+                    for i in places[text]:
+                        cut = truncated or (len(texts[i]) > longest and not texts[i][longest:].isspace())
+                        values[i] = (*tones, cut, sentences)
+                        done.append(i)
+                yield done
 
     def _prepare(self, text: str) -> str:
         """Line by line, since lines say where sentences end."""
@@ -143,8 +138,8 @@ class Scorer:
             return self.model.prepare(text)
         return "\n".join(self.model.prepare(line) for line in text.split("\n")).strip()
 
-    def _score_window(self, texts: list[str]) -> Iterator[tuple[str, list[float], bool, int]]:
-        """(text, rounded probabilities, truncated, sentences) of each text, as they are ready."""
+    def _score_window(self, texts: list[str]) -> Iterator[list[tuple[str, list[float], bool, int]]]:
+        """(text, rounded probabilities, truncated, sentences) of the texts that each batch completes."""
         plans = self._plans(texts)
         parts = [(i, k) for i, plan in enumerate(plans) for k in range(len(plan.ids))]
         missing = [len(plan.ids) for plan in plans]
@@ -162,13 +157,16 @@ class Scorer:
             probabilities = logits.double().softmax(dim=1).numpy()
             if not np.isfinite(probabilities).all():
                 raise ModelError(f"{self.identifier} gave numbers that are not finite", hint="its weights are damaged")
+            complete = []
             for position, row in zip(positions, probabilities, strict=True):
                 i, k = parts[position]
                 found[i][k] = row
                 missing[i] -= 1
                 if not missing[i]:
                     tones = self._together(found[i], plans[i].ids).round(DECIMALS).tolist()
-                    yield texts[i], tones, plans[i].truncated, plans[i].sentences
+                    complete.append((texts[i], tones, plans[i].truncated, plans[i].sentences))
+            if complete:
+                yield complete
 
     def _together(self, probabilities: npt.NDArray[np.float64], ids: list[list[int]]) -> npt.NDArray[np.float64]:
         if len(ids) == 1:

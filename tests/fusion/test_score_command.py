@@ -182,7 +182,7 @@ class TestFormats:
 
 class TestSummary:
     def test_as_a_line_and_as_json(self, tmp_path: Path, folder: Path, expected: pl.DataFrame) -> None:
-        texts = [*TEXTS, "net " * 100, "profit\0 up"]
+        texts = [*TEXTS, "net " * 5000, "profit\0 up"]
         source = tmp_path / "t.txt"
         source.write_text("\n".join(texts))
         facts = json.loads(done(source, "--model", folder, "--out", tmp_path / "o.csv", "--json").stdout)
