@@ -19,18 +19,18 @@ from fusion.flags import FlagsConfig
 from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
 from fusion.selection import SelectionConfig
+from fusion.sentiment_config import SentimentConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
 from gpu_kernels.errors import ConfigError
-from sentiment.card import ModelCard, card_of
 from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 from sources.source_options import BOOKS
 
 # what each kind of source can be used for once; others may be many
-_ONE_OF = ("bar", "news")
+_ONE_OF = ("bar",)
 
 _FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
 
@@ -63,28 +63,6 @@ class DecisionConfig(Section):
     first: Duration = 0
     last: Duration = 0
     delay: Duration = 0
-
-
-class SentimentConfig(Section):
-    """The text model: `embedded`, a hub name, or a local folder.
-
-    trained_through, training_data, licence   what its card does not say, or says wrongly (sentiment.card)
-    """
-
-    model: str = "embedded"
-    trained_through: date | None = None
-    training_data: str | None = None
-    licence: str | None = None
-
-    @property
-    def card(self) -> ModelCard:
-        """The model's card, with what the config says of it."""
-        return card_of(
-            self.model,
-            trained_through=self.trained_through,
-            training_data=self.training_data,
-            licence=self.licence,
-        )
 
 
 def _names(value: Any) -> Any:
@@ -139,6 +117,18 @@ class RunConfig(Section):
             if told is not None and self.features[name] == "all" and not hasattr(source, told):
                 # what a table holds is known only when it has been read to its end, which a decision must not wait for
                 raise ValueError(f"features.{name} is all, but only the file knows which {told} it holds; list them")
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit_sources(self) -> "RunConfig":
+        linked = [name for name, source in self.sources.items() if getattr(source, "link", False)]
+        told = self.sentiment
+        if linked and told.names is None:
+            raise ValueError(f"sources.{linked[0]}.link needs sentiment.names: a table of names, or packaged")
+        if told.names is not None and not (linked or told.passages or told.mask):
+            raise ValueError(
+                "sentiment.names is used by nothing; write link: true in a source of news, sentiment.passages or .mask"
+            )
         return self
 
     @model_validator(mode="after")

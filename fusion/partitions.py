@@ -24,13 +24,14 @@ from urllib.parse import quote
 
 import polars as pl
 
-from fusion import features, pipeline
+from fusion import features, news, pipeline
 from fusion import manifest as record
 from fusion.config import RunConfig
 from fusion.features import bar
 from fusion.features.choice import chosen
 from fusion.features.peers import Sums, sums_of
 from fusion.grid import decision_grid
+from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
 from gpu_kernels.errors import ConfigError, TrifuseError
 from sources import lake as tables_lake
@@ -60,6 +61,7 @@ class Job:
     lake: Path
     folder: Path
     at: At
+    items: Mapping[str, NewsItems]
 
     def part(self, entity: str) -> Path:
         return self.folder / f"entity={quote(entity, safe='')}"
@@ -106,9 +108,10 @@ def make(
     if at == "bars" and config.source_of("bar") is None:
         raise ConfigError("no feature is of bars", allowed="decisions", hint="bars give the times only of bars")
     ingested = pipeline.ingest(config, lake=lake, plan=plan, progress=progress, workers=workers)
-    folder = out / config.name / key(config, at, ingested)
+    folder = out / config.name / key(config, at, ingested, plan.variables)
+    items = news.prepare(plan, ingested, lake=lake, progress=progress)
     slim = {name: replace(result, inputs=[], counts={}) for name, result in ingested.items()}
-    job = Job(plan, slim, lake, folder, at)
+    job = Job(plan, slim, lake, folder, at, items)
     with holding(folder, wait=False):
         _clean(folder)
         reused = [entity for entity in wanted if _whole(job.part(entity))]
@@ -142,10 +145,11 @@ def make(
     )
 
 
-def key(config: RunConfig, at: At, ingested: Mapping[str, IngestResult]) -> str:
+def key(config: RunConfig, at: At, ingested: Mapping[str, IngestResult], variables: Mapping[str, str]) -> str:
     """The name of the folder: a hash of the settings that features are made of, the inputs and the code."""
     settings = config.model_dump(mode="json", include={*_MADE_OF, "sources"})
-    return record.key(settings, at, {name: found.key for name, found in ingested.items()}, record.code_version())
+    keys, files = {name: found.key for name, found in ingested.items()}, news.files_of_model(config, variables)
+    return record.key(settings, at, keys, files, record.code_version())
 
 
 def _needed(config: RunConfig) -> list[str]:
@@ -202,7 +206,7 @@ def _within(
 
 def _make_part(job: Job, entity: str) -> None:
     """Makes the partition of an entity."""
-    tables = pipeline.load(job.plan, job.ingested, lake=job.lake, entity=entity)
+    tables = pipeline.load(job.plan, job.ingested, lake=job.lake, entity=entity, items=job.items)
     peers = {own: Sums.from_frame(pl.read_parquet(_sums_path(job, own))) for own in _own(job.plan.config)}
     matrix = features.build(job.plan.config, tables, _grid(job, tables, entity), peers or None)
     with _appearing(job, job.part(entity)) as part:
@@ -220,7 +224,7 @@ def _make_own(job: Job, entity: str) -> None:
     assert bars is not None
     config = job.plan.config.model_copy(update={"features": {bars: own}})
     needed = {name: job.ingested[name] for name in (bars, config.volatility.events) if name is not None}
-    tables = pipeline.load(replace(job.plan, config=config), needed, lake=job.lake, entity=entity)
+    tables = pipeline.load(replace(job.plan, config=config), needed, lake=job.lake, entity=entity, items={})
     frame = features.build(config, tables, _grid(job, tables, entity)).frame
     with _appearing(job, _own_path(job, entity)) as part:
         frame.select("decision_time", *own).write_parquet(part / PART)
@@ -339,6 +343,7 @@ def _write_manifest(job: Job, ingested: Mapping[str, IngestResult]) -> None:
         },
         "rows": sum(part["rows"] for part in parts),
         "parts": parts,
+        "sentiment": news.describe(config, job.items, next(iter(pipeline.look_ahead(config)), None), timeless=True),
         "warnings": _warnings(config, ingested),
     }
     record.write_json(job.folder / MANIFEST, found)

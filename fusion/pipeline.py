@@ -17,17 +17,17 @@ import polars as pl
 import yaml
 
 from fusion import manifest as record
-from fusion import model, regime, report
+from fusion import model, news, regime, report
 from fusion.config import RunConfig, day_of
 from fusion.features.choice import chosen, left_out, shared_entity
+from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
-from sentiment.features import MARKET, history
+from sentiment.features import MARKET
 from sources import lake as tables_lake
 from sources.lake import IngestResult
 from sources.source_options import STREAMS
 
-SENTIMENT_CACHE = "sentiment.sqlite"
 REGIME_MODELS = "regimes.json"
 
 
@@ -100,51 +100,39 @@ def load(
     lake: Path,
     progress: Progress = silent,
     entity: str | None = None,
+    items: Mapping[str, NewsItems] | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """The sources' rows from the lake; news rows get the scores of their texts.
+    """The sources' rows from the lake; of news that gives features the items, with the scores of their texts.
 
-    News that is too old for the first decision, or came after the last session, is left out before it is scored. With
-    `entity`, only the rows that the features of that one entity are made of: its own, those of markets and regions, and
-    the news of all where features of the market's news are wanted.
+    items   what `news.prepare` gave; none: made here
+    entity  only the rows that the features of that one entity are made of: its own, those of markets and regions, and
+            the news of all where features of the market's news are wanted
     """
-    tables = {}
-    for name, result in ingested.items():
-        rows = _rows(plan, name, result, entity)
-        if result.table == "news" and name in plan.config.features:
-            needed = history(chosen(plan.config, name), plan.config.sources[name].max_age)
-            since = plan.sessions["open"].dt.epoch("ns")[0] - needed
-            known = pl.col("known_time")
-            rows = rows.filter((known.dt.epoch("ns") >= since) & (known <= pl.lit(plan.sessions["close"][-1])))
-            rows = _scored(rows, plan.config.sentiment.model, lake, progress)
-        tables[name] = rows
-    return tables
+    if items is None:
+        items = news.prepare(plan, ingested, lake=lake, progress=progress)
+    return {
+        name: items[name].read(_readers(plan, name, entity)) if name in items else _rows(plan, result, entity)
+        for name, result in ingested.items()
+    }
 
 
-def _rows(plan: Plan, name: str, result: IngestResult, entity: str | None) -> pl.DataFrame:
+def _readers(plan: Plan, name: str, entity: str | None) -> list[str] | None:
+    """The entities whose news the features of one are made of; None: all."""
+    if entity is None or any(column.startswith(MARKET) for column in chosen(plan.config, name)):
+        return None
+    return [shared_entity(plan.config, name) or entity]
+
+
+def _rows(plan: Plan, result: IngestResult, entity: str | None) -> pl.DataFrame:
     if entity is None:
         return tables_lake.read(result.folder)
     if result.table in STREAMS:
         market = plan.config.volatility.market if result.table == "bar" else None
         return tables_lake.read(result.folder, entities=[entity] if market is None else [entity, market])
     if result.table == "news":
-        all_of_them = any(column.startswith(MARKET) for column in chosen(plan.config, name))
-        serves_all = shared_entity(plan.config, name)
-        own = [entity] if serves_all is None else [serves_all]
-        return tables_lake.read(result.folder, entities=None if all_of_them else own)
+        return tables_lake.read(result.folder, entities=[entity])
     others = pl.Series([other for other in plan.entities if other != entity], dtype=pl.String)
     return tables_lake.read(result.folder).filter(~pl.col("entity").is_in(others.implode()))
-
-
-def _scored(rows: pl.DataFrame, model_name: str, lake: Path, progress: Progress) -> pl.DataFrame:
-    from sentiment.score import score
-
-    scores = score(
-        rows["text"].to_list(),
-        model_name,
-        cache=lake / SENTIMENT_CACHE,
-        progress=lambda share: progress("sentiment", share),
-    )
-    return rows.hstack(scores)
 
 
 def run(
@@ -156,12 +144,16 @@ def run(
     plan = make_plan(config, lake)
     ingested = ingest(config, lake=lake, progress=clock, plan=plan)
     identifier = record.key(
-        config.digest(), {name: result.key for name, result in ingested.items()}, record.code_version()
+        config.digest(),
+        {name: result.key for name, result in ingested.items()},
+        news.files_of_model(config, plan.variables),
+        record.code_version(),
     )
     folder = runs / config.name / identifier
     if (folder / "manifest.json").is_file() and not rerun:
         return RunResult(folder, record.read_json(folder / "manifest.json"), reused=True)
-    tables = load(plan, ingested, lake=lake, progress=clock)
+    items = news.prepare(plan, ingested, lake=lake, progress=clock)
+    tables = load(plan, ingested, lake=lake, items=items)
     found = study(plan, tables, clock)
     clock("write", None)
     temporary = folder.with_name(f".{identifier}.{os.getpid()}")
@@ -170,7 +162,7 @@ def run(
     try:
         outputs = _write(temporary, plan, found, ingested)
         clock("report", None)
-        made_of = describe_run(plan, ingested, found, clock.seconds, record.hashes(temporary, outputs))
+        made_of = describe_run(plan, ingested, items, found, clock.seconds, record.hashes(temporary, outputs))
         record.write_json(temporary / "manifest.json", made_of)
         report.build(temporary)
         clock("done", 1.0)
@@ -225,6 +217,7 @@ def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, Ingest
 def describe_run(
     plan: Plan,
     ingested: Mapping[str, IngestResult],
+    items: Mapping[str, NewsItems],
     found: Study,
     stages: Mapping[str, float],
     outputs: Mapping[str, str],
@@ -246,19 +239,12 @@ def describe_run(
             name: {"table": result.table, "key": result.key, "late": found.matrix.late.get(name), **result.counts}
             for name, result in ingested.items()
         },
-        "sentiment": _sentiment(config),
+        "sentiment": news.describe(config, items, next(iter(look_ahead(config)), None)),
         "rows": {"decisions": found.matrix.frame.height, "signals": found.signals.height},
         "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "warnings": [said for result in ingested.values() for said in result.warnings] + warnings_of(plan, found),
         "outputs": dict(outputs),
     }
-
-
-def _sentiment(config: RunConfig) -> dict[str, Any] | None:
-    """What read the news; None where no feature is of news."""
-    if not any(config.sources[name].table == "news" for name in config.features):
-        return None
-    return {"card": config.sentiment.card.facts(), "look_ahead": next(iter(look_ahead(config)), None)}
 
 
 def bouncing_prices(config: RunConfig) -> list[str]:
@@ -276,11 +262,10 @@ def bouncing_prices(config: RunConfig) -> list[str]:
 def look_ahead(config: RunConfig) -> list[str]:
     """A warning where the text model may have read what came after the run's first decisions, or nobody knows; none of
     a simulated market, which is in no text."""
-    reads = any(config.sources[name].table == "news" for name in config.features)
     start = day_of(config.start)
-    if not reads or start is None or config.simulate is not None:
+    if not news.sources_of(config) or start is None or config.simulate is not None:
         return []
-    said = config.sentiment.card.look_ahead(start)
+    said = config.sentiment.card.look_ahead(start, masked=config.sentiment.mask)
     return [] if said is None else [said]
 
 

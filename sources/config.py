@@ -265,6 +265,7 @@ class NewsFile(BaseSource):
     clock_tolerance  by how much a later clock may show an earlier time than an earlier one, as clocks that nobody set
                      alike do; a row beyond it is set aside
     only             column of the file -> the values that are wanted; rows with others are counted and left out
+    link             whom an item is about is told by the names in its text (sentiment.names), besides by the file
     """
 
     kind: Literal["news_file"]
@@ -273,6 +274,7 @@ class NewsFile(BaseSource):
     date_only: str = "end_of_day"
     clock_tolerance: Duration = 60 * 10**9
     only: dict[str, list[str]] = Field(default_factory=dict)
+    link: bool = False
 
     @field_validator("date_only", mode="before")
     @classmethod
@@ -288,6 +290,8 @@ class NewsFile(BaseSource):
             raise ValueError("columns.known_time: the clocks of news are event_time, published and received")
         if self.delay is None and "received" not in self.columns:
             raise ValueError("no known_time: give columns.received, or delay (the latest clock to receipt)")
+        if self.link and self.entity is not None:
+            raise ValueError("`entity` says whom all of it is about, `link` that its texts do; give one of them")
         return self
 
     @property

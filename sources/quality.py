@@ -122,10 +122,10 @@ def judged(rows: pl.DataFrame, source: Source, window: Window) -> pl.DataFrame:
 
 
 def asked_of(source: Source, entities: tuple[str, ...]) -> bool:
-    """Whether a source is asked for rows of the run's entities alone: streams are, and news unless the config says
-    that all of it is about something else, such as a market."""
+    """Whether a source is asked for rows of the run's entities alone: streams are, and news unless its texts tell whom
+    it is about, or the config says that all of it is about something else, such as a market."""
     if source.table == "news":
-        return source.entity is None or source.entity in entities
+        return not getattr(source, "link", False) and (source.entity is None or source.entity in entities)
     return source.table in STREAMS
 
 

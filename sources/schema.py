@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import polars as pl
 
 TIME = pl.Datetime("ns", "UTC")
+UNNAMED = "(unnamed)"
+"""The entity of news that names nobody, of a source whose texts tell whom they are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "news",
-            "One text item about one entity; an item about several is one row for each.",
+            "One text item about one entity; an item about several is one row for each. Of a source with `link`, whose "
+            f"texts tell whom they are about, an item that the file files under nobody is of {UNNAMED}.",
             (
                 _ENTITY,
                 *_CLOCKS,

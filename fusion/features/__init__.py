@@ -62,9 +62,9 @@ def build(
     """Compute what `config.features` asks for.
 
     `tables` maps each source's name to its canonical rows; news tables carry the scores of their texts
-    (sentiment.score). Where several sources of one tick table give features, as two markets' order books of one
-    entity do, each one's columns are named after it: perp_quote_imbalance. `peers` holds the sums over all entities
-    where the grid is of some of them only.
+    (sentiment.score). Where several sources of one tick table, or of news, give features, as two markets' order books
+    of one entity do, each one's columns are named after it: perp_quote_imbalance, fomc_news_novelty. `peers` holds the
+    sums over all entities where the grid is of some of them only.
     Raises ConfigError on an unknown feature name.
     """
     frame = grid
@@ -104,6 +104,7 @@ def build(
                 sessions=_sessions_before(config, grid, news.SESSION_DAYS),
                 shared=shared_entity(config, name),
                 max_age_ns=source.max_age,
+                cutoff_ns=config.sentiment.cutoff,
             )
             columns = {column: table[column].to_numpy() for column in wanted}
         elif source.table == "metric":
@@ -111,7 +112,7 @@ def build(
             columns = metric.compute(rows, grid, wanted, source.max_age, market=market)
         else:
             columns = event.compute(rows, grid, wanted)
-        if source.table in TICKS and given[_family(source.table)] > 1:
+        if source.table in (*TICKS, "news") and given[_family(source.table)] > 1:
             columns = {f"{name}_{column}": values for column, values in columns.items()}
         if clash := set(columns) & set(families):
             raise ConfigError(

@@ -275,7 +275,8 @@ def manifest(run: RunFolder) -> list[Table]:
     facts = [[key.replace("_", " "), _words(value)] for key, value in content.items() if key not in skip]
     tables = [Table("Run", ["fact", "value"], facts, text_columns=2)] if facts else []
     if text := section(content, "sentiment"):
-        told = section(text, "card") | {key: value for key, value in text.items() if key != "card"}
+        told = section(text, "card") | {key: value for key, value in text.items() if key not in {"card", "texts"}}
+        told |= {f"texts of {name}": counts for name, counts in section(text, "texts").items()}
         rows = [[key.replace("_", " "), _words(value)] for key, value in told.items()]
         tables.append(Table("Text model", ["fact", "value"], rows, last_words=1))
     stages = section(content, "stages")

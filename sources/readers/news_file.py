@@ -12,6 +12,7 @@ from sources.readers.batch import RawBatch, canonical, entity_column, first_prob
 from sources.readers.calendar_file import OTHER_KIND
 from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
+from sources.schema import UNNAMED
 
 MISSING_TEXT = "missing_text"
 _SEPARATOR = "\x1f"
@@ -55,7 +56,11 @@ def _wanted(frame: pl.DataFrame, source: NewsFile, file: InputFile) -> pl.Expr:
 
 
 def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: str | None) -> pl.Series:
-    """Lists of the entities of each item, each once; an item that names none has a list of one null."""
+    """Lists of the entities of each item, each once; an item that names none has a list of one null, or of UNNAMED
+    where its text may still tell."""
+    nobody = pl.lit([UNNAMED if source.link else None], dtype=pl.List(pl.String))
+    if source.link and file.entity is None and column is None:
+        return frame.with_columns(nobody.alias("entity"))["entity"]
     if file.entity is None and column is not None and frame[column].dtype == pl.List:
         lists = frame[column].cast(pl.List(pl.String))
     else:
@@ -65,9 +70,7 @@ def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: st
     unique = cleaned.list.unique(maintain_order=True)
     return (
         pl.DataFrame({"entity": unique})
-        .select(
-            pl.when(pl.col("entity").list.len() > 0).then("entity").otherwise(pl.lit([None], dtype=pl.List(pl.String)))
-        )["entity"]
+        .select(pl.when(pl.col("entity").list.len() > 0).then("entity").otherwise(nobody))["entity"]
         .alias("entity")
     )
 

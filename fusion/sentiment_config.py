@@ -1,0 +1,58 @@
+"""The section `sentiment` of a config: the model that reads the news, and what is done to texts before it does."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sentiment.card import ModelCard, card_of
+from sources.durations import Duration
+
+Tone = Literal["negative", "neutral", "positive"]
+
+
+class SentimentConfig(BaseModel):
+    """The text model: `embedded`, a hub name, or a local folder; and what it reads.
+
+    labels        the model's own label -> negative, neutral or positive, of models whose labels say nothing
+    max_length    in tokens; default 256, or the model's own limit where that is smaller
+    trained_through, training_data, licence   what its card does not say, or says wrongly (sentiment.card)
+    names         a table of companies' names (CSV, Parquet or YAML; sentiment.linking), or `packaged`: needed by
+                  sources with `link: true`, by `passages` and by `mask`
+    passages      of a text that names several companies each gets the sentences about it, not the whole
+    mask          names are taken out of what the model reads, so that it cannot remember what became of whom
+    novelty       whether an item repeats earlier ones of its entity is told by their words, which needs no model, or by
+                  sentence embeddings of the last 24 hours and the last ten items, which see paraphrases too
+    cutoff        items known less than this before a close count for the next session
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "embedded"
+    labels: dict[str, Tone] | None = None
+    max_length: int | None = Field(default=None, ge=8)
+    trained_through: date | None = None
+    training_data: str | None = None
+    licence: str | None = None
+    names: str | None = None
+    passages: bool = False
+    mask: bool = False
+    novelty: Literal["words", "embedding"] = "words"
+    cutoff: Annotated[Duration, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _names_are_told(self) -> "SentimentConfig":
+        for option in ("passages", "mask"):
+            if getattr(self, option) and self.names is None:
+                raise ValueError(f"`{option}` needs `names`: a table of companies' names, or packaged")
+        return self
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card, with what the config says of it."""
+        return card_of(
+            self.model,
+            trained_through=self.trained_through,
+            training_data=self.training_data,
+            licence=self.licence,
+        )
