@@ -3,7 +3,7 @@
 import re
 
 # after a full stop the next sentence begins with a capital, a digit, a quote or a cashtag; after ! and ? with anything
-_END = re.compile(r"(?:[.…](?:[\"'”’)\]]*)\s+(?=[\"'“‘(\[]*[A-Z0-9$@#])|[!?](?:[\"'”’)\]]*)\s+(?![!?])|\s*\n\s*)")
+_END = re.compile(r"(?:[.…](?:[\"'”’)\]]*)\s+(?=[\"'“‘(\[]*[A-Z0-9$@#])|[!?](?:[\"'”’)\]]*)\s+(?![!?])|\n\s*)")
 _SHORT = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sen|Rep|Gov|Gen|St|Jr|Sr|Inc|Corp|Co|Ltd|Bros|vs|No|Nos|approx|est|Jan|Feb|Mar|Apr|Jun|Jul"
     r"|Aug|Sep|Sept|Oct|Nov|Dec|Fig|e\.g|i\.e|U\.S|U\.K|U\.N|E\.U|a\.m|p\.m)|(?<![\w.])[A-Z]|(?<!\w)\w(?:\s?\.\s?\w)+)\s?\.$"

@@ -89,43 +89,37 @@ class Row(NamedTuple):
     capitals: bool  # written in capitals alone: matched in capitals alone
 
 
-class Style(NamedTuple):
-    """How a text uses capitals: all of them, none."""
+class Line(NamedTuple):
+    """How a line uses capitals: nothing else, nowhere, or at the head of most words."""
 
     capitals: bool
     lower: bool
+    title: bool
 
 
 _PLACEHOLDERS = re.compile(r"\b(?:URL|AT_USER)\b")
+_LONG = re.compile(r"[^\W\d_]{4,}")
 
 
-def style(text: str) -> Style:
-    """Of a line: capitals where at least 9 of 10 letters and two words are; lower where no letter is."""
+def line_of(text: str) -> Line:
+    """Of a line of text, placeholders such as URL aside.
+
+    capitals   more than six capitals, and at least nine of ten letters are capitals
+    lower      no capital
+    title      of its words of four letters and more, four at least, three of four begin with a capital
+    """
     text = _PLACEHOLDERS.sub(" ", text)
-    upper = sum(map(str.isupper, text))
-    lower = sum(map(str.islower, text))
-    return Style(upper > 6 and upper >= 9 * lower, not upper)
+    upper, lower = sum(map(str.isupper, text)), sum(map(str.islower, text))
+    long = _LONG.findall(text)
+    heads = sum(word[0].isupper() for word in long)
+    return Line(upper > 6 and upper >= 9 * lower, not upper, len(long) >= 4 and heads >= 0.75 * len(long))
 
 
-def title_case(line: str) -> bool:
-    """Whether at least three of four words of four letters and more begin with a capital, there being four or more."""
-    long = [word for word in re.findall(r"[^\W\d_]+", line) if len(word) >= 4]
-    return len(long) >= 4 and sum(word[0].isupper() for word in long) >= 0.75 * len(long)
-
-
-def line_around(text: str, start: int) -> str:
-    begin = text.rfind("\n", 0, start) + 1
-    end = text.find("\n", start)
-    return text[begin : end if end >= 0 else len(text)]
-
-
-def is_doubtful(text: str, start: int, end: int, level: str) -> bool:
-    """Whether a name of this level is ambiguous as it is written in text[start:end]."""
+def is_doubtful(text: str, start: int, level: str, line: Line) -> bool:
+    """Whether a name of this level is ambiguous as it is written at text[start:], in a line of this kind."""
     if level in ("", "always"):
         return level == "always"
-    written = text[start:end]
-    line = line_around(text, start)
-    if not written[0].isupper() or style(line).capitals:
+    if not text[start].isupper() or line.capitals:
         return True
     if level == "lower":
         return False
@@ -133,7 +127,7 @@ def is_doubtful(text: str, start: int, end: int, level: str) -> bool:
     return (
         _OPENING.search(text, max(0, start - 40), start) is not None
         or (before is not None and before[1][0].isupper())
-        or title_case(line)
+        or line.title
     )
 
 

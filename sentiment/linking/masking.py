@@ -1,6 +1,7 @@
 """A text without the names of companies, so that a model cannot remember what became of them."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from sentiment.linking.guard import Mention
@@ -9,6 +10,7 @@ from sentiment.linking.passages import Span
 COMPANY = "company"
 OTHER = "another company"
 """Of the masks tried, "company" moves scores of the embedded model least (docs/linking.md)."""
+_CLOSING = re.compile(r"\s?[)\]]")
 _APART = re.compile(r"(?:\.(?=\s?[(\[]))?[\s,()<>\[\]:/]*")
 
 
@@ -29,20 +31,20 @@ def mask(
     Mentions of one entity with nothing but spaces, commas and brackets between them become one ("Apple (AAPL.O)"). What
     the table does not know stays: products, people, other companies. Missing values: no mentions, the text as it is.
     """
+    starts = [mention.start for mention in mentions]
     pieces = []
     for start, end in [(0, len(text))] if spans is None else spans:
-        piece, at = "", start
-        last = ""
-        for mention in mentions:
-            if not at <= mention.start < end:
+        piece, at, last = [], start, ""
+        for mention in mentions[bisect_left(starts, start) : bisect_left(starts, end)]:
+            if mention.start < at:  # two entities of one name
                 continue
             between = text[at : mention.start]
-            if not (last == mention.entity and _APART.fullmatch(between)):
-                piece += between + (company if about in (None, mention.entity) else other)
+            at = mention.end
+            if last != mention.entity or not _APART.fullmatch(between):
+                piece += [between, company if about in (None, mention.entity) else other]
             elif between.count("(") + between.count("[") > between.count(")") + between.count("]"):
-                closing = re.match(r"\s?[)\]]", text[mention.end : end])
-                at, last = mention.end + (closing.end() if closing else 0), mention.entity
-                continue
-            at, last = mention.end, mention.entity
-        pieces.append(piece + text[at:end])
+                closing = _CLOSING.match(text, at, end)
+                at = closing.end() if closing else at
+            last = mention.entity
+        pieces.append("".join(piece) + text[at:end])
     return " ".join(pieces)

@@ -5,21 +5,23 @@ exchange ("NYSE: F"), as Reuters codes ("F.N", "AAPL.O"), and bare in capitals w
 """
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sentiment.linking.guard import (
     COMMON_WORDS,
     MARKET_WORDS,
+    Line,
     Mention,
     Rejection,
     Row,
     has_context,
     is_doubtful,
     is_ruled_out,
-    line_around,
-    style,
+    line_of,
     suffix_end,
 )
 from sentiment.linking.words import joined, name_words, split, unescape
@@ -73,13 +75,15 @@ class Matcher:
         if "$" not in text and self._first.isdisjoint(words) and _MARKED.search(text) is None:
             return [], []
         found = _Found(text, words, spans, day)
-        taken = [*self._cashtags(found), *self._marked(found)]
+        taken = sorted([*self._cashtags(found), *self._marked(found)])
+        starts = [start for start, _ in taken]
         after = 0  # the last name
         for at, word in enumerate(words):
             if at < after or word not in self._first:
                 continue
             start, end = spans[at]
-            if any(start < right and left < end for left, right in taken):
+            before = bisect(starts, start)
+            if any(start < right and left < end for left, right in taken[max(before - 1, 0) : before + 1]):
                 continue
             after = self._name(found, at) if word in self._names else 0
             if not after and word in self._bare:
@@ -106,7 +110,7 @@ class Matcher:
             yield start, end
             if rows is None:
                 continue
-            if len(root) == 1 and found.text[start + 1].isspace() and found.is_censored(start, end, longer):
+            if len(root) == 1 and found.text[start + 1].isspace() and found.is_censored(start, longer):
                 found.reject(start, end, rows, "censored_word")
             else:
                 found.take(start, end, rows, sure=True)
@@ -140,14 +144,14 @@ class Matcher:
     def _bare_ticker(self, found: "_Found", at: int) -> None:
         start, end = found.spans[at]
         written = found.text[start:end]
-        if not written.isupper() or found.text[max(start - 1, 0)] in "$_" or found.text[end : end + 1] == "_":
+        rows = self._bare.get(written.lower(), []) if written.isupper() else []
+        if not rows or found.text[max(start - 1, 0)] in "$_" or found.text[end : end + 1] == "_":
             return
-        rows = self._bare[written.lower()]
         if len(written) == 2:
             found.doubt(at, at + 1, start, end, rows, "short_ticker")
         elif written in COMMON_WORDS:
             found.doubt(at, at + 1, start, end, rows, "common_word")
-        elif style(line_around(found.text, start)).capitals:
+        elif found.line(start).capitals:
             found.doubt(at, at + 1, start, end, rows, "all_caps")
         else:
             found.take(start, end, rows, sure=True, words=(at, at + 1))
@@ -162,19 +166,28 @@ class _Found:
         self._rejected: list[Rejection] = []
         self._doubts: list[tuple[int, int, Row, str]] = []
         self._sure: set[str] = set()
+        self._lines: dict[int, Line] = {}
 
     def is_valid(self, row: Row) -> bool:
         return row.first <= self._day <= row.last
 
-    def is_censored(self, start: int, end: int, longer: bool) -> bool:
+    def is_censored(self, start: int, longer: bool) -> bool:
         """Whether "$ t" is the end of a word whose s is written as a dollar, there being a longer cashtag or not."""
         if _CENSORED.search(self.text, max(0, start - 4), start):
             return True
-        return not longer and not any(
-            word in MARKET_WORDS
-            for word, (left, right) in zip(self.words, self.spans, strict=True)
-            if right <= start or left >= end
-        )
+        return not longer and self._is_not_of_the_market
+
+    @cached_property
+    def _is_not_of_the_market(self) -> bool:
+        return MARKET_WORDS.isdisjoint(self.words)
+
+    def line(self, start: int) -> Line:
+        """How the line around a place uses capitals."""
+        begin = self.text.rfind("\n", 0, start) + 1
+        if begin not in self._lines:
+            end = self.text.find("\n", begin)
+            self._lines[begin] = line_of(self.text[begin : end if end >= 0 else len(self.text)])
+        return self._lines[begin]
 
     def reject(self, start: int, end: int, rows: list[Row], reason: str) -> None:
         for row in rows:
@@ -212,8 +225,8 @@ class _Found:
         if not valid:
             self.reject(start, end, rows, "not_valid_then")
         for row in valid:
-            doubtful = not settles and is_doubtful(self.text, start, end, row.ambiguous)
-            if row.ambiguous in ("capital", "always") and self.text[start].islower() and not style(self.text).lower:
+            doubtful = not settles and is_doubtful(self.text, start, row.ambiguous, self.line(start))
+            if row.ambiguous in ("capital", "always") and self.text[start].islower() and not self.line(start).lower:
                 self.doubt(first, stop, start, end, [row], "lower_case")
             elif doubtful and not has_context(row, self.words, first, stop):
                 self.doubt(first, stop, start, end, [row], "no_context")

@@ -1,6 +1,7 @@
 """The sentences about each of several entities that a text names."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from sentiment.linking.guard import Mention
@@ -28,8 +29,10 @@ def passages(text: str, mentions: Sequence[Mention]) -> dict[str, list[Span]]:
         return {entity: [(0, len(text))] for entity in entities}
     output: dict[str, list[Span]] = {entity: [] for entity in entities}
     subjects: list[str] = []
+    starts = [mention.start for mention in mentions]
     for start, end in sentence_spans(text):
-        named = list(dict.fromkeys(m.entity for m in mentions if start <= m.start < end))
+        inside = mentions[bisect_left(starts, start) : bisect_left(starts, end)]
+        named = list(dict.fromkeys(mention.entity for mention in inside))
         if named:
             subjects = named
         elif _PRONOUN.match(text, start):

@@ -58,7 +58,5 @@ def joined(text: str, end: int, start: int) -> bool:
 
 def in_words(words: list[str], phrase: tuple[str, ...], start: int, stop: int) -> bool:
     """Whether the phrase stands in words[start:stop]."""
-    size = len(phrase)
-    if phrase[0] not in words:
-        return False
-    return any(tuple(words[i : i + size]) == phrase for i in range(max(start, 0), min(stop, len(words)) - size + 1))
+    size, near = len(phrase), words[max(start, 0) : max(stop, 0)]
+    return phrase[0] in near and any(tuple(near[i : i + size]) == phrase for i in range(len(near) - size + 1))

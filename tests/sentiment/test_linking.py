@@ -1,5 +1,6 @@
 """Names in texts: the matcher, the guard, validity, relevance, passages, masks."""
 
+import random
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -256,6 +257,48 @@ class TestLink:
         found = link(items(text), TABLE).links
         assert found["first_position"].to_list() == [50_000]
         assert 0 <= found["relevance"][0] < 1e-9
+
+    @pytest.mark.parametrize(
+        "piece",
+        [
+            "Apple ",
+            "apple ",
+            "an apple pie. ",
+            "$ t ",
+            "AAPL.O $MSFT, ",
+            "Amazon and the Gap; ",
+            " ",
+            "\n",
+            "&amp;",
+            ".",
+        ],
+    )
+    def test_a_text_of_100_kb_is_read(self, piece: str) -> None:
+        text = piece * (100_000 // len(piece)) + "and Microsoft Corp. too"
+        linked = link(items(text), TABLE, passages=True, mask=True)
+        assert "MSFT" in linked.links["entity"].to_list()
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_any_characters_are_text(self, seed: int) -> None:
+        pieces = [
+            *"$ .,-'’&;()[]\n\t\x00\ufeffßİǅ🙂é٣",
+            "Apple",
+            "$AAPL",
+            "AT&amp;T",
+            "F.N",
+            "NYSE: ",
+            "&#39;",
+            "TARGET",
+            "\ud800",
+        ]
+        generator = random.Random(seed)
+        text = "".join(generator.choice(pieces) for _ in range(300))
+        for mention in find(text, TABLE, DAY)[0]:
+            assert text[mention.start : mention.end].strip()
+        found = find(text, TABLE, DAY)[0]
+        about = passages(text, found)
+        assert all(0 <= start < end <= len(text) for spans in about.values() for start, end in spans)
+        assert mask(text, found, company="", other="").count("Apple") <= text.count("Apple")
 
 
 class TestRelevance:
