@@ -35,6 +35,7 @@ SUITES = (
     "volatility",
     "sentiment",
     "repeats",
+    "news",
     "alternative",
     "fusion",
 )
