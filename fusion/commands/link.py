@@ -63,11 +63,13 @@ def link(
 
     \b
     Examples:
-      echo "Target beats estimates, \\$WMT does not" | trifuse link - --day 2019-06-03
-      trifuse link headlines.csv --column headline --time date --out links.parquet --rejected rejected.csv
-      trifuse link news.jsonl --time received --names names.csv --passages --mask --out links.jsonl
+      echo "Apple sues Microsoft" | trifuse link - --day 2019-06-03
+      trifuse link headlines.csv --column headline --time date
+      trifuse link tweets.csv.gz --time created_at --out links.parquet
+      trifuse link news.jsonl --time received --names mine.csv --mask --json
     """
     from contextlib import ExitStack
+    from zoneinfo import available_timezones
 
     from fusion.table_files import appending, check_target
     from fusion.text_files import TextFile
@@ -82,6 +84,8 @@ def link(
     for target in (out, rejected):
         if target is not None:
             check_target(target)
+    if timezone not in available_timezones():
+        raise ConfigError(f"--timezone {timezone!r}", allowed="a name such as UTC or America/New_York")
     table = NameTable.packaged() if names == PACKAGED else NameTable.read(names)
     if table.set_aside.height:
         first = table.set_aside.row(0, named=True)
@@ -109,6 +113,7 @@ def link(
     if as_json:
         answer(dict(run.counts) if out is not None else {"counts": dict(run.counts), "links": rows})
         return
+    rows = [row | {"relevance": f"{row['relevance']:.3f}"} for row in rows]
     show(rows, numeric=("relevance", "mentions", "first_position"))
     turned = sum(count for name, count in run.counts.items() if name.startswith("rejected_"))
     note(
@@ -186,7 +191,10 @@ class _Run:
 
         if self._time is None:
             return pl.Series([self._day] * size, dtype=pl.Date)
-        return read_clock(table[self._time], timezone=self._timezone)["time"]
+        clock = read_clock(table[self._time], timezone=self._timezone)
+        # a day without a time is that day everywhere; its midnight in Tokyo would be the day before in UTC
+        local = pl.col("time").dt.convert_time_zone(self._timezone).dt.date()
+        return clock.select(known=pl.when("whole_day").then(local).otherwise(pl.col("time").dt.date()))["known"]
 
 
 def _day(text: str | None) -> date | None:

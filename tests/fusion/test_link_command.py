@@ -65,6 +65,13 @@ def test_own_names_and_what_is_wrong_with_them(tmp_path: Path) -> None:
     assert "Xylo" in result.stdout
 
 
+def test_a_day_without_a_time_is_that_day_in_any_time_zone(tmp_path: Path) -> None:
+    (tmp_path / "news.csv").write_text("date,text\n2022-06-09,Facebook\n2022-06-09T05:00:00,Facebook\n")
+    arguments = ["link", str(tmp_path / "news.csv"), "--time", "date", "--timezone", "Asia/Tokyo", "--json"]
+    answer = json.loads(trifuse(*arguments).stdout)
+    assert [row["entity"] for row in answer["links"]] == ["META", "FB"]
+
+
 def test_undated_texts_stop_it_or_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "news.csv").write_text("date,text\n2019-06-03,Apple\nsoon,Apple\n,Apple\n")
     arguments = ["link", str(tmp_path / "news.csv"), "--time", "date"]
@@ -78,6 +85,7 @@ def test_undated_texts_stop_it_or_are_left_out(tmp_path: Path) -> None:
         (["-"], 2, "neither --time nor --day"),
         (["-", "--day", "2019-06-03", "--time", "t"], 2, "both --time and --day"),
         (["-", "--day", "June"], 2, "--day 'June'"),
+        (["-", "--time", "date", "--timezone", "Mars"], 2, "--timezone 'Mars'"),
         (["-", "--day", "2019-06-03", "--out", "links.xls"], 2, "tells no format"),
         (["-", "--day", "2019-06-03", "--names", "no.csv"], 3, "no.csv cannot be read"),
         (["no.csv", "--day", "2019-06-03"], 3, "no.csv"),
