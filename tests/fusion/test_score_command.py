@@ -282,14 +282,16 @@ class TestPieces:
         assert survey is not None
         assert survey.rows == 40_000
 
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak")
     def test_memory_does_not_grow_with_the_file(self, tmp_path: Path) -> None:
+        # not ru_maxrss, which a process takes over from the one that started it
         code = (
-            "import resource, sys, pathlib, fusion.text_files as t\n"
-            "print(t.TextFile(pathlib.Path(sys.argv[1])).survey().rows, "
-            "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+            "import re, sys, pathlib, fusion.text_files as t\n"
+            "rows = t.TextFile(pathlib.Path(sys.argv[1])).survey().rows\n"
+            "print(rows, int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) // 1024)"
         )
         held = []
-        for count in (20_000, 400_000):
+        for count in (200_000, 800_000):
             path = tmp_path / f"{count}.txt.gz"
             with gzip.open(path, "wb", compresslevel=1) as stream:
                 stream.writelines(b"%d %s\n" % (i, b"word " * 20) for i in range(count))
@@ -297,7 +299,7 @@ class TestPieces:
             rows, mebibytes = map(int, found.stdout.split())
             assert rows == count
             held.append(mebibytes)
-        assert held[1] - held[0] < 40  # MiB; the larger file holds 40 MB of text
+        assert held[1] - held[0] < 30, held  # MiB; the larger file has 60 MB more of text
 
     def test_appended_pieces_are_one_table(self, tmp_path: Path) -> None:
         whole = pl.DataFrame({"a": range(10), "b": [None, *"abcdefghi"], "c": [1.5] * 10})
