@@ -41,10 +41,11 @@ def score(
     ] = None,
     max_length: Annotated[int | None, typer.Option("--max-length", help="Tokens that the model reads at once.")] = None,
     long: Annotated[
-        str | None, typer.Option("--long", help="What is done with longer texts: mean, first, max or truncate.")
+        str | None,
+        typer.Option("--long", help="Of texts longer than that: mean, first or max of their parts, or truncate."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8.", show_default=False)
+        str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8; default: auto.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; default: cuda where there is.")] = None,
     batch_tokens: Annotated[int | None, typer.Option("--batch-tokens", help="Tokens of one batch.")] = None,

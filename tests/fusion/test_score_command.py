@@ -213,6 +213,18 @@ class TestCache:
             assert found["summary"]["from_cache"] == wanted
         assert own_cache.is_file()
 
+    def test_tells_what_is_done_with_long_texts(self, tmp_path: Path, folder: Path) -> None:
+        text = tmp_path / "t.txt"
+        text.write_text("Net profit rises. " * 10 + "Loss and outlook cut. " * 30)
+        rows = {}
+        for long in ("mean", "truncate", "mean"):
+            done(text, "--model", folder, "--long", long, "--out", tmp_path / "o.jsonl")
+            found = read(tmp_path / "o.jsonl").row(0, named=True)
+            assert rows.setdefault(long, found) == found
+        assert [rows[long]["truncated"] for long in ("mean", "truncate")] == [False, True]
+        assert rows["mean"]["model_sha256"] != rows["truncate"]["model_sha256"]
+        assert rows["mean"]["score"] != rows["truncate"]["score"]
+
     def test_none(self, folder: Path, own_cache: Path) -> None:
         done("-", "--model", folder, "--no-cache", stdin=b"net")
         assert not own_cache.exists()
@@ -401,6 +413,9 @@ class TestBadInput:
             (["--delimiter", "ab"], "--delimiter 'ab'", 2),
             (["--max-length", "100000"], "max_length=100000", 2),
             (["--batch-tokens", "0"], "batch_tokens=0", 2),
+            (["--long", "short"], "long='short'; allowed: mean, first, max, truncate", 2),
+            (["--precision", "float8"], "precision='float8'; allowed: auto, float32", 2),
+            (["--device", "abacus"], "device='abacus'", 2),
             (["--json", "--out", "-"], "both are for stdout", 2),
         ],
     )
