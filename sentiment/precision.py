@@ -9,7 +9,17 @@ They replace what `torch.nn.Linear` does, so any model takes them, and on a CPU 
 row alone. (PyTorch's dynamic quantisation has one scale for a whole batch: a text's score then depends on its
 neighbours, and one large value costs all others their digits.)
 
-Measured against float32 on 2,000 headlines of Reuters with the embedded model: see `sentiment.score.TOLERANCE`.
+Measured with the embedded model on 2,000 headlines of Reuters against plain float32 PyTorch, on an AMD processor with
+AVX-512 BF16 whose two cores were busy; |dp| of probabilities rounded to four decimals, speed by a core's own time:
+
+                 other label   mean |dp|   largest |dp|   speed
+    float32      0             0.00003     0.00005        1       (the rounding alone)
+    bfloat16     0.15 %        0.0007      0.010          1.4
+    int8         1.1 %         0.007       0.16           1.5
+
+(PyTorch's own dynamic int8 changed 7 % of an earlier model's labels, where this one changed 1.5 %.) So "auto" takes
+bfloat16 where it is fast; and int8 is for processors that have no BF16. Where results must not depend on the machine,
+say float32.
 """
 
 from collections.abc import Callable

@@ -33,8 +33,9 @@ SCHEMA = {
     "model_sha256": pl.String(),
 }
 DECIMALS = 4
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.15}
-"""Largest difference of a rounded probability from that of float32 by plain PyTorch, one text at a time."""
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.2}
+"""Largest difference of a rounded probability of the embedded model from that of plain float32 PyTorch, one text at a
+time (measured: sentiment.precision). Between calls of one precision on one machine there is none."""
 _WINDOW = 16_384  # texts tokenized and sorted at a time, and their characters: they bound the memory
 _WINDOW_CHARACTERS = 1 << 23
 _CHARACTERS_PER_TOKEN = 32  # far above what any tokenizer needs; spares it a text of megabytes
