@@ -128,6 +128,8 @@ def describe(
         "sha256": first.sha256,
         "look_ahead": look_ahead,
         "names": told.names,
+        "long": told.long,
+        "precision": told.precision,
         "passages": told.passages,
         "novelty": told.novelty,
         "masking": "names of the table are taken out of what the model reads" if told.mask else None,
@@ -150,7 +152,14 @@ class _Reading:
         from sentiment.score import Scorer  # torch
 
         told = self.settings
-        return Scorer(told.model, cache=self._cache, labels=told.labels, max_length=told.max_length)
+        return Scorer(
+            told.model,
+            cache=self._cache,
+            labels=told.labels,
+            max_length=told.max_length,
+            long=told.long,
+            precision=told.precision,
+        )
 
     @cached_property
     def embedder(self) -> Embedder | None:

@@ -16,6 +16,10 @@ class SentimentConfig(BaseModel):
 
     labels        the model's own label -> negative, neutral or positive, of models whose labels say nothing
     max_length    in tokens; default 256, or the model's own limit where that is smaller
+    long          of a text longer than that whole sentences are read in pieces, and the pieces' probabilities averaged
+                  (mean), averaged with each counting half as much as the one before (first), or those of the strongest
+                  piece taken (max); or its end is not read (truncate). Where not all was read is counted
+    precision     of the model's arithmetic; int8 is fastest and flips some labels
     trained_through, training_data, licence   what its card does not say, or says wrongly (sentiment.card)
     names         a table of companies' names (CSV, Parquet or YAML; sentiment.linking), or `packaged`: needed by
                   sources with `link: true`, by `passages` and by `mask`
@@ -31,6 +35,8 @@ class SentimentConfig(BaseModel):
     model: str = "embedded"
     labels: dict[str, Tone] | None = None
     max_length: int | None = Field(default=None, ge=8)
+    long: Literal["mean", "first", "max", "truncate"] = "mean"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     trained_through: date | None = None
     training_data: str | None = None
     licence: str | None = None

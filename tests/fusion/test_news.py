@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fusion import news
+from fusion import features, news
 from fusion.config import RunConfig, parse
+from fusion.grid import decision_grid
 from fusion.news import NewsItems, prepare
 from fusion.pipeline import ingest, load
 from fusion.plan import make_plan
 from gpu_kernels.errors import ConfigError, DataError
+from sentiment.linking.masking import COMPANY, OTHER
 from sources.schema import UNNAMED
 
 TABLE = """entity,name,kind,valid_from,valid_to
@@ -149,8 +151,8 @@ class TestWhatIsRead:
         items_of(linked(tmp_path, self.TEXT, "Cetus is for sale", mask=True), tmp_path)
         read = " | ".join(scorer.read)
         assert not any(name in read for name in ("Alpha", "Beta", "Cetus"))
-        assert "the company beats estimates. another company misses them badly." in scorer.read
-        assert "the company is for sale" in scorer.read
+        assert f"{COMPANY} beats estimates. {OTHER} misses them badly." in scorer.read
+        assert f"{COMPANY} is for sale" in scorer.read
 
     def test_of_news_by_ticker_too(self, tmp_path: Path, scorer: Scorer) -> None:
         items = [{"published": "2015-01-06T15:00:00Z", "entity": entity, "text": self.TEXT} for entity in ("A", "B")]
@@ -159,9 +161,9 @@ class TestWhatIsRead:
         items_of(config(tmp_path, items, sentiment=told), tmp_path)
         # A is not named in the last text, so that it is read whole
         assert sorted(scorer.read) == [
-            "$Z up, says another company",
-            "the company beats estimates.",
-            "the company misses them badly.",
+            f"$Z up, says {OTHER}",
+            f"{COMPANY} beats estimates.",
+            f"{COMPANY} misses them badly.",
         ]
 
 
@@ -214,6 +216,55 @@ class TestNovelty:
 
     def test_by_words_is_left_to_the_features(self, tmp_path: Path, scorer: Scorer) -> None:
         assert items_of(linked(tmp_path, "Alpha Works beats"), tmp_path).read()["novelty"].to_list() == [None]
+
+
+class TestSideBySide:
+    """Two sources of news: one by ticker, one of a market that serves all."""
+
+    def test_columns_bear_the_names_of_their_sources(self, tmp_path: Path, scorer: Scorer) -> None:
+        statements = [
+            {"date": "2015-01-02", "text": "beats"},  # a Friday: known at 19:00 UTC
+            {"date": "2015-01-06", "text": "misses"},
+        ]
+        (tmp_path / "s.jsonl").write_text("".join(json.dumps(item) + "\n" for item in statements))
+        settings = config(tmp_path, [{"entity": "A", "published": "2015-01-05T15:00:00Z", "text": "A beats"}])
+        fomc = {
+            **{"kind": "news_file", "files": str(tmp_path / "s.jsonl"), "columns": {"published": "date"}},
+            **{"timezone": "America/New_York", "date_only": "14:00", "delay": "0s", "entity": "US", "max_age": "30d"},
+        }
+        tree = settings.model_dump(mode="json", exclude_none=True)
+        tree["sources"]["fomc"] = fomc
+        tree["features"] = {"wire": ["news_count_1d"], "fomc": ["statement", "news_tone_1d"]}
+        settings = parse(tree)
+        plan = make_plan(settings, tmp_path / "lake")
+        tables = load(plan, ingest(settings, lake=tmp_path / "lake", plan=plan), lake=tmp_path / "lake")
+        grid = decision_grid(list(plan.entities), plan.sessions, settings.decisions)
+        found = features.build(settings, tables, grid).frame
+        assert found.columns[3:] == [
+            "wire_news_count_1d",
+            "fomc_news_statement_tone",
+            "fomc_news_statement_change",
+            "fomc_news_statement_days",
+            "fomc_news_tone_1d",
+        ]
+        a, b = (found.filter(pl.col("entity") == entity) for entity in "AB")
+        assert a.drop("entity", "wire_news_count_1d").equals(b.drop("entity", "wire_news_count_1d"), null_equal=True)
+        assert a["wire_news_count_1d"].max() == 1
+        assert b["wire_news_count_1d"].max() == 0
+        released = pl.datetime(2015, 1, 6, 19, time_unit="ns", time_zone="UTC")
+        before = a.filter(pl.col("decision_time") < released)
+        after = a.filter(pl.col("decision_time") >= released)
+        assert set(before["fomc_news_statement_tone"]) == {1.0}
+        assert before["fomc_news_statement_change"].is_nan().all()
+        assert set(after["fomc_news_statement_tone"]) == {-1.0}
+        assert set(after["fomc_news_statement_change"]) == {-2.0}
+
+    def test_one_entity_reads_what_all_do(self, tmp_path: Path, scorer: Scorer) -> None:
+        items = [{"published": "2015-01-05T15:00:00Z", "text": "rates beats"}]
+        settings = config(tmp_path, items, {"entity": "US"})
+        plan = make_plan(settings, tmp_path / "lake")
+        ingested = ingest(settings, lake=tmp_path / "lake", plan=plan)
+        assert load(plan, ingested, lake=tmp_path / "lake", entity="A")["wire"]["entity"].to_list() == ["US"]
 
 
 class TestFiles:
