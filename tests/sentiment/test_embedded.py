@@ -161,6 +161,20 @@ class TestShipped:
         assert record["encoder"]["weights_sha256"] == embedded.WEIGHTS_SHA256
         assert record["trained_through"] == str(embedded.TRAINED_THROUGH)
         assert embedded.ADAPTER_FILE.stat().st_size < 2_000_000
+        own = {f"scripts/training_sentences/{path.name}": path for path in SCRIPTS.glob("training_sentences/*.tsv")}
+        trained = {file for file, about in record["files"].items() if "training" in about["used_for"]}
+        assert trained == {"news/twitter_fin/sent_train.csv", *own}
+        changed = [f for f, path in own.items() if record["files"][f]["sha256"] != embedded.file_sha256(path)]
+        assert not changed, "sentences have changed since the adapter was trained: scripts/train_adapter.py"
+
+    def test_every_look_is_told_with_its_figures(self) -> None:
+        record = json.loads((embedded.ADAPTER_FILE.parent / "record.json").read_text())
+        card = (embedded.ADAPTER_FILE.parent / "README.md").read_text()
+        assert record["looks"][-1]["adapter_sha256"] == record["adapter_sha256"]
+        assert f"{len(record['looks'])} looks" in card
+        for name, found in record["looks"][-1]["results"].items():
+            figures = f"{found['accuracy']:.3f} / {found['macro_f1']:.3f}".replace("0.", ".")
+            assert f"| {name} | {found['texts']:,} | {figures} |" in card, name
 
     def test_a_plain_classifier_whose_labels_say_what_they_are(self) -> None:
         tokenizer, classifier = embedded.load()
