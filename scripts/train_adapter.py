@@ -299,15 +299,18 @@ def run(arguments: argparse.Namespace) -> bool:
     if arguments.train:
         if out == embedded.ADAPTER_FILE.parent:
             raise ArgumentError("--train without --out", hint="name a folder of your own: --out my_model")
-        found = fit_own(arguments.train, out, CHOSEN)["development"]
-        print(f"held out: accuracy {found['accuracy']:.3f}  macro-F1 {found['macro_f1']:.3f}; use it by --model {out}")
+        held = fit_own(arguments.train, out, CHOSEN)["development"]
+        print(f"held out: accuracy {held['accuracy']:.3f}  macro-F1 {held['macro_f1']:.3f}; use it by --model {out}")
         return True
     if arguments.look or arguments.folds:
-        record = json.loads(existing(out, "record.json").read_text())
-        if arguments.look:
-            record.setdefault("looks", []).append(look(arguments.data, out, arguments.look))
-        else:
-            record["cross_validation"] = cross_validate(arguments.data, CHOSEN, arguments.folds)
+        existing(out, "record.json")
+        found = look(arguments.data, out, arguments.look) if arguments.look else None
+        crossed = cross_validate(arguments.data, CHOSEN, arguments.folds) if arguments.folds else None
+        record = json.loads(recorded.read_text())  # only now: a training may have written it meanwhile
+        if found:
+            record.setdefault("looks", []).append(found)
+        if crossed:
+            record["cross_validation"] = crossed
         write_json(recorded, record)
         return True
     tensors, record = fit(arguments.data, CHOSEN)
@@ -319,7 +322,7 @@ def run(arguments: argparse.Namespace) -> bool:
     lora.write(temporary, tensors, alpha=CHOSEN.alpha, base_sha256=embedded.WEIGHTS_SHA256)
     os.replace(temporary, out / "adapter.safetensors")
     record["adapter_sha256"] = embedded.file_sha256(out / "adapter.safetensors")
-    write_json(recorded, record | {"looks": before.get("looks", [])})
+    write_json(recorded, record | {key: before[key] for key in ("looks",) if key in before})
     return True
 
 
