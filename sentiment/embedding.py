@@ -27,7 +27,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import ArgumentError, ModelError
-from sentiment import batches, embedded
+from sentiment import batches, embedded, precision
 from sentiment.cache import EMBEDDINGS, TextCache
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Embedder:
         """Fills `vectors` at the new texts, and tells which rows are filled, some hundreds at a time."""
         for start in range(0, len(new), _WINDOW):
             window = new[start : start + _WINDOW]
-            tokenizer, forward, device = self._encoder
+            tokenizer, forward, device, independent = self._encoder
             ids = self._tokens(tokenizer, [texts[row] for row in window])
             filled: list[int] = []
             for positions, states in batches.run(
@@ -99,6 +99,7 @@ class Embedder:
                 max_length=MAX_LENGTH,
                 batch_tokens=self._batch_tokens,
                 device=device,
+                filled=not independent,
             ):
                 rows = [window[position] for position in positions]
                 vectors[rows] = _fixed_point(states.numpy())
@@ -114,8 +115,8 @@ class Embedder:
         return [ids if len(ids) <= MAX_LENGTH else [*ids[: MAX_LENGTH - 1], ids[-1]] for ids in found]
 
     @cached_property
-    def _encoder(self) -> tuple[Any, Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"], str]:
-        """(tokenizer, function of ids and mask to mean states, device)."""
+    def _encoder(self) -> tuple[Any, batches.Forward, str, bool]:
+        """(tokenizer, function of ids and mask to mean states, device, whether rows are independent)."""
         try:
             import torch
             from safetensors.torch import load_file
@@ -138,7 +139,14 @@ class Embedder:
             mean: torch.Tensor = (states * counts).sum(1) / counts.sum(1)
             return mean
 
-        return tokenizer, forward, device
+        independent = False
+
+        def probe() -> None:
+            nonlocal independent
+            independent = batches.rows_independent(tokenizer, forward, device=device)
+
+        precision.convert(encoder, "float32", probe)
+        return tokenizer, forward, device, independent
 
 
 def embed(

@@ -54,6 +54,17 @@ def test_the_measures_of_volatility_run() -> None:
     assert names["days"].shape == (4, 3)
 
 
+def test_scoring_runs() -> None:
+    code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "scoring.md").read_text()))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/scoring.md", "exec"), names)
+    assert names["scores"]["score"].is_null().to_list() == [False] * 3 + [True]
+    assert names["scores"]["score"][1] < -0.5
+    whole = names["Scorer"](precision="float32").score(names["texts"])
+    assert names["pieces"][0].equals(whole[:2])
+    assert names["pieces"][1].equals(whole[2:])
+
+
 def test_the_time_of_day_in_variance_runs() -> None:
     code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "volatility_time_of_day.md").read_text()))
     names: dict[str, Any] = {}

@@ -157,7 +157,7 @@ class TestBadTexts:
 
     def test_numbers_that_are_not_finite(self, monkeypatch: pytest.MonkeyPatch) -> None:
         broken = Embedder()
-        tokenizer, _, device = broken._encoder
-        broken.__dict__["_encoder"] = (tokenizer, lambda ids, mask: torch.full((len(ids), 384), torch.nan), device)
+        tokenizer, _, *others = broken._encoder
+        broken.__dict__["_encoder"] = (tokenizer, lambda ids, mask: torch.full((len(ids), 384), torch.nan), *others)
         with pytest.raises(ModelError, match="not finite"):
             broken.embed(["profit"])
