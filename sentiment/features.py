@@ -101,7 +101,7 @@ def news_features(
         raise ConfigError(f"cutoff_ns={cutoff_ns}, max_age_ns={max_age_ns}", allowed="0 or more, and above 0")
     rows = in_order(items)
     if names is None:
-        groups = [group for group in GROUPS.names if group != "statement" or shared is not None]
+        groups = [group for group in GROUPS.names if group != ("statement" if shared is None else "market")]
         every = [name for group in groups for name in names_of(group)]
         names = [name for name in every if sessions is not None or asked(name).feature.needs != "sessions"]
     wanted = [asked(name) for name in names]

@@ -71,9 +71,10 @@ def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[st
 
 
 def _of_news(source: str, names: list[str] | None, *, shared: bool) -> list[str]:
-    """The features of news that a config names, groups among them; all: those of all groups that can be made."""
-    found = []
-    for name in news.GROUPS.names if names is None else names:
+    """The features of news that a config names, groups among them; all: those of all groups that can be made, less the
+    market's where one entity serves all, which are its own."""
+    found, every = [], [group for group in news.GROUPS.names if not (shared and group == "market")]
+    for name in every if names is None else names:
         if name in news.GROUPS.names:
             made = [one for one in news.names_of(name) if not news.lacked(news.asked(one), shared=shared)]
             if names is not None and not made:

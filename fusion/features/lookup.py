@@ -58,10 +58,9 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
     if name is None:
         return list(REGISTRY)
     found = [spec for spec in REGISTRY if name == spec.family or is_meant(spec, name)]
-    if not found and name in (*bar.GROUPS, bar.VOLATILITY):
-        found = [feature.spec for feature in bar.features_of(name)]
-    if not found and name in news.GROUPS.names:
-        found = news.GROUPS.specs_of(name)
+    if not found:  # the name of a group may be one of bars and one of news
+        found = [feature.spec for feature in bar.features_of(name)] if name in (*bar.GROUPS, bar.VOLATILITY) else []
+        found += news.GROUPS.specs_of(name) if name in news.GROUPS.names else []
     if found or not some:
         return found
     if name.upper() in TA_LIB:
