@@ -75,6 +75,14 @@ class TestDecayedMoments:
             spread = np.sqrt(np.average((np.array(kept) - wanted) ** 2, weights=seen))
             np.testing.assert_allclose(deviation[0, 0], spread, rtol=1e-9, atol=1e-12)
 
+    def test_what_is_summed_anew_is_what_was_known_then(self) -> None:
+        # the third row makes the sum anew, with the first in it, which the fourth replaces
+        rows = ([0, 450, 451, 460], [0.7, 0.1, float("nan"), 0.9])
+        whole = moments(*rows, [451], since=[0, 450, 450, 0], earlier=[NONE, NONE, 1, 0])
+        part = moments(rows[0][:3], rows[1][:3], [451], since=[0, 450, 450], earlier=[NONE, NONE, 1])
+        assert whole.tobytes() == part.tobytes()
+        assert whole[1, 0, 0] == pytest.approx(0.7)
+
     def test_equal_values_have_no_spread(self) -> None:
         _, mean, deviation = moments(list(range(0, 3000, 3)), [0.3] * 1000, [3000, 10**6])
         np.testing.assert_allclose(mean, 0.3, rtol=1e-14)
