@@ -76,7 +76,8 @@ def _names(value: Any) -> Any:
 
 class RunConfig(Section):
     """A whole run. `entities: simulated` takes those of the embedded market. `start` and `end` are days, or moments
-    (2024-08-08T23:55:00Z), which cut the first and last session short."""
+    (2024-08-08T23:55:00Z), which cut the first and last session short. Without `targets` only features are made, for
+    which no prices are needed."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     calendar: str = "XNYS"
@@ -87,7 +88,7 @@ class RunConfig(Section):
     simulate: SimulationConfig | None = None
     sources: dict[str, Source]
     decisions: DecisionConfig
-    targets: TargetConfig
+    targets: TargetConfig | None = None
     features: dict[str, Annotated[Literal["all"] | list[str], BeforeValidator(_names)]]
     feature_fit: FitConfig = FitConfig()
     volatility: VolatilityConfig = VolatilityConfig()
@@ -157,6 +158,8 @@ class RunConfig(Section):
             found = [name for name, source in self.sources.items() if source.table == table]
             if len(found) > 1:
                 raise ValueError(f"{len(found)} sources of table {table} ({', '.join(found)}); one is allowed")
+        if self.targets is None:
+            return self
         price = self.targets.price
         if price is None and self.source_of("bar") is None:
             raise ValueError("no source of table bar; name the source of the prices: targets.price")
@@ -165,9 +168,19 @@ class RunConfig(Section):
         return self
 
     @property
+    def predicted(self) -> TargetConfig:
+        """The targets of a run. Raises ConfigError where there are none."""
+        if self.targets is None:
+            raise ConfigError(
+                "targets is missing, so there is nothing to predict",
+                hint="write targets and a source of prices, or make the features alone: `trifuse features`",
+            )
+        return self.targets
+
+    @property
     def price_source(self) -> str:
         """The name of the source whose prices the targets are returns of."""
-        return self.targets.price or self.source_of("bar") or ""
+        return self.predicted.price or self.source_of("bar") or ""
 
     def source_of(self, table: str) -> str | None:
         """The name of the (first) source that fills a table."""

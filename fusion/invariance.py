@@ -43,6 +43,7 @@ def verify(config: RunConfig, *, lake: Path, cuts: int = 3, progress: Progress =
     """Ingest a config, and check it at `cuts` times spread over its out-of-sample sessions."""
     from fusion.pipeline import ingest, load
 
+    _ = config.predicted
     plan = make_plan(config, lake)
     tables = load(plan, ingest(config, lake=lake, progress=progress), lake=lake, progress=progress)
     return check(plan, tables, cut_times(plan, tables, cuts), progress=progress)

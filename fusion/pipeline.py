@@ -138,7 +138,11 @@ def _rows(plan: Plan, result: IngestResult, entity: str | None) -> pl.DataFrame:
 def run(
     config: RunConfig, *, lake: Path, runs: Path, progress: Progress | None = None, rerun: bool = False
 ) -> RunResult:
-    """Run a config into `runs/<name>/<id>/`. An identical finished run is returned as it is, unless `rerun`."""
+    """Run a config into `runs/<name>/<id>/`. An identical finished run is returned as it is, unless `rerun`.
+
+    Raises ConfigError where the config has no targets.
+    """
+    _ = config.predicted  # there is no run without
     clock = _Clock(progress or silent, {})
     clock("plan", None)
     plan = make_plan(config, lake)
@@ -249,6 +253,8 @@ def describe_run(
 
 def bouncing_prices(config: RunConfig) -> list[str]:
     """A warning where the prices of the targets are trades: Roll's bounce is no return that anyone can earn."""
+    if config.targets is None:
+        return []
     name = config.price_source
     if config.sources[name].table != "trade":
         return []

@@ -59,10 +59,10 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
         raise ConfigError("features names no feature", hint="write e.g. features: {bars: all}")
     progress("labels", None)
     prices = target.price_stream(tables[config.price_source], source.table)
-    labels = target.forward_returns(grid, prices, plan.sessions, config.targets, source.max_age)
-    if labels[target.return_column(config.targets.primary)].null_count() == labels.height:
+    labels = target.forward_returns(grid, prices, plan.sessions, config.predicted, source.max_age)
+    if labels[target.return_column(config.predicted.primary)].null_count() == labels.height:
         raise DataError(
-            f"no decision has a {format_duration(config.targets.primary)} return inside its session",
+            f"no decision has a {format_duration(config.predicted.primary)} return inside its session",
             hint="shorten targets.horizons, or check that the prices are those of the config's sessions",
         )
     progress("regimes", None)
@@ -72,7 +72,7 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     refits = walk_forward.schedule(periods, config.walk_forward)
     regimes = regime.filter_regimes(regime_observations(plan, tables), refits, config.regime)
     progress("selection", None)
-    horizons, primary = config.targets.horizons, config.targets.primary
+    horizons, primary = config.predicted.horizons, config.predicted.primary
     candidates = matrix.frame.select(*target.KEYS, *matrix.candidates)
     ledger = selection.select(candidates, labels, regimes, refits, config.selection, primary)
     progress("models", None)
@@ -141,7 +141,7 @@ def make_signals(
     state = [name for name in probabilities.columns if name.startswith("probability_")]
     age = next((name for name in ages if matrix.families[name] == config.price_source), None)
     stale = pl.lit(False) if age is None else pl.col(age).is_nan()
-    horizon = config.targets.primary
+    horizon = config.predicted.primary
     flagged = matrix.frame.select(*key, flags_of(matrix.frame, config.flags))
     withheld = pl.any_horizontal(pl.lit(False), *(pl.col("flags").str.contains(flag) for flag in config.flags.withhold))
     frame = (

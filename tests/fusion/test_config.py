@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fusion import invariance, pipeline
 from fusion.commands.files import _files
 from fusion.config import load
 from gpu_kernels.errors import ConfigError, DataError
@@ -39,6 +40,15 @@ def test_overrides_reach_nested_keys() -> None:
     config = load(DEMO, ["simulate.sessions=61", "seed=3", "targets.primary=5min"])
     assert config.simulate is not None
     assert (config.simulate.sessions, config.seed, config.targets.primary) == (61, 3, 300 * 10**9)
+
+
+def test_features_alone_need_no_targets() -> None:
+    config = load(ROOT / "configs" / "tweets.yaml")
+    assert (config.targets, config.source_of("bar"), len(config.entities)) == (None, None, 87)
+    for needs_them in (pipeline.run, invariance.verify):
+        with pytest.raises(ConfigError, match=r"targets is missing.*`trifuse features`"):
+            needs_them(config, lake=Path("no_lake"), **({"runs": Path("runs")} if needs_them is pipeline.run else {}))
+    assert not Path("no_lake").exists()
 
 
 def test_the_digest_ignores_layout_and_follows_content(tmp_path: Path) -> None:
