@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -60,6 +60,15 @@ def check_target(path: Path) -> str:
         raise ConfigError(f"the name {path.name!r} tells no format", allowed=f"{known}, .csv.gz, .jsonl.gz")
     _check_folder(path)
     return kind
+
+
+def check_other(option: str, path: Path, others: Iterable[Path | None]) -> None:
+    """Raises ConfigError where the file that an option names is one of others, by this or another name."""
+    for other in others:
+        if other is not None and (
+            path.absolute() == other.absolute() or (path.exists() and other.exists() and path.samefile(other))
+        ):
+            raise ConfigError(f"{option} {path} is the file {other} of the same command", hint="give another name")
 
 
 def _check_folder(path: Path) -> None:

@@ -53,7 +53,7 @@ class Piece:
             return self.table
         rows = self.objects or []
         return pl.DataFrame(
-            {name: pl.Series([_as_text(row.get(name)) for row in rows], dtype=pl.String) for name in columns}
+            {name: pl.Series([as_text(row.get(name)) for row in rows], dtype=pl.String) for name in columns}
         )
 
 
@@ -241,7 +241,8 @@ def _stdin_lines(encoding: str) -> Iterator[list[str]]:
         yield [decode(rest, "stdin", encoding, line)]
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
+    """A value of a JSON object as the text of a table; a lone surrogate, which UTF-8 has no bytes for, as `?`."""
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

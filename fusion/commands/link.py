@@ -71,7 +71,7 @@ def link(
     from contextlib import ExitStack
     from zoneinfo import available_timezones
 
-    from fusion.table_files import appending, check_target
+    from fusion.table_files import appending, check_other, check_target
     from fusion.text_files import TextFile
     from sentiment.linking import NameTable
 
@@ -81,9 +81,10 @@ def link(
             allowed="one of them",
             hint="names are those of the day on which a text became known",
         )
-    for target in (out, rejected):
+    for option, target, others in (("--out", out, [file]), ("--rejected", rejected, [file, out])):
         if target is not None:
             check_target(target)
+            check_other(option, target, others)
     if timezone not in available_timezones():
         raise ConfigError(f"--timezone {timezone!r}", allowed="a name such as UTC or America/New_York")
     table = NameTable.packaged() if names == PACKAGED else NameTable.read(names)
@@ -159,6 +160,8 @@ class _Run:
     def _items(self, piece: "Piece") -> "pl.DataFrame":
         import polars as pl
 
+        from fusion.text_files import as_text
+
         wanted = [name for name in (self._time, self._item) if name is not None]
         table = piece.frame(wanted)
         for name in wanted:
@@ -171,14 +174,14 @@ class _Run:
             {
                 "item": numbers if self._item is None else table[self._item],
                 "known_time": self._known(table, size),
-                "text": pl.Series(piece.texts, dtype=pl.String),
+                "text": pl.Series(map(as_text, piece.texts), dtype=pl.String),
             }
         )
         undated = items["known_time"].is_null()
         if undated.any() and not self._skip_bad:
             at = undated.to_list().index(True)
             raise DataError(
-                f"{self._source.name}: text {numbers[at]:,} (from 0) has no time that can be read",
+                f"{self._source.name}: text {numbers[at]:,} (from 0) has no time that can be read in {self._time!r}",
                 allowed="ISO 8601, e.g. 2019-06-03 or 2019-06-03T14:30:00Z",
                 hint="leave such rows out with --skip-bad",
             )

@@ -78,15 +78,16 @@ def score(
       trifuse score tweets.jsonl.gz --out scored.jsonl.gz --summary --json
       trifuse score posts.csv --model ./my_model --label LABEL_0=negative,LABEL_1=neutral,LABEL_2=positive
     """
-    from fusion.table_files import check_target
+    from fusion.table_files import check_other, check_target
     from fusion.text_files import TextFile
 
     if out == _STDOUT and as_json:
         raise ConfigError("--json with --out -", allowed="one of them: both are for stdout")
     if out is not None and out != _STDOUT:
         check_target(out)
-        if out.exists() and file.exists() and out.samefile(file):
-            raise ConfigError(f"--out {out} is the file that is read", hint="give another name")
+        check_other("--out", out, [file])
+    if cache is not None and not no_cache:
+        check_other("--cache", cache, [file, out])
     options: dict[str, Any] = {
         "labels": _labels(label or []),
         "max_length": max_length,

@@ -23,12 +23,12 @@ def read(source: NewsFile, file: InputFile, index: int, calendar: str) -> Iterat
     does not want are counted as `other_kind`."""
     for frame in records(file.path, source):
         columns = find_columns(frame, file.path, source, ("text",), (*CLOCKS, "entity", "item"))
-        wanted = frame.filter(_wanted(frame, source, file))
+        wanted = _as_text(frame, columns.get("entity")).filter(_wanted(frame, source, file))
         clocks = news_clocks(wanted, columns, source, calendar, file.path)
         event, known = clocks.rows["event_time"], clocks.rows["known_time"]
         text = wanted[columns["text"]].cast(pl.String).str.strip_chars()
         missing = pl.select(pl.when(text.fill_null("") == "").then(pl.lit(MISSING_TEXT))).to_series()
-        item = wanted[columns["item"]].cast(pl.String) if "item" in columns else _identifiers(event, text)
+        item = _identifiers(event, text, wanted[columns["item"]] if "item" in columns else None)
         rows = (
             wanted.select("_line")
             .with_columns(
@@ -43,6 +43,13 @@ def read(source: NewsFile, file: InputFile, index: int, calendar: str) -> Iterat
         )
         rows = rows.with_columns(first_problem(rows["_problem"], missing_entity(rows["entity"])).alias("_problem"))
         yield RawBatch(canonical(rows, "news", index), {OTHER_KIND: frame.height - wanted.height}, clocks.notes)
+
+
+def _as_text(frame: pl.DataFrame, entity: str | None) -> pl.DataFrame:
+    """The columns of lists, but for entities', as text. In JSON one list makes a column one of lists, and a later row
+    must not change what an earlier one says."""
+    lists = pl.selectors.by_dtype(pl.List(pl.String)) - pl.selectors.by_name(entity or "", require_all=False)
+    return frame.with_columns(lists.list.join("\n"))
 
 
 def _wanted(frame: pl.DataFrame, source: NewsFile, file: InputFile) -> pl.Expr:
@@ -62,10 +69,11 @@ def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: st
     if source.link and file.entity is None and column is None:
         return frame.with_columns(nobody.alias("entity"))["entity"]
     if file.entity is None and column is not None and frame[column].dtype == pl.List:
-        lists = frame[column].cast(pl.List(pl.String))
+        # as text would be split, since a row without a list is text in another file, or was before a list came
+        text = frame[column].cast(pl.List(pl.String)).list.join(_SEPARATOR)
     else:
         text = entity_column(frame, file, column)
-        lists = text.str.replace_all(source.entity_delimiter, _SEPARATOR).str.split(_SEPARATOR)
+    lists = text.str.replace_all(source.entity_delimiter, _SEPARATOR).str.split(_SEPARATOR)
     cleaned = lists.list.eval(pl.element().str.strip_chars(" $").filter(pl.element().str.strip_chars(" $") != ""))
     unique = cleaned.list.unique(maintain_order=True)
     return (
@@ -75,8 +83,13 @@ def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: st
     )
 
 
-def _identifiers(time: pl.Series, text: pl.Series) -> pl.Series:
-    """sha256 of each item's time and text: the same item named for another entity has the same identifier."""
+def _identifiers(time: pl.Series, text: pl.Series, told: pl.Series | None) -> pl.Series:
+    """The identifier that the file tells of each item, else sha256 of its time and text: the same item named for
+    another entity has the same one."""
     nanoseconds = time.to_physical().to_list()
-    keys = (f"{at} {words}".encode() for at, words in zip(nanoseconds, text.to_list(), strict=True))
-    return pl.Series("item", [hashlib.sha256(key).hexdigest()[:16] for key in keys], dtype=pl.String)
+    names = [None] * len(time) if told is None else told.cast(pl.String).str.strip_chars().to_list()
+    found = [
+        name or hashlib.sha256(f"{at} {words}".encode()).hexdigest()[:16]
+        for name, at, words in zip(names, nanoseconds, text.to_list(), strict=True)
+    ]
+    return pl.Series("item", found, dtype=pl.String)

@@ -79,6 +79,22 @@ def test_undated_texts_stop_it_or_are_left_out(tmp_path: Path) -> None:
     assert "2 left out" in trifuse(*arguments, "--skip-bad").stderr
 
 
+def test_half_a_character_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "news.jsonl"
+    path.write_text('{"text": "\\ud800 Apple rises", "date": "2019-06-03"}\n')
+    answer = json.loads(trifuse("link", str(path), "--time", "date", "--mask", "--json").stdout)
+    assert [(row["entity"], row["text"]) for row in answer["links"]] == [("AAPL", "? company rises")]
+
+
+def test_files_do_not_overwrite_each_other(news: Path, tmp_path: Path) -> None:
+    before, arguments = news.read_bytes(), ["link", str(news), "--column", "headline", "--time", "date", "--out"]
+    assert "is the file" in complaint(trifuse(*arguments, str(news)))
+    links = str(tmp_path / "links.csv")
+    assert "--rejected" in complaint(trifuse(*arguments, links, "--rejected", links))
+    assert not Path(links).exists()
+    assert news.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -425,7 +425,10 @@ class TestBadInput:
 
     def test_the_file_itself_is_not_overwritten(self, tmp_path: Path) -> None:
         source = write(tmp_path / "t.csv", pl.DataFrame({"text": TEXTS}))
-        assert "is the file that is read" in complaint(trifuse(source, "--out", source), 2)
+        assert f"--out {source} is the file {source}" in complaint(trifuse(source, "--out", source), 2)
+        before = source.read_bytes()
+        assert f"--cache {source} is the file" in complaint(trifuse(source, "--cache", source), 2)
+        assert source.read_bytes() == before
         assert "is a folder" in complaint(trifuse(tmp_path), 3)
         assert "no/such.csv cannot be read" in complaint(trifuse("no/such.csv"), 3)
 

@@ -180,6 +180,34 @@ class TestInTheLake:
             (6, UNDATED),
         ]
 
+    @pytest.mark.parametrize(
+        "later",
+        [
+            {"item": "9"},
+            {"entity": ["C", "D E"]},
+            {"text": ["z"]},
+            {"published": ["2015-01-05T15:00:00Z"]},
+            {"item": ["9", "8"], "received": [], "text": 7},
+        ],
+    )
+    def test_what_a_later_row_holds_changes_no_earlier_one(self, tmp_path: Path, later: dict[str, Any]) -> None:
+        first = {"entity": "A, B", "published": "2015-01-02T15:00:00Z", "text": "x"}
+        rows = read(ingested(tmp_path, [first]).folder)
+        assert rows["entity"].to_list() == ["A", "B"]
+        both = read(
+            ingested(tmp_path, [first, {**first, "published": "2015-01-05T15:00:00Z", "text": "y", **later}]).folder
+        )
+        moment = pl.col("known_time") < at(2015, 1, 5)
+        assert both.filter(moment).sort("entity").equals(rows)
+        assert both.height > rows.height
+
+    def test_an_item_without_an_identifier_among_others(self, tmp_path: Path) -> None:
+        first = {"entity": "A", "published": "2015-01-02T15:00:00Z", "text": "x"}
+        items = [{**first, "item": item} for item in (None, "1", " ", "2")]
+        result = ingested(tmp_path, items)
+        assert result.counts["quarantined"] == {"exact_duplicate": 1}
+        assert set(read(result.folder)["item"]) > {"1", "2"}
+
     def test_rows_without_a_receipt_are_told(self, tmp_path: Path) -> None:
         item = {"entity": "A", "published": "2015-01-02T15:00:00Z", "received": None, "text": "x"}
         result = ingested(tmp_path, [item, {**item, "received": "2015-01-02T15:00:09Z", "text": "y"}])
