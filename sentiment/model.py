@@ -212,8 +212,11 @@ def _load_classifier(
     except ModelError:
         raise
     except Exception as error:  # transformers raises whatever its parts raise: OSError, ValueError, KeyError, ...
+        told = _first_line(error)
+        if "ignore_mismatched_sizes" in told:  # which names an option of theirs, not what is wrong
+            told = "its weights are of other sizes than its config.json tells"
         raise ModelError(
-            f"{identifier} cannot be loaded: {_first_line(error)}", allowed="a sequence classifier of transformers"
+            f"{identifier} cannot be loaded: {told}", allowed="a sequence classifier of transformers"
         ) from error
     if missing := sorted(found["missing_keys"]):
         raise ModelError(
@@ -257,9 +260,9 @@ def _check_files(folder: Path, identifier: str) -> None:
 def _folder_of(name: str) -> tuple[Path, str]:
     """The folder that holds the model of this name, and what to call it in messages."""
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path, path.resolve().name
-    if path.exists():
+    if name and path.exists():
         raise ModelError(f"model {name!r} is a file", allowed="embedded, a folder, or a hub name such as owner/name")
     if not _HUB_NAME.fullmatch(name):
         raise ModelError(f"no model folder {name!r}", allowed="embedded, a folder, or a hub name such as owner/name")

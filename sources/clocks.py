@@ -22,7 +22,7 @@ FORMATS = (
 _DIGITS = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
 _ISO = (
     r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<part>\d{1,9}))?)?"
-    r" ?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
+    r" ?(?P<zone>Z|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$"
 )
 
 

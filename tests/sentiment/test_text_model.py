@@ -145,6 +145,17 @@ class TestFolders:
         with pytest.raises(ModelError, match=r"140 tokens.*91"):
             load(folder)
 
+    def test_weights_of_other_sizes(self, tmp_path: Path) -> None:
+        folder = save_classifier(tmp_path / "m", ["negative", "neutral", "positive"])
+        config = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(config.replace('"hidden_size": 16', '"hidden_size": 32'))
+        with pytest.raises(ModelError, match=r"of other sizes than its config\.json"):
+            load(folder)
+
+    def test_no_name_is_not_this_folder(self) -> None:
+        with pytest.raises(ModelError, match="no model folder ''"):
+            load("")
+
     def test_no_config_and_no_folder_and_a_file(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"no config\.json"):
             load(tmp_path)

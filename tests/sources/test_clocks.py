@@ -48,6 +48,8 @@ def test_local_time_equals_standard_library(local: datetime, zone: str) -> None:
         ("1000-01-01", "unparsable_time"),
         ("9999-12-31T00:00:00Z", "unparsable_time"),
         ("2014-01-02 10:00:00 junk", "unparsable_time"),
+        ("2014-01-02T10:00:00+25:00", "unparsable_time"),  # no zone is that far off, nor has an hour 99 minutes
+        ("2014-01-02T10:00:00+05:99", "unparsable_time"),
     ],
 )
 def test_what_cannot_be_told_is_a_problem(text: str | None, problem: str) -> None:
