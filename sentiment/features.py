@@ -53,7 +53,11 @@ def lacked(found: Asked, *, shared: bool) -> str:
 
 
 def history(names: Sequence[str], max_age_ns: int | None = None) -> int:
-    """How long before the first decision items still matter to any of the features, in nanoseconds; 2^62: for ever."""
+    """How long before the first decision items still matter to any of the features, in nanoseconds; 2^62: for ever.
+
+    max_age_ns  after which an item came too late to be used. A revision is told from a new item by its first version,
+                which is then at most as much older; without it, by one of the ten days before
+    """
     found = 0
     for one in map(asked, names):
         if one.feature.needs == "shared" or (not one.times and max_age_ns is None):
@@ -62,7 +66,7 @@ def history(names: Sequence[str], max_age_ns: int | None = None) -> int:
         if one.feature.needs == "sessions":
             reach += SESSION_DAYS * DAY
         found = max(found, reach if one.times else max(2 * (max_age_ns or 0), reach))
-    return min(found + _NOVELTY_DAYS * DAY, _ALL)
+    return min(found + max(_NOVELTY_DAYS * DAY, max_age_ns or 0), _ALL)
 
 
 def news_features(

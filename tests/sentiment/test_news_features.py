@@ -419,6 +419,20 @@ class TestNames:
         np.testing.assert_allclose(made(recent, grid, names), made(items, grid, names), rtol=1e-9, atol=1e-9)
         assert history(["news_statement_tone"], MAX_AGE) == 2**62
 
+    def test_history_reaches_the_first_version_of_a_late_revision(self) -> None:
+        max_age, names = 60 * DAY, ["news_count_1d", "news_tone_1h"]
+        known = [START + timedelta(days=day) for day in (1, 40, 55)]
+        items = pl.DataFrame(
+            {"entity": "AAA", "item": ["a", "a", "b"], "text": ["profit", "loss", "outlook"], "score": [0.5, -1, 1]},
+            schema_overrides={"score": pl.Float64},
+        ).with_columns(event_time=pl.Series(known, dtype=TIME), known_time=pl.Series(known, dtype=TIME))
+        grid = make_grid([40.5], "AAA")
+        since = START + timedelta(days=40.5) - timedelta(microseconds=history(names, max_age) / 1000)
+        recent = items.filter(pl.col("known_time") >= since)
+        whole = news_features(items, grid, names, max_age_ns=max_age)
+        assert whole["news_count_1d"].to_list() == [0]
+        assert news_features(recent, grid, names, max_age_ns=max_age).equals(whole, null_equal=True)
+
 
 class TestNovelty:
     def test_equals_the_naive_definition(self) -> None:
