@@ -250,7 +250,10 @@ def parse(tree: dict[str, Any], origin: str = "config") -> RunConfig:
 
 
 def _explain(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"]) or "config"
+    place = list(detail["loc"])
+    if place[:1] == ["sources"]:
+        del place[2:3]  # the kind of source, by which pydantic tells them apart, is no key
+    where = ".".join(str(part) for part in place) or "config"
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"{where} is missing"

@@ -31,7 +31,7 @@ from fusion.news_links import about, once
 from fusion.plan import Plan, Progress, silent
 from gpu_kernels.errors import DataError
 from sentiment.embedding import Embedder
-from sentiment.features import history
+from sentiment.features import history, reads_novelty
 from sentiment.linking import NameTable
 from sentiment.repeats import compare
 from sources import lake as tables_lake
@@ -49,7 +49,7 @@ _TONES = ("negative", "neutral", "positive", "score")
 SCHEMA: dict[str, Any] = TABLES["news"].schema | dict.fromkeys(("relevance", *_TONES, "novelty"), pl.Float64())
 SCHEMA |= {"truncated": pl.Boolean()}
 """Of the files: the table news, `relevance` (1 where the source itself named the entity), the scores, and `novelty` by
-sentence embeddings; null where features tell it by words."""
+sentence embeddings; null where no feature reads it, or where features tell it by words."""
 _PIECE = 2**15
 _PARTS = "parts"
 
@@ -180,7 +180,7 @@ def _made(name: str, result: IngestResult, reading: _Reading, lake: Path, progre
     since, until = _window(plan, name)
     key = record.key(
         result.key,
-        [since, until, source.max_age, plan.entities],
+        [since, until, source.max_age, plan.entities, reads_novelty(chosen(plan.config, name))],
         told.model_dump(mode="json", include={"names", "passages", "mask", "novelty"}),
         [reading.scorer.sha256, files_of_model(plan.config, plan.variables), record.code_version()],
     )
@@ -219,6 +219,7 @@ def _write(
     """Writes the files of a source; returns what was counted."""
     source, scorer = reading.plan.config.sources[name], reading.scorer
     linked = bool(getattr(source, "link", False))
+    embedder = reading.embedder if reads_novelty(chosen(reading.plan.config, name)) else None
     total, done, counts, before = max(result.counts["used"], 1), 0, Counter[str](), scorer.from_cache
     parts = Partitions(work / _PARTS, SCHEMA, ("entity",), ("known_time", "event_time"))
     progress(f"sentiment: {name}", 0.0)
@@ -237,14 +238,14 @@ def _write(
         done += piece.height
     for (entity,), part in parts.items():
         path = work / f"entity={quote(entity, safe='')}.parquet"
-        if entity == UNNAMED or not (linked or reading.embedder):
+        if entity == UNNAMED or not (linked or embedder):
             part.write(path, SCHEMA)
             continue
         items = pl.concat(part.sorted())
         items = once(items) if linked else items
-        if reading.embedder is not None:
+        if embedder is not None:
             progress(f"novelty: {name}", None)
-            items = items.with_columns(compare(items, embedder=reading.embedder)["novelty"])
+            items = items.with_columns(compare(items, embedder=embedder)["novelty"])
         items.write_parquet(path, compression="zstd")
     shutil.rmtree(work / _PARTS)
     return {**counts, "from_cache": scorer.from_cache - before}

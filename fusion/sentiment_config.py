@@ -25,8 +25,9 @@ class SentimentConfig(BaseModel):
                   sources with `link: true`, by `passages` and by `mask`
     passages      of a text that names several companies each gets the sentences about it, not the whole
     mask          names are taken out of what the model reads, so that it cannot remember what became of whom
-    novelty       whether an item repeats earlier ones of its entity is told by their words, which needs no model, or by
-                  sentence embeddings of the last 24 hours and the last ten items, which see paraphrases too
+    novelty       whether an item repeats earlier ones of its entity, those of the last 24 hours and the last ten, is
+                  told by sentence embeddings, which see paraphrases too (embedding), or by their words, which need no
+                  model and see reprints alone (words)
     cutoff        items known less than this before a close count for the next session
     """
 
@@ -43,7 +44,7 @@ class SentimentConfig(BaseModel):
     names: str | None = None
     passages: bool = False
     mask: bool = False
-    novelty: Literal["words", "embedding"] = "words"
+    novelty: Literal["words", "embedding"] = "embedding"
     cutoff: Annotated[Duration, Field(ge=0)] = 0
 
     @model_validator(mode="after")

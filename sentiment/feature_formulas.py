@@ -1,6 +1,7 @@
 """The news features: what each is, and its formula over a view of one stream."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,9 @@ def _feature(
     return NewsFeature(spec, formula, tuple(tuple(text.split()) for text in standard) or ((),), **more)
 
 
+_unweighted = partial(_feature, reads_novelty=False)
+"""A feature in which a repeat counts as much as any item."""
+
 TONE = (
     _feature(
         "tone_<time>",
@@ -238,8 +242,8 @@ TONE = (
         window_moment(5),
         "1d",
     ),
-    _feature("last_tone", "1", "score of the latest item", _OLD, last_tone),
-    _feature(
+    _unweighted("last_tone", "1", "score of the latest item", _OLD, last_tone),
+    _unweighted(
         "last_change",
         "1",
         "score of the latest item less that of the item before it",
@@ -274,9 +278,9 @@ TONE = (
     ),
 )
 ATTENTION = (
-    _feature("count_<time>", "items", "items known in (t - <time>, t], scored or not", "never", count, "1h", "1d"),
-    _feature("scored_<time>", "items", "those of them that have a score", "never", scored, "1d"),
-    _feature(
+    _unweighted("count_<time>", "items", "items known in (t - <time>, t], scored or not", "never", count, "1h", "1d"),
+    _unweighted("scored_<time>", "items", "those of them that have a score", "never", scored, "1d"),
+    _unweighted(
         "attention_<time>",
         "deviations",
         "z-score of the items in (t - <time>, t], after-hours ones counting from the next open, against those at the "
@@ -287,7 +291,7 @@ ATTENTION = (
         "1h",
         needs="sessions",
     ),
-    _feature(
+    _unweighted(
         "attention_ratio_<time>_<time>",
         "1",
         "log((1 + items of the first <time>) / (1 + usual)), usual per first <time> in the rest of the second, or "
@@ -298,9 +302,9 @@ ATTENTION = (
         check=_shorter_first,
         source="after Barber and Odean 2008 (abnormal attention), with news counts",
     ),
-    _feature("minutes_since", "minutes", "since the latest item was first known", _NEVER, minutes_since),
-    _feature("session_count", "items", f"items {_CUTOFF}, up to now", _FIRST, session_count, needs="sessions"),
-    _feature(
+    _unweighted("minutes_since", "minutes", "since the latest item was first known", _NEVER, minutes_since),
+    _unweighted("session_count", "items", f"items {_CUTOFF}, up to now", _FIRST, session_count, needs="sessions"),
+    _unweighted(
         "overnight_count",
         "items",
         f"items {_CUTOFF}, up to the session's open, settled there",
@@ -341,7 +345,7 @@ NOVELTY = (
     ),
 )
 STATEMENT = (
-    _feature(
+    _unweighted(
         "statement_tone",
         "1",
         "score of the latest statement of the entity that serves all",
@@ -350,7 +354,7 @@ STATEMENT = (
         needs="shared",
         clock="each statement",
     ),
-    _feature(
+    _unweighted(
         "statement_change",
         "1",
         "score of the latest statement less that of the one before it, however long ago that was",
@@ -359,7 +363,7 @@ STATEMENT = (
         needs="shared",
         clock="each statement",
     ),
-    _feature(
+    _unweighted(
         "statement_days",
         "days",
         "since the latest statement was known",

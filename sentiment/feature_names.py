@@ -30,6 +30,7 @@ class NewsFeature:
     weighting  where it is made of decayed moments: by which weights (`Stream.weighted`)
     needs      `sessions`, `shared` (an entity whose items serve all) or `probabilities` (columns of the items)
     check      what is wrong with the durations, or nothing
+    reads_novelty   whether the novelty of items moves it, as it does whatever repeats weigh less in
     """
 
     spec: FeatureSpec
@@ -38,6 +39,7 @@ class NewsFeature:
     weighting: str | None = None
     needs: str | None = None
     check: Callable[..., str] | None = None
+    reads_novelty: bool = True
 
     @property
     def times(self) -> int:

@@ -26,7 +26,18 @@ from sentiment.feature_formulas import ATTENTION, NOVELTY, STATEMENT, TONE
 from sentiment.feature_names import MARKET, OWN, Asked, Groups, market_names
 from sentiment.item_stream import DAY, GRID, PROBABILITIES, Stream, in_order, pooled, require
 
-__all__ = ["FEATURES", "GROUPS", "MARKET", "OWN", "asked", "history", "lacked", "names_of", "news_features"]
+__all__ = [
+    "FEATURES",
+    "GROUPS",
+    "MARKET",
+    "OWN",
+    "asked",
+    "history",
+    "lacked",
+    "names_of",
+    "news_features",
+    "reads_novelty",
+]
 
 _MARKET = ("tone_1h", "tone_1d", "tone_sum_1h", "tone_sum_1d", "dispersion_1d", "tone_change_1h_1d")
 _MARKET_MORE = ("surprise_6h_10d", "novel_tone_1d", "count_1h", "count_1d", "attention_1h", "overnight_tone")
@@ -50,6 +61,11 @@ SESSION_DAYS = 4 * ATTENTION_SESSIONS
 def lacked(found: Asked, *, shared: bool) -> str:
     """What a feature lacks of a source, or nothing: `shared` tells whether one entity's items serve all."""
     return "entity" if found.feature.needs == "shared" and not shared else ""
+
+
+def reads_novelty(names: Sequence[str]) -> bool:
+    """Whether any of the features tells novelty, or lets repeats weigh less; counts and latest items do neither."""
+    return any(asked(name).feature.reads_novelty for name in names)
 
 
 def history(names: Sequence[str], max_age_ns: int | None = None) -> int:

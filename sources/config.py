@@ -8,7 +8,16 @@ import datetime as dt
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration, format_duration
@@ -23,6 +32,8 @@ RECEIPTS = {
 }
 """Of the kinds whose files hold the time of receipt: what it is. Of the others, LOBSTER among them, a delay of the
 config tells known_time."""
+ENTITY_DELIMITER = r"[\s,;|]+"
+"""Between the tickers of an item of news."""
 _TABLE_OF_DATA = {"order": "order_event", "trade": "trade", "quote": "quote", "book": "book_update"}
 
 
@@ -249,6 +260,12 @@ class TableFile(StreamSource):
         return self
 
 
+def _list_of_values(value: object) -> object:
+    """One value is a list of one; a number or a truth of YAML is read as the file writes it."""
+    values = value if isinstance(value, list) else [value]
+    return [str(one).lower() if isinstance(one, bool) else str(one) if isinstance(one, int) else one for one in values]
+
+
 class NewsFile(BaseSource):
     """News or posts as CSV, JSON Lines or Parquet, one row an item.
 
@@ -264,17 +281,29 @@ class NewsFile(BaseSource):
                      e.g. "14:00", where one knows it
     clock_tolerance  by how much a later clock may show an earlier time than an earlier one, as clocks that nobody set
                      alike do; a row beyond it is set aside
-    only             column of the file -> the values that are wanted; rows with others are counted and left out
+    only             column of the file -> the values (or the one) wanted; rows with others are counted and left out
     link             whom an item is about is told by the names in its text (sentiment.names), besides by the file
     """
 
     kind: Literal["news_file"]
     delay: Duration | None = None
-    entity_delimiter: str = r"[\s,;|]+"
+    entity_delimiter: str = ENTITY_DELIMITER
     date_only: str = "end_of_day"
     clock_tolerance: Duration = 60 * 10**9
-    only: dict[str, list[str]] = Field(default_factory=dict)
+    only: dict[str, Annotated[list[str], BeforeValidator(_list_of_values)]] = Field(default_factory=dict)
     link: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_elsewhere(cls, entry: object) -> object:
+        told = entry if isinstance(entry, dict) else {}
+        table = told.get("names", told.get("link"))
+        if "names" in told or isinstance(table, str):
+            raise ValueError(
+                f"the table of names is no option of a source; write link: true here and sentiment: {{names: {table}}} "
+                "at the top"
+            )
+        return entry
 
     @field_validator("date_only", mode="before")
     @classmethod

@@ -1,6 +1,8 @@
 """What a file holds, before anybody writes a config for it: `trifuse describe FILE`."""
 
+import csv
 import json
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from gpu_kernels.errors import DataError
 from sources.clocks import read_clock
 from sources.config import TableFile
 from sources.files import members, open_member, reading
-from sources.guess import ENTITY_NAMES, guess_source
+from sources.guess import ENTITY_NAMES, guess_source, news_text
 from sources.guess_feeds import describe_feed
+from sources.readers.news_file import tickers
 from sources.readers.records import file_format, records
 
 ROWS_AT_MOST = 2_000_000
@@ -20,6 +23,8 @@ _FORMATS = (None, "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y%m%d", "
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 # 1980 to 2100: a number in it may be a clock, another cannot
 _EPOCH_RANGE = (315_532_800, 4_102_444_800)
+# a field that is a day or a moment, which no column is called
+_DATED = r"^(\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}\S*( ?(Z|UTC))?)?|\d{1,2}[/.]\d{1,2}[/.]\d{4}( \d{1,2}:\d{2}\S*)?)$"
 _PARSED = 0.95
 _MANY = 50
 
@@ -58,8 +63,8 @@ def describe(path: Path | str) -> dict[str, Any]:
         return {"path": str(path), "bytes": path.stat().st_size, **feed}
     layout, said = _layout(path)
     frame = _read(path, layout)
-    facts = _facts(frame)
-    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"], layout)
+    facts, typical = _facts(frame)
+    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"], layout, typical)
     question = None if guessed is None else guessed.pop("question", None)
     return {
         "path": str(path),
@@ -92,9 +97,11 @@ def _layout(path: Path) -> tuple[dict[str, Any], list[str]]:
     if line.count(delimiter) > line.count(","):
         layout["delimiter"] = delimiter
         said.append(f"the file looks {delimiter!r}-delimited: delimiter: {delimiter!r}")
-    fields = [field.strip().strip('"') for field in line.split(layout.get("delimiter", ","))]
+    fields = [field.strip() for field in next(csv.reader([line], delimiter=layout.get("delimiter", ",")), [])]
     values = pl.Series(fields).str.contains(r"^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?$|^\d{1,4}[-/.]\d{1,2}[-/.]\d|^\d{8} ")
-    if len(fields) > 1 and values.sum() > len(fields) / 2:
+    # of news a single field is no text; of a table with a column a day many names are dates
+    dated = pl.Series(fields, dtype=pl.String).str.contains(_DATED).sum() == 1
+    if len(fields) > 1 and (values.sum() > len(fields) / 2 or dated):
         layout["header"] = [f"column_{number}" for number in range(1, len(fields) + 1)]
         said.append("the first line is data: the file has no header; name the columns in order: header: [...]")
     return layout, said
@@ -126,7 +133,7 @@ def _folder(path: Path) -> dict[str, Any]:
             "kind": "lake",
             "table": record["table"],
             "bytes": sum(file.stat().st_size for file in path.rglob("*.parquet")),
-            **_facts(plain),
+            **_facts(plain)[0],
             "ingest": {name: record[name] for name in ("name", "counts", "window", "inputs", "warnings")},
         }
     if (path / "manifest.json").is_file():
@@ -156,7 +163,8 @@ def _parquet_facts(path: Path) -> dict[str, Any]:
     }
 
 
-def _facts(frame: pl.DataFrame) -> dict[str, Any]:
+def _facts(frame: pl.DataFrame) -> tuple[dict[str, Any], timedelta | None]:
+    """The facts, and the typical time between two rows of an entity."""
     rows = frame.drop("_line", "_problem")
     good = rows.filter(frame["_problem"].is_null())
     clocks: dict[str, pl.Series] = {}
@@ -172,15 +180,19 @@ def _facts(frame: pl.DataFrame) -> dict[str, Any]:
     hashable = good.with_columns(pl.col(pl.List(pl.String)).list.join("\x1f"))
     problems = frame["_problem"].drop_nulls().value_counts(sort=True)
     main = "event_time" if "event_time" in clocks else next(iter(clocks), None)
+    named = None if entity is None else good[entity]
+    if entity is not None and news_text(good, [fact["name"] for fact in columns if fact["type"] == "text"]):
+        named = tickers(good[entity])
+    gaps, typical = (None, None) if main is None else _gaps(clocks[main], main, named)
     return {
         "rows": frame.height,
         "rows_seen": "all" if frame.height < ROWS_AT_MOST else f"the first {ROWS_AT_MOST}",
         "columns": columns,
         "problems": dict(problems.iter_rows()),
         "duplicates": hashable.height - hashable.n_unique() if hashable.width and hashable.height else 0,
-        "entities": None if entity is None else _counts(good[entity]),
-        "gaps": None if main is None else _gaps(clocks[main], main, None if entity is None else good[entity]),
-    }
+        "entities": None if named is None else _counts(named.explode().drop_nulls()),
+        "gaps": gaps,
+    }, typical
 
 
 def _column(column: pl.Series, clocks: dict[str, pl.Series]) -> dict[str, Any]:
@@ -262,7 +274,7 @@ def _epoch(column: pl.Series) -> tuple[pl.Series, dict[str, Any]] | None:
 def _entity_column(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> str | None:
     names = {name.lower(): name for name in rows.columns}
     for wanted in ENTITY_NAMES:
-        if wanted in names and rows[names[wanted]].dtype == pl.String:
+        if wanted in names and rows[names[wanted]].dtype in (pl.String, pl.List(pl.String)):
             return names[wanted]
     return None
 
@@ -276,13 +288,18 @@ def _counts(column: pl.Series) -> dict[str, Any]:
     }
 
 
-def _gaps(times: pl.Series, name: str, entity: pl.Series | None) -> dict[str, Any] | None:
+def _gaps(
+    times: pl.Series, name: str, entity: pl.Series | None
+) -> tuple[dict[str, Any], timedelta] | tuple[None, None]:
     frame = pl.DataFrame({"time": times, "entity": entity if entity is not None else pl.Series([""] * len(times))})
+    if isinstance(frame.schema["entity"], pl.List):
+        frame = frame.explode("entity")
     ordered = frame.drop_nulls("time").unique().sort("entity", "time")
     steps = ordered.with_columns(step=pl.col("time").diff().over("entity")).filter(pl.col("step") > pl.duration())
     if steps.is_empty():
-        return None
+        return None, None
     typical = steps["step"].median()
+    assert isinstance(typical, timedelta)
     longest = steps.sort("step", descending=True, maintain_order=True).row(0, named=True)
     return {
         "clock": name,
@@ -292,4 +309,4 @@ def _gaps(times: pl.Series, name: str, entity: pl.Series | None) -> dict[str, An
         "longest_ends": str(longest["time"]),
         "longest_entity": longest["entity"] or None,
         "goes_back": int((times.diff() < pl.Series([0], dtype=pl.Duration("ns"))).sum()),
-    }
+    }, typical

@@ -1,6 +1,8 @@
 """Which kind of source would read a file, and the YAML to paste into a config."""
 
 import re
+from collections.abc import Iterable
+from datetime import timedelta
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -67,10 +69,18 @@ _BAR_NUMBERS = 10
 _ROWS_AN_ENTITY = 5
 _OUTSIDE = 0.05
 _MINUTE = 60 * 10**9
+_DAY = timedelta(days=1)
+# news: a day, or a round number of days that holds two typical gaps; and how many values a column of kinds has
+_MAX_AGES = (1, 3, 7, 14, 30, 60, 90, 180, 365)
+_KINDS, _ROWS_A_KIND, _LONGEST_KIND = 12, 3, 40
 
 
 def guess_source(
-    path: Path, rows: pl.DataFrame, columns: list[dict[str, Any]], layout: dict[str, Any] | None = None
+    path: Path,
+    rows: pl.DataFrame,
+    columns: list[dict[str, Any]],
+    layout: dict[str, Any] | None = None,
+    typical: timedelta | None = None,
 ) -> dict[str, Any] | None:
     """The likeliest kind of source for a file, as {kind, yaml, check}, with a `question` where nobody can tell whether
     bars are stamped at their starts or ends; None where none fits.
@@ -79,6 +89,7 @@ def guess_source(
     rows     its columns
     columns  the facts of `describe` about them
     layout   options that the file needs to be split, such as its delimiter
+    typical  the typical time between two rows of an entity
 
     `check` lists what the file cannot tell and a person must look at: the lines marked in the YAML.
     """
@@ -95,7 +106,9 @@ def guess_source(
         return None
     entry |= layout or {}
     if entry["kind"] == "news_file":
-        return _news(path, entry, lower, clocks)
+        answered = _news(path, entry, lower, clocks, typical)
+        answered["yaml"] += _only(rows, columns, set(entry["columns"].values()))
+        return answered
     if time_format := clocks[event]["time_format"]:
         entry["time_format"] = time_format
     doubtful = ["timezone"] + ([] if known else ["delay", "known", "announced"]) + ["entity", "max_age"]
@@ -115,6 +128,17 @@ def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:
     return next((lower[name] for name in _NAMES[canonical] if name in lower and lower[name] in allowed), None)
 
 
+def news_text(rows: pl.DataFrame, texts: Iterable[str]) -> str | None:
+    """The column of the texts of news: by its name (without a header the longest one), and longer than a name is; None
+    where there is none."""
+    lower = {name.lower(): name for name in texts}
+    length = {name: rows[name].str.len_chars().cast(pl.Float64).fill_null(0).sum() for name in lower.values()}
+    found = _find("text", lower, lower.values())
+    if found is None and length and all(name.startswith("column_") for name in rows.columns):
+        found = max(length, key=lambda name: length[name])
+    return None if found is None or length[found] <= 25 * rows.height else found
+
+
 def _entry(
     path: Path,
     rows: pl.DataFrame,
@@ -131,9 +155,8 @@ def _entry(
         mapping["entity"] = entity
     own = {} if entity else {"entity": "NAME"}
     common = {"files": str(path), "timezone": "UTC", "max_age": "1d"}
-    text = _find("text", lower, texts)
-    # a headline is longer than a name
-    if text is not None and rows[text].str.len_chars().cast(pl.Float64).fill_null(0).sum() > 25 * rows.height:
+    text = news_text(rows, texts)
+    if text is not None:
         item = _find("item", lower, {name for name, kind in types.items() if kind != "clock"} - {text})
         told = {"entity": entity} if entity else {}
         mapping = told | {"text": text} | ({"item": item} if item else {})
@@ -169,7 +192,11 @@ def _entry(
 
 
 def _news(
-    path: Path, entry: dict[str, Any], lower: dict[str, str], clocks: dict[str, dict[str, Any]]
+    path: Path,
+    entry: dict[str, Any],
+    lower: dict[str, str],
+    clocks: dict[str, dict[str, Any]],
+    typical: timedelta | None,
 ) -> dict[str, Any]:
     """The answer for news, whose clocks may be up to three; in one format, that of the latest."""
     found: dict[str, str] = {}
@@ -181,9 +208,11 @@ def _news(
     latest = clocks[next(iter(found.values()))]
     unlike = [column for column in found.values() if clocks[column]["time_format"] != latest["time_format"]]
     found = {name: column for name, column in reversed(found.items()) if column not in unlike}
-    # `received` is written out even where it bears that name: with it the config needs no delay
-    mapping = _changed(found | entry["columns"]) | ({"received": found["received"]} if "received" in found else {})
-    entry = entry | {"columns": mapping}
+    # clocks are written out even where they bear that name: they are what a reader must look at
+    entry = entry | {"columns": found | _changed(entry["columns"])}
+    if typical is not None and 2 * typical > _DAY:
+        days = next((days for days in _MAX_AGES if 2 * typical <= days * _DAY), _MAX_AGES[-1])
+        entry["max_age"] = f"{days}d"
     if latest["time_format"]:
         entry["time_format"] = latest["time_format"]
     if "received" not in found:
@@ -196,6 +225,20 @@ def _news(
             f"the clocks are written in different formats, which one source cannot read: {', '.join(unlike)} left out"
         )
     return answered
+
+
+def _only(rows: pl.DataFrame, columns: list[dict[str, Any]], used: set[str]) -> str:
+    """A line of comment for each column of few values, of which perhaps only some are wanted."""
+    lines = ""
+    for column in columns:
+        name = column["name"]
+        if column["type"] != "text" or name in used or not 1 < column["distinct"] <= _KINDS:
+            continue
+        values = rows[name].drop_nulls().unique().sort().to_list()
+        if rows.height >= _ROWS_A_KIND * len(values) and all(0 < len(value) <= _LONGEST_KIND for value in values):
+            told = yaml.safe_dump({name: values}, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+            lines += f"  # only: {told}   # keep those that are wanted\n"
+    return lines
 
 
 def _bar_columns(rows: pl.DataFrame, columns: list[dict[str, Any]]) -> dict[str, str]:

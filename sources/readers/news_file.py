@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from gpu_kernels.errors import DataError
-from sources.config import NewsFile
+from sources.config import ENTITY_DELIMITER, NewsFile
 from sources.files import InputFile
 from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity
 from sources.readers.calendar_file import OTHER_KIND
@@ -73,14 +73,21 @@ def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: st
         text = frame[column].cast(pl.List(pl.String)).list.join(_SEPARATOR)
     else:
         text = entity_column(frame, file, column)
-    lists = text.str.replace_all(source.entity_delimiter, _SEPARATOR).str.split(_SEPARATOR)
-    cleaned = lists.list.eval(pl.element().str.strip_chars(" $").filter(pl.element().str.strip_chars(" $") != ""))
-    unique = cleaned.list.unique(maintain_order=True)
+    unique = tickers(text, source.entity_delimiter)
     return (
         pl.DataFrame({"entity": unique})
         .select(pl.when(pl.col("entity").list.len() > 0).then("entity").otherwise(nobody))["entity"]
         .alias("entity")
     )
+
+
+def tickers(named: pl.Series, delimiter: str = ENTITY_DELIMITER) -> pl.Series:
+    """The tickers of each item, each once, of strings that hold them between `delimiter`s, or of lists of such."""
+    if isinstance(named.dtype, pl.List):
+        named = named.list.join(_SEPARATOR)
+    lists = named.str.replace_all(delimiter, _SEPARATOR).str.split(_SEPARATOR)
+    cleaned = lists.list.eval(pl.element().str.strip_chars(" $").filter(pl.element().str.strip_chars(" $") != ""))
+    return cleaned.list.unique(maintain_order=True)
 
 
 def _identifiers(time: pl.Series, text: pl.Series, told: pl.Series | None) -> pl.Series:

@@ -208,14 +208,39 @@ class TestNovelty:
     ) -> None:
         monkeypatch.setattr(news._Reading, "embedder", Embedder())
         texts = ["Alpha Works beats", "Beta Motors beats", "Alpha Works is on strike", "Alpha Works again beats all"]
-        whole = items_of(linked(tmp_path, *texts, novelty="embedding"), tmp_path).read()
+
+        def of_novelty(folder: Path, *given: str) -> RunConfig:
+            return linked(folder, *given).model_copy(update={"features": {"wire": ["news_novelty"]}})
+
+        whole = items_of(of_novelty(tmp_path, *texts), tmp_path).read()
         assert whole.select("entity", "novelty").rows() == [("A", 1.0), ("A", 1.0), ("A", 0.0), ("B", 1.0)]
         (tmp_path / "cut").mkdir()
-        part = items_of(linked(tmp_path / "cut", *texts[:3], novelty="embedding"), tmp_path / "cut").read()
+        part = items_of(of_novelty(tmp_path / "cut", *texts[:3]), tmp_path / "cut").read()
         assert part.equals(whole.filter(pl.col("text") != texts[3]))
 
-    def test_by_words_is_left_to_the_features(self, tmp_path: Path, scorer: Scorer) -> None:
-        assert items_of(linked(tmp_path, "Alpha Works beats"), tmp_path).read()["novelty"].to_list() == [None]
+    @pytest.mark.parametrize(
+        ("wanted", "sentiment"), [(["news_tone_1h"], {"novelty": "words"}), (["attention", "news_last_tone"], {})]
+    )
+    def test_no_text_is_embedded_for_words_or_for_nobody(
+        self,
+        tmp_path: Path,
+        scorer: Scorer,
+        monkeypatch: pytest.MonkeyPatch,
+        wanted: list[str],
+        sentiment: dict[str, Any],
+    ) -> None:
+        settings = linked(tmp_path, "Alpha Works beats", **sentiment).model_copy(update={"features": {"wire": wanted}})
+        monkeypatch.setattr(news, "Embedder", lambda **_: 1 / 0)
+        assert items_of(settings, tmp_path).read()["novelty"].to_list() == [None]
+
+    def test_items_without_it_are_not_taken_for_items_with_it(
+        self, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(news._Reading, "embedder", Embedder())
+        settings = linked(tmp_path, "Alpha Works beats")
+        assert items_of(settings, tmp_path).read()["novelty"].to_list() == [None]
+        settings = settings.model_copy(update={"features": {"wire": ["news_tone_1h"]}})
+        assert items_of(settings, tmp_path).read()["novelty"].to_list() == [1.0]
 
 
 class TestSideBySide:
@@ -318,6 +343,9 @@ class TestConfig:
             ({}, {"mask": True}, "`mask` needs `names`"),
             ({}, {"passages": True}, "`passages` needs `names`"),
             ({"link": True, "entity": "US"}, {"names": "packaged"}, "give one of them"),
+            ({"names": "my.csv"}, {}, "write link: true here and sentiment: {names: my.csv} at the top"),
+            ({"link": "my.csv"}, {}, "write link: true here and sentiment: {names: my.csv} at the top"),
+            ({"only": {"kind": {"a": 1}}}, {}, "sources.wire.only.kind.0: Input should be a valid string"),
             ({}, {"model": "embedded", "labels": {"LABEL_0": "good"}}, "sentiment.labels.LABEL_0"),
         ],
     )
@@ -325,6 +353,10 @@ class TestConfig:
         with pytest.raises(ConfigError) as error:
             config(tmp_path, self.ITEM, source, sentiment=sentiment)
         assert words in str(error.value)
+
+    def test_one_wanted_value_is_a_list_of_one(self, tmp_path: Path) -> None:
+        settings = config(tmp_path, self.ITEM, {"only": {"kind": "statement", "final": True, "page": [1, 2]}})
+        assert settings.sources["wire"].only == {"kind": ["statement"], "final": ["true"], "page": ["1", "2"]}  # type: ignore[union-attr]
 
     def test_no_table_of_names(self, tmp_path: Path, scorer: Scorer) -> None:
         settings = config(tmp_path, self.ITEM, {"link": True}, sentiment={"names": str(tmp_path / "absent.csv")})

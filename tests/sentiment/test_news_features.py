@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from gpu_kernels.errors import ArgumentError, ConfigError, DataError
-from sentiment.features import FEATURES, GROUPS, asked, history, names_of, news_features
-from sentiment.item_stream import DAY, HOUR
+from sentiment.features import FEATURES, GROUPS, asked, history, names_of, news_features, reads_novelty
+from sentiment.item_stream import DAY, HOUR, PROBABILITIES
 from sentiment.novelty import novelty, word_sets
 
 START = datetime(2024, 1, 2, tzinfo=UTC)
@@ -168,6 +168,26 @@ def test_order_of_rows_changes_no_bit_of_any_feature() -> None:
     whole = made(items, grid)[order]
     for name in NAMES:
         assert shuffled[name].to_numpy().tobytes() == whole[name].to_numpy().tobytes(), name
+
+
+def test_novelty_moves_what_says_that_it_reads_it() -> None:
+    names = [*NAMES, *names_of("statement"), "news_confident_tone_1d"]
+    items = make_items(300, 8).with_columns(
+        pl.lit("US").alias("entity"), *(pl.lit(0.3).alias(n) for n in PROBABILITIES)
+    )
+    items = items.unique("item", keep="first", maintain_order=True)
+    share = pl.int_range(pl.len()) % 5 / 5
+    grid = in_sessions(12, 30, entities="AAA", each=2)
+    one, two = (
+        made(items.with_columns(novelty=novelty), grid, names, shared="US") for novelty in (share, 1 - share.reverse())
+    )
+    moved = {name for name in names if not one[name].equals(two[name], null_equal=True)}
+    weighted = {name for name in names if reads_novelty([name])}
+    assert moved <= weighted
+    # the lowest and the highest score do not, whatever they weigh
+    assert {name for name in weighted - moved if "est_" not in name} == set()
+    assert not reads_novelty(["news_count_1d", "news_statement_change"])
+    assert reads_novelty(["news_count_1d", "news_tone_1h"])
 
 
 def one_stream(*rows: tuple[float, str, float | None, str], late: float = 0) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,54 @@ def test_news(tmp_path: Path) -> None:
     assert facts["gaps"]["longest"] == "0:00:08"
     assert facts["gaps"]["longest_entity"] == "B"
     assert guessed(facts).kind == "news_file"
+
+
+def statements(path: Path, *, days: int) -> Path:
+    """Texts `days` apart that name two companies at a time, of two kinds."""
+    item = [
+        {
+            "event_time": str(date(2015, 1, 2) + timedelta(days=days * n)),
+            "tickers": "AAA;BBB" if n % 2 else "$AAA",
+            "kind": "statement" if n % 3 else "note",
+            "text": f"a statement of some length about rates, the number {n}",
+        }
+        for n in range(12)
+    ]
+    path.write_text("".join(json.dumps(one) + "\n" for one in item))
+    return path
+
+
+@pytest.mark.parametrize(("days", "max_age"), [(1, 3), (43, 90), (400, 365)])
+def test_slow_news_is_used_until_the_next_may_come(tmp_path: Path, days: int, max_age: int) -> None:
+    facts = describe(statements(tmp_path / "s.jsonl", days=days))
+    assert guessed(facts).max_age == max_age * 86_400 * 10**9
+
+
+def test_news_of_two_companies_and_of_two_kinds(tmp_path: Path) -> None:
+    facts = describe(statements(tmp_path / "s.jsonl", days=1))
+    assert facts["entities"] == {"column": "tickers", "distinct": 2, "rows": {"AAA": 12, "BBB": 6}}
+    source = guessed(facts)
+    assert source.columns == {"event_time": "event_time", "entity": "tickers"}
+    assert facts["source"]["yaml"].endswith("  # only: {kind: [note, statement]}   # keep those that are wanted\n")
+    [(name, entry)] = yaml.safe_load(facts["source"]["yaml"].replace("# only", "only")).items()
+    found = ingest(name, parse_source(name, entry), calendar="XNYS", lake=tmp_path / "lake")
+    assert found.counts["used"] == 18
+
+
+def test_news_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("".join(f'2015-01-0{n} 15:00,AAA,"profits rise, says the company {n}"\n' for n in range(1, 9)))
+    facts = describe(path)
+    assert facts["rows"] == 8
+    assert [said for said in facts["warnings"] if "header: [...]" in said]
+    source = guessed(facts)
+    assert source.columns == {"event_time": "column_1", "text": "column_3"}
+    assert source.header == ["column_1", "column_2", "column_3"]
+
+
+def test_a_header_with_days_in_it_is_one(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("metric,unit,group,kind,2015-01-02,2015-01-03\na,b,c,d,1,2\n")
+    assert describe(tmp_path / "w.csv")["rows"] == 1
 
 
 def test_thinkorswim_finds_its_zone(tmp_path: Path) -> None:
