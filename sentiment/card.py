@@ -60,9 +60,10 @@ class ModelCard:
                 f"nobody says up to when {self.model} was trained: any decision may look ahead through the model itself"
                 f"{less} (write sentiment.trained_through, or {CARD_FILE} in its folder)"
             )
+        name = "the embedded model" if self.model == "embedded" else self.model
         return (
-            f"texts are scored by {self.model}, which was trained on text up to {self.trained_through}: decisions from "
-            f"{start} to then may look ahead through the model itself{less}"
+            f"texts are scored by {name}, which was trained on text up to {self.trained_through}: decisions from "
+            f"{start} to that day may look ahead through the model itself{less}"
         )
 
 

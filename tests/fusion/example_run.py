@@ -240,8 +240,8 @@ def _manifest(days: list[date]) -> dict[str, object]:
                 "licence": "Apache-2.0",
                 "source": "sentiment/adapter/record.json",
             },
-            "look_ahead": "texts are scored by embedded, which was trained on text up to 2024-12-31: decisions from "
-            f"{days[0]} to then may look ahead through the model itself",
+            "look_ahead": "texts are scored by the embedded model, which was trained on text up to 2024-12-31: "
+            f"decisions from {days[0]} to that day may look ahead through the model itself",
             "texts": {"headlines": {"rows": 899, "stale": 3, "texts": 896, "missing": 0, "truncated": 2}},
         },
         "packages": {"python": "3.11.7", "polars": "2.1.0"},

@@ -26,7 +26,7 @@ def test_decisions_before_the_model_was_trained_are_warned_about() -> None:
     said = look_ahead(config(model="embedded"))
     assert len(said) == 1
     assert said == warnings_of_config(config(model="embedded"))[:1]
-    assert "decisions from 2014-11-19 to then may look ahead through the model itself" in said[0]
+    assert "decisions from 2014-11-19 to that day may look ahead through the model itself" in said[0]
 
 
 def test_an_unknown_model_is_warned_about_until_the_config_tells() -> None:
@@ -44,14 +44,15 @@ def test_the_log_tells_it_before_the_work_begins(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TRIFUSE_DATA", str(tmp_path / "absent"))
     done = CliRunner().invoke(app, ["run", str(CONFIGS / "tech_news.yaml"), "--lake", str(tmp_path / "lake")])
     assert done.exit_code == 3
-    assert done.stderr.startswith("warning: texts are scored by embedded, which was trained on text up to 20")
+    assert done.stderr.startswith("warning: texts are scored by the embedded model, which was trained on text up to 20")
 
 
 def test_the_head_of_the_report(tmp_path: Path) -> None:
     write_run(tmp_path)
     page = report.build(tmp_path).read_text()
     head = page[page.index('<header id="verdict">') : page.index("</header>")]
-    assert "May look ahead.</strong> Texts are scored by embedded, which was trained on text up to 2024-12-31" in head
+    said = "Texts are scored by the embedded model, which was trained on text up to 2024-12-31"
+    assert f"May look ahead.</strong> {said}" in head
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["sentiment"] = None
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))

@@ -16,8 +16,8 @@ class TestLookAhead:
         assert CARD.look_ahead(date(2019, 7, 1)) is None
         said = CARD.look_ahead(date(2019, 6, 30))
         assert said == (
-            "texts are scored by m, which was trained on text up to 2019-06-30: decisions from 2019-06-30 to then may "
-            "look ahead through the model itself"
+            "texts are scored by m, which was trained on text up to 2019-06-30: decisions from 2019-06-30 to that day "
+            "may look ahead through the model itself"
         )
 
     def test_an_unknown_day_is_a_warning_whenever_decisions_begin(self) -> None:
