@@ -327,7 +327,8 @@ class TestSchema:
     )
     def test_groups_talib_and_words_of_the_meaning(self, name: str, specs: set[str]) -> None:
         found = json.loads(trifuse("schema", name, "--json").stdout)
-        assert {feature["name"] for feature in found["features"]} == specs
+        # a group of one name may be of bars and of news
+        assert {f["name"] for f in found["features"] if f["name"].startswith("bar_")} == specs
 
     def test_the_groups_of_volatility_and_technical(self) -> None:
         from fusion.features import bar

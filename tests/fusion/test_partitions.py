@@ -223,11 +223,11 @@ def test_other_settings_other_folder(place: Path, whole: Path) -> None:
     ingested: dict[str, IngestResult] = {}
 
     def key_with(*overrides: str) -> str:
-        return key(configs.load(place / "many.yaml", list(overrides)), "decisions", ingested)
+        return key(configs.load(place / "many.yaml", list(overrides)), "decisions", ingested, {})
 
-    own = key(config, "decisions", ingested)
+    own = key(config, "decisions", ingested, {})
     assert key_with("model.trees=7", "targets.horizons=[30min]", "targets.primary=30min") == own
-    assert key(config, "bars", ingested) != own
+    assert key(config, "bars", ingested, {}) != own
     assert (
         len(
             {key_with(change) for change in ("decisions.step=10min", "features.bars=all", "sources.bars.max_age=1h")}

@@ -1,5 +1,7 @@
 """What kernels must give beyond the naive references: other libraries' numbers, dirty inputs, nothing of the future."""
 
+import inspect
+
 import bottleneck
 import calls
 import numpy as np
@@ -9,7 +11,7 @@ import talib
 from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
-from gpu_kernels import align, decay, hmm, rolling, rolling_quantile
+from gpu_kernels import align, attention, decay, decayed_moments, hmm, rolling, rolling_quantile, window_moments
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 from gpu_kernels.volatility import (
     covariance,
@@ -223,7 +225,8 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         # a row each segment; tests/gpu_kernels/test_volatility_noise.py, test_volatility_covariance.py
         or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)
         or work.function.__module__ in {m.__name__ for m in (noise, pairs, preaveraging, realised_kernel, scales)}
-        or work.function.__module__ == decay.__name__
+        # a row each decision: test_later_items_change_no_bit and test_later_news_changes_no_bit
+        or work.function.__module__ in {m.__name__ for m in (attention, decay, decayed_moments, window_moments)}
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
         or work.function in (realised.session_measures, returns.grid_returns)  # tests/gpu_kernels/test_realised.py
@@ -235,10 +238,13 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
     positional = len(work.arrays) - len(work.keywords)
     shapes = [array.shape for array in work.arrays[:positional]]
     end = shapes.index((segments + 1,)) if (segments + 1,) in shapes else positional
+    rows = max((len(array) for array in work.arrays if array.ndim == 1), default=0)
 
     def cut(place: int, array: np.ndarray) -> np.ndarray:
         if end <= place < positional:
             return np.minimum(array, keep) if place == end else array
+        if array.ndim == 2 and len(array) == rows:  # a vector a row, not a column a level
+            return array[:keep].copy()
         return array[..., :keep].copy()
 
     return tuple(cut(place, array) for place, array in enumerate(work.arrays))
@@ -270,3 +276,27 @@ def test_later_items_change_no_bit() -> None:
     full, _ = hmm.forward_filter(emission, start, transition, offsets_of(0, 50))
     cut, _ = hmm.forward_filter(emission[:30], start, transition, offsets_of(0, 30))
     np.testing.assert_array_equal(full[:30], cut)
+
+
+@pytest.mark.parametrize("keep", [400, 999])
+def test_later_news_changes_no_bit(keep: int) -> None:
+    """Items known after a decision, and what they replace, move no moment and no attention of it."""
+    kernels = (attention.attention, decayed_moments.decayed_moments, window_moments.window_moments)
+    for work in calls.works(1200, 1, "float64", seed=keep):
+        if work.function not in kernels:
+            continue
+        names = dict(zip(inspect.signature(work.function).parameters, work.arrays, strict=False))
+        known = keep
+        early = int(np.searchsorted(names["at"], names["time"][known], "left"))
+        assert 0 < early < len(names["at"])
+        for name, array in names.items():
+            if name in ("time", "since", "earlier", "later", "weight", "value"):
+                names[name] = array[:known].copy()
+            elif name in ("at", "after", "session"):
+                names[name] = array[:early].copy()
+        names |= {"offsets": offsets_of(0, known), "at_offsets": offsets_of(0, early)}
+        if "later" in names:
+            names["later"][names["later"] >= known] = -1
+        whole, part = work.run(work.arrays), work.run(tuple(names.values()))
+        for full, cut in zip(whole, part, strict=True):
+            np.testing.assert_array_equal(full[..., :early], cut, err_msg=work.name)

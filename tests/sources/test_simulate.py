@@ -95,7 +95,8 @@ class TestBits:
 
     def test_a_process_without_compiler_gives_the_same_bits(self) -> None:
         code = (
-            "from tests.sources.test_simulate import SMALL, digest; from sources.simulate import simulate\n"
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "from test_simulate import SMALL, digest; from sources.simulate import simulate\n"
             "print(digest(simulate(SMALL.model_copy(update={'sessions': 1}))))"
         )
         environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONHASHSEED": "17", "POLARS_MAX_THREADS": "1"}
