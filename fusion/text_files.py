@@ -6,6 +6,8 @@ line. Compressed ones (gz, xz, zst, a zip of one file) are opened. Fields of CSV
 007 stays 007; objects of JSON Lines and columns of Parquet keep their types.
 """
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,7 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
+from fusion.text_hints import delimiter_hint, header_hint, said_of_options
 from gpu_kernels.errors import ConfigError, DataError
 from sources.config import TableFile
 from sources.files import reading
@@ -29,6 +32,7 @@ _JSON = (".jsonl", ".ndjson", ".json")
 _COMPRESSED = (".gz", ".xz", ".zst", ".zip")
 _PARQUET = b"PAR1"
 _CHUNK = 2**20
+_SHOWN = 60  # characters of a column's name
 _NULS = 0.1  # share of NUL characters from which on a file is not UTF-8 but UTF-16
 
 
@@ -72,19 +76,39 @@ class TextFile:
     column     of the texts; of a file of lines it is always `text`
     encoding   of a text file
     delimiter  between the fields of a CSV file; default a tab in .tsv, else a comma
+    header     names of the columns of a CSV file whose first line is data, with commas between them
+    numbered   there the columns are called 1, 2, 3, ...
+    quoted     whether fields of a CSV file may stand in double quotes
     skip_bad   leave out rows that cannot be read (too many or too few fields, no JSON object, a text that is no text)
                instead of stopping at the first
 
-    Raises ConfigError on an encoding or delimiter that cannot be, DataError where the file is missing.
+    Raises ConfigError on an encoding, delimiter or header that cannot be, DataError where the file is missing.
     """
 
     def __init__(
-        self, path: Path, column: str = _TEXT, *, encoding: str = "utf-8", delimiter: str = "", skip_bad: bool = False
+        self,
+        path: Path,
+        column: str = _TEXT,
+        *,
+        encoding: str = "utf-8",
+        delimiter: str = "",
+        header: str = "",
+        numbered: bool = False,
+        quoted: bool = True,
+        skip_bad: bool = False,
     ) -> None:
         self.path, self.column, self._skip_bad = path, column, skip_bad
         self.name = "stdin" if path == STDIN else str(path)
         self.kind = _kind(path)
-        names = [suffix.lower() for suffix in path.suffixes]
+        suffixes = [suffix.lower() for suffix in path.suffixes]
+        names = [name.strip() for name in header.split(",")] if header else []
+        if names and numbered:
+            raise ConfigError("both --header and --no-header", allowed="one of them")
+        if (names or numbered or not quoted) and self.kind != "csv":
+            option = "--header" if names else "--no-header" if numbered else "--no-quotes"
+            raise ConfigError(f"{option}, but {self.name} is no .csv or .tsv file", hint="leave it out")
+        if names and (not all(names) or len(set(names)) != len(names)):
+            raise ConfigError(f"--header {header!r}", allowed="distinct names with commas between them")
         try:
             self._source = TableFile(
                 kind="table_file",
@@ -93,12 +117,14 @@ class TextFile:
                 timezone="UTC",
                 max_age=0,
                 encoding=encoding,
-                delimiter=delimiter or ("\t" if ".tsv" in names else ","),
-                quoted=self.kind == "csv",
+                delimiter=delimiter or ("\t" if ".tsv" in suffixes else ","),
+                quoted=self.kind == "csv" and quoted,
+                header=names,
             )
         except ValidationError as error:
             wrong = error.errors()[0]
-            raise ConfigError(f"--{wrong['loc'][-1]} {wrong['input']!r}: {wrong['msg']}") from None
+            said = wrong["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"--{wrong['loc'][-1]} {wrong['input']!r}: {said}") from None
         if path != STDIN:
             if path.is_dir():
                 raise DataError(f"{path} is a folder", allowed="a file, or - for stdin")
@@ -106,6 +132,8 @@ class TextFile:
                 start = stream.read(len(_PARQUET))
             if start and self.kind == "parquet" and start != _PARQUET:
                 raise DataError(f"{path} is not a Parquet file", allowed="its first bytes are PAR1")
+        if numbered:
+            self._source = self._source.model_copy(update={"header": self._numbers()})
 
     def survey(self) -> Survey | None:
         """Reads the whole file once, so that what is wrong with it is told before hours of scoring; None for stdin.
@@ -124,13 +152,13 @@ class TextFile:
                 schema |= piece.table.schema
             schema |= dict.fromkeys((name for row in piece.objects or [] for name in row), pl.String())
         if self.column not in schema and (rows or self.kind != "jsonl"):
-            raise self._no_column(schema)
+            raise self.no_column(self.column, list(schema))
         return Survey(rows, schema, problems)
 
     def pieces(self) -> Iterator[Piece]:
         """The rows in order, at most 16,384 at a time. Raises DataError as `survey` does, when it comes to it."""
         empty = True
-        for piece in self._read():
+        for piece in said_of_options(self._read()):
             if empty and sum((text or "").count("\0") for text in piece.texts) > _NULS * sum(
                 len(text or "") for text in piece.texts
             ):
@@ -184,7 +212,7 @@ class TextFile:
         for frame in records(self.path, self._source):
             rows = frame.drop("_line", "_problem")
             if self.column not in rows.columns:
-                raise self._no_column(rows.schema)
+                raise self.no_column(self.column, list(rows.schema))
             dtype = rows.schema[self.column]
             if dtype != pl.String and not isinstance(dtype, pl.Categorical | pl.Enum):
                 raise DataError(f"column {self.column!r} of {self.name} holds {dtype}", allowed="text")
@@ -195,12 +223,21 @@ class TextFile:
                 texts = table[self.column].cast(pl.String).to_list()
                 yield Piece(texts, table=table, problems=bad.select("_line", "_problem").rows())
 
-    def _no_column(self, schema: Any) -> DataError:
-        return DataError(
-            f"{self.name} has no column {self.column!r}",
-            allowed=", ".join(schema) or "a file with columns",
-            hint="name it with --column",
-        )
+    def _numbers(self) -> list[str]:
+        """The columns' numbers, from 1, as many as the first line has fields."""
+        for _, text in said_of_options(text_blocks(self.path, self._source)):
+            quoting = csv.QUOTE_MINIMAL if self._source.quoted else csv.QUOTE_NONE
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._source.delimiter, quoting=quoting)
+            return [str(number) for number, _ in enumerate(next((row for row in rows if row), []), 1)]
+        return []
+
+    def no_column(self, column: str, names: Sequence[str], option: str = "--column") -> DataError:
+        """The error that there is no such column, with what may be the reason: another delimiter, or no header."""
+        hint = f"name it with {option}"
+        if self.kind == "csv" and not self._source.header:
+            hint = delimiter_hint(column, names, self._source.delimiter) or header_hint(names) or hint
+        allowed = ", ".join(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..." for name in names)
+        return DataError(f"{self.name} has no column {column!r}", allowed=allowed or "a file with columns", hint=hint)
 
 
 _REASONS = {

@@ -142,7 +142,9 @@ def map_labels(id2label: Mapping[int, str], labels: Mapping[str, str] | None = N
             f"the model's labels are {list(own.values())}"
             + ("" if labels is None else f", mapped to {list(tones.values())}"),
             allowed="three labels that say negative, neutral and positive (or bearish, bullish, neg, neu, pos)",
-            hint='say which is which by labels={"LABEL_0": "negative", ...}, from the model\'s own card',
+            hint="its own card says which is which; then, e.g., --label "
+            + ",".join(f"{label}={tone}" for label, tone in zip(own.values(), TONES, strict=True))
+            + f" (in Python labels={dict(zip(own.values(), TONES, strict=True))})",
         )
     return [next(index for index, tone in tones.items() if tone == wanted) for wanted in TONES]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fusion.commands.options import Json, Quiet
+from fusion.commands.options import Delimiter, Encoding, Header, Json, NoHeader, NoQuotes, Quiet
 from fusion.console import answer, note, progress, show
 from gpu_kernels.errors import ConfigError, DataError
 
@@ -47,8 +47,11 @@ def link(
     ] = None,
     passages: Annotated[bool, typer.Option("--passages", help="Add the sentences about each company.")] = False,
     mask: Annotated[bool, typer.Option("--mask", help="Add the text with the companies' names hidden.")] = False,
-    encoding: Annotated[str, typer.Option("--encoding", help="Of text files, e.g. latin-1.")] = "utf-8",
-    delimiter: Annotated[str, typer.Option("--delimiter", help="Of CSV; default: comma, in .tsv a tab.")] = "",
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = "",
+    header: Header = "",
+    no_header: NoHeader = False,
+    no_quotes: NoQuotes = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read or have no time, and count them.")
     ] = False,
@@ -93,7 +96,16 @@ def link(
         note(
             f"{names}: {table.set_aside.height:,} rows set aside, the first in line {first['line']}: {first['reason']}"
         )
-    source = TextFile(file, column, encoding=encoding, delimiter=delimiter, skip_bad=skip_bad)
+    source = TextFile(
+        file,
+        column,
+        encoding=encoding,
+        delimiter=delimiter,
+        header=header,
+        numbered=no_header,
+        quoted=not no_quotes,
+        skip_bad=skip_bad,
+    )
     run = _Run(source, table, time, _day(day), timezone, item, skip_bad=skip_bad, passages=passages, mask=mask)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -166,7 +178,7 @@ class _Run:
         table = piece.frame(wanted)
         for name in wanted:
             if name not in table.columns:
-                raise DataError(f"{self._source.name} has no column {name!r}", allowed=", ".join(table.columns))
+                raise self._source.no_column(name, table.columns, "--time" if name == self._time else "--item")
         size = len(piece.texts)
         numbers = pl.Series(range(self._rows, self._rows + size), dtype=pl.Int64)
         self._rows += size

@@ -18,5 +18,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes at a time; default: the cores.", show_default=False)
 ]
+Encoding = Annotated[str, typer.Option("--encoding", help="Of text files, e.g. latin-1.")]
+Delimiter = Annotated[str, typer.Option("--delimiter", help="Of CSV; default: comma, in .tsv a tab.")]
+Header = Annotated[
+    str, typer.Option("--header", metavar="NAME,...", help="Columns of a CSV file whose first line is data.")
+]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="The same, its columns called 1, 2, 3, ...")]
+NoQuotes = Annotated[bool, typer.Option("--no-quotes", help='A " in a CSV file is a character like others.')]
 
 LAKE, RUNS = Path("lake"), Path("runs")

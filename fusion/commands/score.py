@@ -1,18 +1,19 @@
 """The command that scores a file of texts, however large. Heavy packages load inside it."""
 
+import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fusion.commands.options import Json, Quiet
+from fusion.commands.options import Delimiter, Encoding, Header, Json, NoHeader, NoQuotes, Quiet
 from fusion.console import answer, note, progress, show
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError, DataError, TrifuseError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TONES = ("negative", "neutral", "positive")
 _SHOWN = 1000
+_EMPTY = 0.95  # of the largest entropy: from here on answers say little
 _STDOUT = Path("-")
 
 
@@ -55,8 +57,11 @@ def score(
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither ask nor remember.")] = False,
     prefix: Annotated[str, typer.Option("--prefix", help="Before the names of the new columns.")] = "",
-    encoding: Annotated[str, typer.Option("--encoding", help="Of text files, e.g. latin-1.")] = "utf-8",
-    delimiter: Annotated[str, typer.Option("--delimiter", help="Of CSV; default: comma, in .tsv a tab.")] = "",
+    encoding: Encoding = "utf-8",
+    delimiter: Delimiter = "",
+    header: Header = "",
+    no_header: NoHeader = False,
+    no_quotes: NoQuotes = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read, and count them.")
     ] = False,
@@ -76,6 +81,7 @@ def score(
       echo "Loss narrows as sales recover" | trifuse score -
       trifuse score headlines.csv --column headline --out scores.parquet
       trifuse score tweets.jsonl.gz --out scored.jsonl.gz --summary --json
+      trifuse score guardian.csv --no-header --column 2 --out scores.csv
       trifuse score posts.csv --model ./my_model --label LABEL_0=negative,LABEL_1=neutral,LABEL_2=positive
     """
     from fusion.table_files import check_other, check_target
@@ -96,20 +102,30 @@ def score(
         "device": device,
         "batch_tokens": batch_tokens,
     }
-    source = TextFile(file, column, encoding=encoding, delimiter=delimiter, skip_bad=skip_bad)
+    source = TextFile(
+        file,
+        column,
+        encoding=encoding,
+        delimiter=delimiter,
+        header=header,
+        numbered=no_header,
+        quoted=not no_quotes,
+        skip_bad=skip_bad,
+    )
     with _warnings_noted(), progress(quiet) as advance:
         advance("reading", None)
         survey = source.survey()
         if survey is not None:
             _check_output(source, survey, out, as_json)
-        advance("loading the model", None)
+        advance(f"loading the model {model}", None)
         from sentiment.score import Scorer
 
-        scorer = Scorer(
-            model,
-            cache=None if no_cache else _cache_file(cache),
-            **{name: value for name, value in options.items() if value is not None},
-        )
+        with _options_named(options):
+            scorer = Scorer(
+                model,
+                cache=None if no_cache else _cache_file(cache),
+                **{name: value for name, value in options.items() if value is not None},
+            )
         run = _Run(source, survey, scorer, prefix, advance)
         rows = run.write(out, as_json)
         facts = run.facts(model)
@@ -118,9 +134,12 @@ def score(
     if as_json:
         answer(facts if out is not None else {"summary": facts, "rows": rows} if summary else rows)
     elif out is None:
-        show(rows, numeric=run.columns)
+        shown, numeric = run.for_a_person(rows)
+        show(shown, numeric=numeric)
     if summary and not as_json:
         note(_line(facts))
+    elif out is None and not as_json and not quiet:
+        note(f"model {facts['model']} {facts['model_sha256'][:12]}")
     elif out is not None and not as_json:
         note(f"{facts['texts']:,} texts scored in {'stdout' if out == _STDOUT else out}")
 
@@ -142,13 +161,22 @@ class _Run:
             if survey is not None and name in survey.schema:
                 raise ConfigError(f"{source.name} has a column {name!r} already", hint="call ours: --prefix our_")
         self._counts: Counter[str] = Counter()
-        self._sum = 0.0
+        self._sum = self._entropy = 0.0
         self._start = time.perf_counter()
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the new columns."""
-        return list(self._names.values())
+    def for_a_person(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+        """The rows as a screen has room for them: without the model, four decimals; and the columns of numbers."""
+        model = {self._names[name] for name in ("model", "model_sha256")}
+        new = [name for name in self._names.values() if name not in model]
+        shown = [
+            {
+                name: f"{value:.4f}" if name in new and isinstance(value, float) else value
+                for name, value in row.items()
+                if name not in model
+            }
+            for row in rows
+        ]
+        return shown, new
 
     def write(self, out: Path | None, as_json: bool) -> list[dict[str, Any]]:
         """Scores the whole file into `out`; where there is none, returns the rows."""
@@ -189,6 +217,7 @@ class _Run:
         self._counts["with_nul"] += sum("\0" in text for text in piece.texts if text)
         self._counts["skipped"] += len(piece.problems)
         self._sum += float(scores["score"].sum() or 0.0)
+        self._entropy += float(scores["entropy"].sum() or 0.0)
         best = scores.select(TONES).drop_nulls().to_numpy().argmax(1)
         self._counts.update(TONES[tone] for tone in best.tolist())
         return scores.rename(self._names)
@@ -216,6 +245,7 @@ class _Run:
             "from_cache": self._scorer.from_cache,
             "share": {tone: round(counts[tone] / scored, 4) if scored else None for tone in TONES},
             "mean_score": round(self._sum / scored, 4) if scored else None,
+            "mean_entropy": round(self._entropy / scored, 4) if scored else None,
             "seconds": round(seconds, 3),
             "texts_per_second": round(counts["texts"] / seconds, 1) if seconds else None,
             "model": self._scorer.identifier,
@@ -225,6 +255,8 @@ class _Run:
 
 
 def _line(facts: dict[str, Any]) -> str:
+    from sentiment.card import CARD_FILE
+
     counted = [
         f"{facts[name]:,} {said}"
         for name, said in (
@@ -237,12 +269,22 @@ def _line(facts: dict[str, Any]) -> str:
         if facts[name] or name in ("missing", "truncated", "from_cache")
     ]
     shares = ", ".join(f"{share:.1%} {tone}" for tone, share in facts["share"].items() if share is not None)
-    until = facts["trained_through"] or "an unknown day"
+    if facts["mean_entropy"] is not None:
+        even = math.log(len(TONES))
+        shares += f", mean entropy {facts['mean_entropy']:.2f} of {even:.2f}"
+        if facts["mean_entropy"] > _EMPTY * even:
+            shares += " (nearly even: the answers say little)"
+    unknown = f"a day that its card does not tell (it can: trained_through in {CARD_FILE} in its folder)"
+    until = facts["trained_through"] or unknown
     return (
-        f"{facts['texts']:,} texts ({', '.join(counted)}): {shares or 'nothing scored'}; "
+        f"{facts['texts']:,} texts{_to(facts)} ({', '.join(counted)}): {shares or 'nothing scored'}; "
         f"{facts['texts_per_second']:,.0f} texts/s; "
         f"model {facts['model']} {facts['model_sha256'][:12]}, trained on text up to {until}"
     )
+
+
+def _to(facts: dict[str, Any]) -> str:
+    return f" scored in {facts['out']}" if facts.get("out") else ""
 
 
 def _labels(given: list[str]) -> dict[str, str] | None:
@@ -259,6 +301,19 @@ def _labels(given: list[str]) -> dict[str, str] | None:
             raise ConfigError(f"--label names {name!r} twice")
         labels[name] = tone
     return labels or None
+
+
+@contextmanager
+def _options_named(arguments: Mapping[str, Any]) -> Iterator[None]:
+    """What is wrong with an argument of `Scorer` is said of the option that it came from."""
+    try:
+        yield
+    except TrifuseError as error:
+        name, found, value = error.problem.partition("=")
+        if not found or name not in arguments:
+            raise
+        option = "--label" if name == "labels" else f"--{name.replace('_', '-')}"
+        raise type(error)(f"{option} {value.strip()}", allowed=error.allowed, hint=error.hint) from error
 
 
 def _cache_file(given: Path | None) -> Path | None:

@@ -130,7 +130,7 @@ class TestFormats:
         rows = json.loads(done("-", "--model", folder, "--json", stdin=text).stdout)
         assert_scored(pl.DataFrame(rows), expected)
         shown = done("-", "--model", folder, stdin=text).stdout.splitlines()
-        assert shown[0].split() == ["text", *expected.columns]
+        assert shown[0].split() == ["text", *expected.columns[:-2]]
         assert len(shown) == 6
 
     def test_other_columns_stay_as_they_are(self, tmp_path: Path, folder: Path) -> None:
@@ -195,8 +195,12 @@ class TestSummary:
         assert (facts["model"], facts["trained_through"]) == ("tiny", None)
         assert re.fullmatch("[0-9a-f]{64}", facts["model_sha256"])
         again = done(source, "--model", folder, "--out", tmp_path / "o.csv", "--summary").stderr
-        assert "7 texts (1 missing, 1 truncated, 1 with NUL bytes, 6 from the cache)" in again
-        assert "trained on text up to an unknown day" in again
+        assert "(1 missing, 1 truncated, 1 with NUL bytes, 6 from the cache)" in again
+        assert f"7 texts scored in {tmp_path / 'o.csv'} (1 missing" in again
+        entropy = shown["entropy"].mean()
+        assert facts["mean_entropy"] == pytest.approx(entropy, abs=1e-4)
+        assert f"mean entropy {entropy:.2f} of 1.10" in again
+        assert "up to a day that its card does not tell (it can: trained_through in trifuse_card.yaml" in again
 
     def test_embedded_says_how_far_it_has_read(self) -> None:
         text = b"Profit doubles and the outlook is raised\nShares collapse after fraud is revealed\n"
@@ -350,12 +354,22 @@ class TestBadInput:
             ("t.jsonl", b'{"text": "a"}\n\n[1]\n', "line 3: not a JSON object"),
             ("t.json", b'[{"text": "a"}]\n', "line 1: not a JSON object"),
             ("t.csv", b"text,b\nx,1\ny, z,2\n", "line 3: not as many fields as the header has names"),
-            ("t.csv", b'text,b\n"x,1\n', "a quote is not closed"),
+            ("t.csv", b'text,b\n"x,1\n', "a quote is not closed; if quotes mean nothing: --no-quotes"),
             ("t.csv", b"text,text\nx,1\n", "the first line is not a header"),
+            ("t.csv", b"text,text\nx,1\n", "if it is data: --header name,name,... or --no-header"),
+            ("t.csv", b"day;text\n1;a, b\n", "allowed: day;text; try --delimiter ';'"),
+            ("t.csv", b"day\ttext\n1\ta\n", "try --delimiter $'\\t'"),
+            ("t.tsv", b"day,text\n1,a\n", "try --delimiter ','"),
+            (
+                "t.csv",
+                b"Jul 18 2020,Profit rises at the bank again\n",
+                "looks like data: if it is, --header",
+            ),
+            ("t.csv", b"2020-07-18,Profit\n", "the first line looks like data"),
             ("t.csv.gz", b"\x1f\x8b\x08truncated", "truncated or damaged"),
             ("t.parquet", b"PAR1", "is a damaged Parquet file"),
             ("t.parquet", b"text\nx\n", "is not a Parquet file"),
-            ("t.txt", b"good\nb\xe9d\n", "line 2: byte 0xe9 is not utf-8"),
+            ("t.txt", b"good\nb\xe9d\n", "line 2: byte 0xe9 is not utf-8; say its encoding, e.g. --encoding latin-1"),
             ("t.csv", b"text\nb\xe9d\n", "line 2: byte 0xe9 is not utf-8"),
             ("t.txt", "text\nmore".encode("utf-16"), "byte 0xff is not utf-8"),
             ("t.txt", "text\nmore".encode("utf-16-le"), "is full of NUL bytes"),
@@ -394,6 +408,38 @@ class TestBadInput:
         options = ("--model", folder, "--encoding", "latin-1", "--delimiter", ";", "--json")
         assert json.loads(done(path, *options).stdout)[0]["text"] == "café net"
 
+    @pytest.mark.parametrize(
+        ("options", "columns"),
+        [(["--column", "2", "--no-header"], ["1", "2", "3"]), (["--header", "day, text,b"], ["day", "text", "b"])],
+    )
+    def test_a_file_without_a_header(
+        self, tmp_path: Path, folder: Path, options: list[str], columns: list[str]
+    ) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text('Jul 18,"net, profit",x\nJul 19,"loss\nfalls",y\n')
+        rows = json.loads(done(path, "--model", folder, *options, "--json").stdout)
+        assert list(rows[0])[:3] == columns
+        assert [row[columns[1]] for row in rows] == ["net, profit", "loss\nfalls"]
+        assert "has no column '4'; allowed: 1, 2, 3" in complaint(trifuse(path, "--no-header", "--column", "4"), 3)
+
+    def test_quotes_that_mean_nothing(self, tmp_path: Path, folder: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text('text\n"net\n')
+        assert json.loads(done(path, "--model", folder, "--no-quotes", "--json").stdout)[0]["text"] == '"net'
+
+    def test_a_model_whose_labels_say_nothing_tells_the_option(self, tmp_path: Path, folder: Path) -> None:
+        import shutil
+
+        copy = shutil.copytree(folder, tmp_path / "unnamed")
+        settings = json.loads((copy / "config.json").read_text())
+        settings["id2label"] = {str(place): f"LABEL_{place}" for place in range(3)}
+        settings["label2id"] = {f"LABEL_{place}": place for place in range(3)}
+        (copy / "config.json").write_text(json.dumps(settings))
+        line = complaint(trifuse("-", "--model", copy, stdin=b"net"), 4)
+        option = "LABEL_0=negative,LABEL_1=neutral,LABEL_2=positive"
+        assert f"--label {option}" in line
+        assert json.loads(done("-", "--model", copy, "--label", option, "--json", stdin=b"net").stdout)
+
     def test_a_long_text_and_odd_characters(self, tmp_path: Path, folder: Path) -> None:
         texts = ["net profit " * 20_000, "a\0b", "\x07\x1b[31m", "😀" * 50, "利润 上升", "\u202e\u200b"]
         path = write(tmp_path / "t.csv", pl.DataFrame({"text": texts}))
@@ -406,16 +452,18 @@ class TestBadInput:
         [
             (["--label", "LABEL_0=good"], "--label 'LABEL_0=good'; allowed: NAME=TONE", 2),
             (["--label", "a=negative,a=positive"], "names 'a' twice", 2),
-            (["--label", "nothing=negative"], "allowed: the model's labels", 4),
+            (["--label", "nothing=negative"], "--label names ['nothing']; allowed: the model's labels", 4),
             (["--out", "nowhere/o.csv"], "folder nowhere does not exist", 2),
             (["--out", "o.xlsx"], "tells no format; allowed: .parquet, .csv, .jsonl", 2),
             (["--encoding", "utf-99"], "--encoding 'utf-99'", 2),
             (["--delimiter", "ab"], "--delimiter 'ab'", 2),
-            (["--max-length", "100000"], "max_length=100000", 2),
-            (["--batch-tokens", "0"], "batch_tokens=0", 2),
-            (["--long", "short"], "long='short'; allowed: mean, first, max, truncate", 2),
-            (["--precision", "float8"], "precision='float8'; allowed: auto, float32", 2),
-            (["--device", "abacus"], "device='abacus'", 2),
+            (["--max-length", "100000"], "--max-length 100000; allowed: 8 to", 2),
+            (["--batch-tokens", "0"], "--batch-tokens 0; allowed", 2),
+            (["--long", "short"], "--long 'short'; allowed: mean, first, max, truncate", 2),
+            (["--precision", "float8"], "--precision 'float8'; allowed: auto, float32", 2),
+            (["--device", "abacus"], "--device 'abacus'", 2),
+            (["--no-header"], "--no-header, but", 2),
+            (["--header", "a,b"], "--header, but", 2),
             (["--json", "--out", "-"], "both are for stdout", 2),
         ],
     )
