@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ Exit codes:
   4  text model or stored run
 """
 
+PATIENCE = 3.0  # seconds of silence
 _WIDEST = 10_000  # a table that goes into a pipe or a file is never wrapped
 
 
@@ -105,11 +107,16 @@ def warn(lines: Sequence[str]) -> None:
 def progress(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     """Yields the callback (stage, share done or None) that draws one bar a stage on stderr.
 
-    Draws nothing when `quiet` or where stderr is no terminal, so that logs stay readable.
+    Where stderr is no terminal, a stage that lasts longer than `PATIENCE` is told in one line, once, so that logs stay
+    readable. Nothing when `quiet`.
     """
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet:
         yield lambda _stage, _share: None
+        return
+    if not console.is_terminal:
+        with _told_late() as advance:
+            yield advance
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
@@ -125,6 +132,35 @@ def progress(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
             bars.update(current["task"], description=stage, total=total, completed=share or 0.0)
 
         yield advance
+
+
+@contextmanager
+def _told_late() -> Iterator[Callable[[str, float | None], None]]:
+    told: set[str] = set()
+    waiting: threading.Timer | None = None
+    current = ""
+
+    def stop() -> None:
+        if waiting is not None:
+            waiting.cancel()
+
+    def advance(stage: str, _share: float | None) -> None:
+        nonlocal waiting, current
+        name = stage.partition(":")[0]
+        if name == current:
+            return
+        stop()
+        current = name
+        if name not in told:
+            told.add(name)
+            waiting = threading.Timer(PATIENCE, note, [f"{stage} ..."])
+            waiting.daemon = True
+            waiting.start()
+
+    try:
+        yield advance
+    finally:
+        stop()
 
 
 def option_duration(option: str, text: str) -> int:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import ValidationError
@@ -226,7 +226,7 @@ class TextFile:
     def _numbers(self) -> list[str]:
         """The columns' numbers, from 1, as many as the first line has fields."""
         for _, text in said_of_options(text_blocks(self.path, self._source)):
-            quoting = csv.QUOTE_MINIMAL if self._source.quoted else csv.QUOTE_NONE
+            quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self._source.quoted else csv.QUOTE_NONE
             rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._source.delimiter, quoting=quoting)
             return [str(number) for number, _ in enumerate(next((row for row in rows if row), []), 1)]
         return []

@@ -148,6 +148,8 @@ def _shorter_first(short: int, long: int) -> str:
 
 
 _WEIGHT = f"w relevance times what a repeat counts: 1 where novel, down to {REPEAT_WEIGHT} (sentiment.repeats.discount)"
+WEIGHTS = {_WEIGHT: "w as above"}
+"""What a table of many features says once -> what it says from the second time on."""
 _QUIET = f"the decayed weight is under 2^-{FADED}, that of one item {FADED} half-lives old"
 _UNSCORED = "no scored item in the <time>"
 _NEVER = "no item was received within the source's max_age"
@@ -205,7 +207,7 @@ TONE = (
     _feature(
         "tone_change_<time>_<time>",
         "1",
-        "news_tone of the first <time> less that of the second",
+        "news_tone of the first <time> less that of the second <time>",
         "either is",
         tone_change,
         "1h 1d",
@@ -294,8 +296,8 @@ ATTENTION = (
     _unweighted(
         "attention_ratio_<time>_<time>",
         "1",
-        "log((1 + items of the first <time>) / (1 + usual)), usual per first <time> in the rest of the second, or "
-        "since the first item",
+        "log((1 + items of the first <time>) / (1 + usual)), usual per first <time> in the rest of the second <time>, "
+        "or since the first item",
         "the first item is less than a sixth of that older than the first <time>",
         attention_ratio,
         "1d 30d",

@@ -61,6 +61,11 @@ class NewsFeature:
                 found.append(prefix + re.sub(_PLACE, lambda _, left=left: next(left), own))  # type: ignore[misc]
         return found
 
+    def written(self, name: str) -> tuple[str, ...]:
+        """The durations of one of its names, as they are written there."""
+        found = self._pattern.fullmatch(name)
+        return () if found is None else found.groups()[1:]
+
     def parsed(self, name: str) -> "Asked | None":
         """What a name asks for, if it is one of this feature's. Raises ConfigError where a duration cannot be."""
         found = self._pattern.fullmatch(name)
@@ -137,7 +142,9 @@ class Groups:
     def asked_spec(self, name: str) -> FeatureSpec:
         """The spec of a name, of an entity's items or the market's."""
         found = self.asked(name)
-        return replace(market_spec(found.feature.spec) if found.market else found.feature.spec, name=name)
+        spec = market_spec(found.feature.spec) if found.market else found.feature.spec
+        times = found.feature.written(name)
+        return replace(spec, name=name, meaning=_filled(spec.meaning, times), missing=_filled(spec.missing, times))
 
     def near(self, name: str) -> list[str]:
         """Names of groups and features that a name which is none's may be meant for, the nearest first."""
@@ -154,6 +161,13 @@ class Groups:
 
 def _words(name: str) -> str:
     return _NUMBERS.sub("", name.lower()).replace("_<time>", "").removeprefix(OWN)
+
+
+def _filled(text: str, times: Sequence[str]) -> str:
+    """A sentence about <time>, about the first and the second <time> where there are two, with these durations."""
+    for ordinal, time in zip(("first", "second"), times, strict=False):
+        text = re.sub(rf"(the )?{ordinal} {_PLACE}", time, text)
+    return text.replace(_PLACE, times[0]) if times else text
 
 
 def market_spec(spec: FeatureSpec) -> FeatureSpec:

@@ -1,12 +1,16 @@
 """The commands that look at one thing: describe, schema, config, simulate. Heavy packages load inside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fusion.commands.options import ConfigFile, Json, Overrides
 from fusion.console import answer, note, outline, show
+
+if TYPE_CHECKING:
+    from gpu_kernels.spec import FeatureSpec
 
 
 def describe(
@@ -87,11 +91,35 @@ def schema(
         typer.echo("")
     if len(features) == 1:
         for key, value in asdict(features[0]).items():
-            outline(key, value)
+            outline(
+                key, "no paper: the meaning is the definition" if (key, value) == ("source", "definition") else value
+            )
         return
-    show([{"name": s.name, "unit": s.unit, "meaning": s.meaning} for s in features], title="features")
+    show(_rows_of(features), title="features")
     if features:
         note("`trifuse schema NAME` tells the clock, missing values and source of one.")
+
+
+def _rows_of(specs: Sequence["FeatureSpec"]) -> list[dict[str, str]]:
+    """Name, group (of news), unit and meaning of features; what several mean by the same words is told once."""
+    from sentiment import features as news
+    from sentiment.feature_formulas import WEIGHTS
+
+    group_of = {spec.name: group for group in news.GROUPS.own for spec in news.GROUPS.specs_of(group)}
+    seen: set[str] = set()
+    rows = []
+    for spec in specs:
+        meaning = spec.meaning
+        for said, again in WEIGHTS.items():
+            if said in seen:
+                meaning = meaning.replace(said, again)
+            elif said in meaning:
+                seen.add(said)
+        group = group_of.get(spec.name, "market" if spec.family == "news" else "")
+        rows.append({"name": spec.name, "group": group, "unit": spec.unit, "meaning": meaning})
+    if any(spec.family != "news" for spec in specs):
+        rows = [{name: value for name, value in row.items() if name != "group"} for row in rows]
+    return rows
 
 
 def config(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sentiment.linking import NameTable
 
 _SHOWN = 1000
+_ROWS_TOLD = 10
 PACKAGED = "us_large"
 
 
@@ -92,10 +93,7 @@ def link(
         raise ConfigError(f"--timezone {timezone!r}", allowed="a name such as UTC or America/New_York")
     table = NameTable.packaged() if names == PACKAGED else NameTable.read(names)
     if table.set_aside.height:
-        first = table.set_aside.row(0, named=True)
-        note(
-            f"{names}: {table.set_aside.height:,} rows set aside, the first in line {first['line']}: {first['reason']}"
-        )
+        _tell_set_aside(names, table)
     source = TextFile(
         file,
         column,
@@ -210,6 +208,19 @@ class _Run:
         # a day without a time is that day everywhere; its midnight in Tokyo would be the day before in UTC
         local = pl.col("time").dt.convert_time_zone(self._timezone).dt.date()
         return clock.select(known=pl.when("whole_day").then(local).otherwise(pl.col("time").dt.date()))["known"]
+
+
+def _tell_set_aside(names: str, table: "NameTable") -> None:
+    """Rows of the table that are not used: the first ten, then how many."""
+    from sentiment.linking.name_table import REASONS
+
+    rows = table.set_aside.head(_ROWS_TOLD).to_dicts()
+    note(f"{names}: {table.set_aside.height:,} rows set aside")
+    for row in rows:
+        said = ", ".join(f"{name} {row[name]!r}" for name in ("entity", "name", "kind"))
+        note(f"  row {row['line']:,}: {row['reason']} ({said}); allowed: {REASONS[row['reason']]}")
+    if table.set_aside.height > len(rows):
+        note(f"  and {table.set_aside.height - len(rows):,} more")
 
 
 def _day(text: str | None) -> date | None:

@@ -58,6 +58,8 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
     if name is None:
         return list(REGISTRY)
     found = [spec for spec in REGISTRY if name == spec.family or is_meant(spec, name)]
+    if len(found) == 1 and found[0].family == "news" and name != found[0].name and any(map(str.isdigit, name)):
+        found = [news.GROUPS.asked_spec(name)]  # its durations in what it means
     if not found:  # the name of a group may be one of bars and one of news
         found = [feature.spec for feature in bar.features_of(name)] if name in (*bar.GROUPS, bar.VOLATILITY) else []
         found += news.GROUPS.specs_of(name) if name in news.GROUPS.names else []

@@ -44,6 +44,17 @@ SCHEMA = {
     column: pl.Date() if column in DATES else pl.List(pl.String()) if column in LISTS else pl.String()
     for column in COLUMNS
 }
+REASONS = {
+    "no_entity": "an entity",
+    "no_name": "a name with a letter or a digit",
+    "long_name": f"at most {LONGEST_NAME} characters",
+    "unknown_kind": ", ".join(KINDS),
+    "unknown_ambiguous": "empty, lower, capital or always",
+    "bad_date": "days such as 2022-06-09, or empty",
+    "reversed_dates": "valid_from up to valid_to",
+    "duplicate": "an entity's name once for a kind and its days",
+}
+"""Why a row is set aside -> what is allowed there."""
 _PACKAGED = "us_large.csv"
 
 

@@ -9,6 +9,12 @@ from fusion.pipeline import load as load_tables
 from fusion.plan import make_plan
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine adds no lines to what a command says."""
+    monkeypatch.setattr("fusion.console.PATIENCE", 3600.0)
+
+
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
     """24 sessions of the embedded market with every planted effect on."""

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -370,6 +371,40 @@ class TestSchema:
         shown = trifuse("schema", "book_update").stdout
         assert "Level-2 update" in shown
         assert "sequence" in shown
+
+    def test_durations_of_a_news_feature_are_in_its_meaning(self) -> None:
+        (found,) = json.loads(trifuse("schema", "news_surprise_6h_10d", "--json").stdout)["features"]
+        assert found["name"] == "news_surprise_6h_10d"
+        assert "(news_tone of 6h - usual)" in found["meaning"]
+        assert "of 10d, as they stood 6h ago" in found["meaning"]
+        assert "items in 10d up to then" in found["missing"]
+
+    def test_news_tell_their_groups_and_the_weight_once(self) -> None:
+        shown = trifuse("schema", "news").stdout
+        assert shown.count("w relevance times what a repeat counts") == 1
+        assert shown.count("w as above") > 5
+        assert re.search(r"news_statement_days +statement", shown)
+        assert re.search(r"news_market_tone_<time> +market", shown)
+
+
+def test_a_long_stage_is_told_once_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fusion import console
+
+    monkeypatch.setattr(console, "PATIENCE", 0.01)
+    for quiet, told in ((False, ["loading ..."]), (True, [])):
+        with console.progress(quiet) as advance:
+            advance("loading", None)
+            for thread in threading.enumerate():
+                if isinstance(thread, threading.Timer):
+                    thread.join()
+            advance("loading: half", 0.5)
+            monkeypatch.setattr(console, "PATIENCE", 3600.0)
+            advance("features", None)
+        monkeypatch.setattr(console, "PATIENCE", 0.01)
+        said = capsys.readouterr()
+        assert (said.out, said.err.splitlines()) == ("", told)
 
 
 class TestFiles:

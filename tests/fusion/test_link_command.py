@@ -61,8 +61,30 @@ def test_own_names_and_what_is_wrong_with_them(tmp_path: Path) -> None:
     (tmp_path / "names.csv").write_text("entity,name,kind\nX,Xylo,name\nY,,name\n")
     result = trifuse("link", "-", "--day", "2019-06-03", "--names", str(tmp_path / "names.csv"), text="xylo wins")
     assert result.exit_code == 0
-    assert "1 rows set aside, the first in line 2: no_name" in result.stderr
+    assert "1 rows set aside" in result.stderr
+    assert "row 2: no_name (entity 'Y', name '', kind 'name'); allowed: a name with a letter" in result.stderr
     assert "Xylo" in result.stdout
+
+
+def test_of_many_bad_rows_ten_are_told(tmp_path: Path) -> None:
+    bad = "".join(f"Y{row},Ylo{row},nick\n" for row in range(12))
+    (tmp_path / "names.csv").write_text(f"entity,name,kind\nX,Xylo,name\n{bad}")
+    result = trifuse("link", "-", "--day", "2019-06-03", "--names", str(tmp_path / "names.csv"), text="xylo wins")
+    lines = [line for line in result.stderr.splitlines() if "unknown_kind" in line]
+    assert len(lines) == 10
+    assert "row 11: unknown_kind (entity 'Y9', name 'Ylo9', kind 'nick'); allowed: name, alias, ticker" in lines[-1]
+    assert "and 2 more" in result.stderr
+
+
+def test_a_file_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "news.csv"
+    path.write_text("2019-06-03,Apple sues Microsoft today\n")
+    arguments = ["link", str(path), "--no-header", "--column", "2", "--json"]
+    found = json.loads(trifuse(*arguments, "--time", "1").stdout)
+    assert [row["entity"] for row in found["links"]] == ["AAPL", "MSFT"]
+    assert "has no column 'date'; allowed: 1, 2; name it with --time" in complaint(
+        trifuse(*arguments, "--time", "date")
+    )
 
 
 def test_a_day_without_a_time_is_that_day_in_any_time_zone(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_cannot_be_made_is_told(name: str, said: str) -> None:
         ("statement", "news_statement_tone"),
         ("market", "bar_market_beta_<time>"),
         ("market", "news_market_tone_1h"),
-        ("news_market_surprise_6h_10d", "news_market_surprise_<time>_<time>"),
+        ("news_market_surprise_6h_10d", "news_market_surprise_6h_10d"),
         ("surprise", "news_surprise_<time>_<time>"),
     ],
 )
