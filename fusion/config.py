@@ -261,7 +261,9 @@ def _explain(detail: Any) -> str:
         return f"{where} is not a known key"
     got = detail.get("input")
     told = isinstance(got, dict | list | BaseModel) or repr(got) in message
-    return f"{where}: {message}" + ("" if told else f" (got {got!r})")
+    # what is wrong between sections names its place itself
+    lead = f"{where}: " if place else ""
+    return f"{lead}{message}" + ("" if told else f" (got {got!r})")
 
 
 def _override(tree: dict[str, Any], text: str) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sentiment.card import ModelCard, card_of
 from sources.durations import Duration
 
+_DAY = 86_400 * 10**9
 Tone = Literal["negative", "neutral", "positive"]
 
 
@@ -28,7 +29,7 @@ class SentimentConfig(BaseModel):
     novelty       whether an item repeats earlier ones of its entity, those of the last 24 hours and the last ten, is
                   told by sentence embeddings, which see paraphrases too (embedding), or by their words, which need no
                   model and see reprints alone (words)
-    cutoff        items known less than this before a close count for the next session
+    cutoff        items known less than this, at most a day, before a close count for the next session
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +47,12 @@ class SentimentConfig(BaseModel):
     mask: bool = False
     novelty: Literal["words", "embedding"] = "embedding"
     cutoff: Annotated[Duration, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _cutoff_is_of_a_session(self) -> "SentimentConfig":
+        if self.cutoff > _DAY:
+            raise ValueError(f"`cutoff` is {self.cutoff / _DAY:g} days; at most 1d before a close")
+        return self
 
     @model_validator(mode="after")
     def _names_are_told(self) -> "SentimentConfig":

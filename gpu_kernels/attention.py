@@ -8,7 +8,7 @@ from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, column, common_device, grid_of, on_cpu, positive
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
+from gpu_kernels.segments import check_positions, check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
 
 _INT64 = (np.dtype(np.int64),)
 
@@ -110,7 +110,7 @@ def attention(
 
     Missing values: NaN where fewer than `minimum` sessions are used, before the first item, outside of all sessions,
     and after the session's close.
-    Raises: ArgumentError (also where a time falls, or the segments differ in number), DeviceError.
+    Raises: ArgumentError (also where a time falls, a session is none, or the segments differ in number), DeviceError.
     Source: definition; the floor is the variance of a Poisson count.
     """
     window_ns = positive("window_ns", window_ns, maximum=2**61)
@@ -126,6 +126,7 @@ def attention(
     )
     if not len(opens) == len(closes) == len(kinds):
         raise ArgumentError(f"{len(opens)} opens, {len(closes)} closes, {len(kinds)} kinds", allowed="one of each")
+    check_positions("session", decisions.columns[1], len(opens), "the sessions")
     out = decisions.empty(decisions.count, np.float64)
     shared = (rows.columns[0], rows.offsets, *decisions.columns, decisions.offsets, opens, closes, kinds)
     if decisions.count and decisions.device:

@@ -10,6 +10,7 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.decay import last_index
 from gpu_kernels.dispatch import Array, Rows, column, float_dtype, grid_of, on_cpu, positive, to_side
 from gpu_kernels.errors import ArgumentError
+from gpu_kernels.segments import check_positions
 
 # of the half-lives that are summed anew, and of the weight that outweighs what is left out: 2^-68 at most
 _REACH, _ENOUGH = 128.0, 2.0**-60
@@ -196,6 +197,8 @@ def decayed_moments(
     )
     weight, value, time, since, earlier, later = rows.columns
     last = last_index(time, rows.offsets, at, at_offsets)
+    check_positions("earlier", earlier, rows.count, "the rows")
+    check_positions("later", later, rows.count, "the rows")
     at = column("at", at, (np.dtype(np.int64),))
     half_lives = to_side(numbers, like=time)
     totals, means, deviations = (rows.empty((len(numbers), rows.count), np.float64) for _ in range(3))

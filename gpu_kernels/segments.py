@@ -107,3 +107,11 @@ def check_same_segments(rows: Rows, decisions: Rows) -> None:
             f"{rows.segments} segments of rows for {decisions.segments} segments of decisions",
             allowed="one segment of rows, possibly empty, for each segment of decisions",
         )
+
+
+def check_positions(name: str, positions: Array, count: int, of: str) -> None:
+    """Raise ArgumentError unless each position is -1 (none) or one of 0 to count - 1: others would be read out of
+    bounds."""
+    host = to_host(positions)
+    if len(host) and not (host.min() >= -1 and host.max() < count):
+        raise ArgumentError(f"{name} spans {host.min()} to {host.max()}", allowed=f"-1 to {count - 1}, {of}")

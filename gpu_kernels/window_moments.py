@@ -8,7 +8,7 @@ from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import TILE_ROWS, Array, Rows, float_dtype, grid_of, on_cpu
 from gpu_kernels.errors import ArgumentError
-from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
+from gpu_kernels.segments import check_positions, check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
 
 
 @body
@@ -124,6 +124,7 @@ def window_moments(
     check_same_segments(rows, decisions)
     check_sorted("time", rows, time)
     check_sorted("at", decisions, at)
+    check_positions("later", later, rows.count, "the rows")
     counts = decisions.empty((2, decisions.count), np.int64)
     out = decisions.empty((6, decisions.count), float_dtype(weight, value))
     shared = (time, since, later, weight, value, rows.offsets, after, at, decisions.offsets)

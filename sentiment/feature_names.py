@@ -150,7 +150,7 @@ class Groups:
         """Names of groups and features that a name which is none's may be meant for, the nearest first."""
         known: dict[str, str] = {}
         for feature in self.features:
-            for prefix in (OWN, MARKET):
+            for prefix in (OWN,) if feature.needs == "shared" else (OWN, MARKET):
                 told = (feature.names(prefix) or [feature.spec.name.replace(OWN, prefix, 1)])[0]
                 known.setdefault(_words(told), told)
         for group in self.names:

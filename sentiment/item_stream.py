@@ -1,8 +1,9 @@
 """Items in the order in which they were known, stream by stream, with what each weighs and which text it replaced.
 
 A stream is what one entity's features, or the market's, are made of. Rows are ordered by known_time, then by
-event_time, item, entity, text and score, so that the order of the file does not matter. Of the rows of one item (of one
-stream) that were known at the same time the last one counts.
+event_time, item, entity, text and score, so that the order of the table does not matter. Of the rows of one item (of
+one stream) that were known at the same time the last one counts. In a file the order does matter: of rows with one item
+and known_time but other text the lake keeps the first and sets the others aside as conflicting_duplicate.
 
 A row whose item the stream has seen before is a revision. The item goes on counting once, as old and as new as when its
 first version was known; from the revision's known_time on the newer text's tone stands in the older one's place, with

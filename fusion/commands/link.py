@@ -175,8 +175,11 @@ class _Run:
         wanted = [name for name in (self._time, self._item) if name is not None]
         table = piece.frame(wanted)
         for name in wanted:
-            if name not in table.columns:
-                raise self._source.no_column(name, table.columns, "--time" if name == self._time else "--item")
+            rows, known = piece.objects or [], table.columns
+            if rows and self._rows == 0 and not any(name in row for row in rows):
+                known = list(dict.fromkeys(key for row in rows for key in row))
+            if name not in known:
+                raise self._source.no_column(name, known, "--time" if name == self._time else "--item")
         size = len(piece.texts)
         numbers = pl.Series(range(self._rows, self._rows + size), dtype=pl.Int64)
         self._rows += size

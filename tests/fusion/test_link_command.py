@@ -134,3 +134,11 @@ def test_what_it_cannot_do_is_one_line(arguments: list[str], code: int, told: st
     result = trifuse("link", *arguments, text="Apple\n")
     assert result.exit_code == code
     assert told in complaint(result)
+
+
+def test_a_key_that_no_object_has_is_a_missing_column(tmp_path: Path) -> None:
+    file = tmp_path / "news.jsonl"
+    file.write_text('{"text": "Apple rises", "date": "2019-06-03"}\n{"text": "Apple falls"}\n')
+    assert "has no column 'x'; allowed: text, date" in complaint(trifuse("link", str(file), "--time", "x"))
+    # a key that one of them lacks is a row without a time
+    assert "text 1 (from 0) has no time" in complaint(trifuse("link", str(file), "--time", "date"))

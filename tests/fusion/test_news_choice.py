@@ -68,3 +68,15 @@ def test_schema_tells_groups_and_any_time(asked: str, first: str) -> None:
     found = specs_of(asked)
     assert first in [spec.name for spec in found]
     assert all(spec.meaning and spec.missing for spec in found)
+
+
+def test_a_cutoff_is_a_day_at_most() -> None:
+    demo = Path(CONFIGS / "demo.yaml")
+    assert load(demo, ["sentiment.cutoff=1d"]).sentiment.cutoff == 86_400 * 10**9
+    with pytest.raises(ConfigError, match=r"sentiment: `cutoff` is 30 days; at most 1d"):
+        load(demo, ["sentiment.cutoff=30d"])
+
+
+def test_what_is_wrong_between_sections_is_told_once() -> None:
+    with pytest.raises(ConfigError, match=r"demo.yaml: sources.headlines.link needs"):
+        load(Path(CONFIGS / "demo.yaml"), ["sources.headlines.link=true"])

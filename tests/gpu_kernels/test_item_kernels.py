@@ -164,6 +164,17 @@ def _rows() -> tuple[np.ndarray, ...]:
     return int64s(1, 2), int64s(1, 2), int64s(-1, -1), int64s(-1, -1), np.ones(2), np.ones(2), int64s(0, 2)
 
 
+def _linked(earlier: np.ndarray, later: np.ndarray) -> object:
+    time, since, _, _, weight, value, offsets = _rows()
+    one = (time, since, earlier, later, weight, value, offsets)
+    return decayed_moments(*one, int64s(3), int64s(0, 1), half_lives_ns=[1])
+
+
+def _spanned(later: np.ndarray) -> object:
+    time, since, _, _, weight, value, offsets = _rows()
+    return window_moments(time, since, later, weight, value, offsets, int64s(0), int64s(3), int64s(0, 1), below=0.0)
+
+
 def _decayed(**told: object) -> object:
     return decayed_moments(*_rows(), int64s(3), int64s(0, 1), **told)  # type: ignore[arg-type]
 
@@ -173,8 +184,8 @@ def _window(at: np.ndarray, below: float = 0.0) -> object:
     return window_moments(time, since, later, weight, value, offsets, at - 1, at, int64s(0, len(at)), below=below)
 
 
-def _attention(**told: int) -> object:
-    one = (int64s(1, 2), int64s(0, 2), int64s(3), int64s(0), int64s(0, 1))
+def _attention(session: int = 0, **told: int) -> object:
+    one = (int64s(1, 2), int64s(0, 2), int64s(3), int64s(session), int64s(0, 1))
     wanted = {"window_ns": 1, "sessions": 2, "minimum": 2} | told
     return attention(*one, int64s(0), int64s(9), int64s(0), **wanted)
 
@@ -188,6 +199,11 @@ def _attention(**told: int) -> object:
         (lambda: _window(int64s(3), float("nan")), "below is nan"),
         (lambda: _attention(window_ns=0), "window_ns is 0"),
         (lambda: _attention(sessions=1), "sessions is 1"),
+        (lambda: _attention(99), "session spans 99 to 99; allowed: -1 to 0"),
+        (lambda: _attention(-2), "session spans -2 to -2"),
+        (lambda: _linked(int64s(-1, 2), int64s(-1, -1)), "earlier spans -1 to 2; allowed: -1 to 1"),
+        (lambda: _linked(int64s(-1, -1), int64s(-5, -1)), "later spans -5 to -1"),
+        (lambda: _spanned(int64s(7, -1)), "later spans -1 to 7"),
     ],
 )
 def test_arguments(call: Callable[[], object], said: str) -> None:

@@ -415,7 +415,7 @@ class TestNames:
             ("news_tone_0h", "a time of 0"),
             ("news_tone_99999d", "too long"),
             ("news_tone_change_1d_1h", "the shorter one"),
-            ("news_market_statement_tone", "no feature"),
+            ("news_market_statement_tone", "did you mean news_(?!market_statement)"),
         ],
     )
     def test_wrong_names(self, name: str, said: str) -> None:
