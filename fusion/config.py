@@ -31,6 +31,7 @@ from sources.source_options import BOOKS
 
 # what each kind of source can be used for once; others may be many
 _ONE_OF = ("bar",)
+_LONGEST_NAME = 100
 
 _FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
 
@@ -99,6 +100,13 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     flags: FlagsConfig = FlagsConfig()
+
+    @model_validator(mode="after")
+    def _sources_name_folders(self) -> "RunConfig":
+        for name in self.sources:
+            if not name or name[0] == "." or set(name) & set("/\\\0") or len(name) > _LONGEST_NAME:
+                raise ValueError(f"source {name[:_LONGEST_NAME]!r} is no name of a folder in the lake; write e.g. wire")
+        return self
 
     @model_validator(mode="after")
     def _features_fit_sources(self) -> "RunConfig":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_market import CONFIGS
 
-from fusion.config import RunConfig, load
+from fusion.config import RunConfig, load, parse
 from fusion.features.choice import chosen, shared_entity
 from fusion.features.lookup import specs_of
 from gpu_kernels.errors import ConfigError
@@ -80,3 +80,11 @@ def test_a_cutoff_is_a_day_at_most() -> None:
 def test_what_is_wrong_between_sections_is_told_once() -> None:
     with pytest.raises(ConfigError, match=r"demo.yaml: sources.headlines.link needs"):
         load(Path(CONFIGS / "demo.yaml"), ["sources.headlines.link=true"])
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "x" * 300])
+def test_a_source_is_named_as_a_folder_may_be(name: str) -> None:
+    tree = load(Path(CONFIGS / "demo.yaml")).model_dump(mode="json", exclude_none=True)
+    tree["sources"][name] = tree["sources"]["headlines"]
+    with pytest.raises(ConfigError, match="is no name of a folder"):
+        parse(tree)
