@@ -42,11 +42,11 @@ LEAD = timedelta(days=3)
 STATEMENTS_READ = 24
 INK, GREY, RED, GREEN, BLUE, PALE = "#22313f", "#95a5a6", "#c0392b", "#27ae60", "#1f4e79", "#d5dbdf"
 STATEMENTS = (date(2014, 12, 17), date(2015, 3, 18), date(2015, 6, 17))
-# days after whose close the companies reported
+# days after whose close the companies reported; on each of which the tweets here tell of figures, where there are any
 REPORTS = {
     "AAPL": "2014-01-27 2014-04-23 2014-07-22 2014-10-20 2015-01-27 2015-04-27 2015-07-21 2015-10-27",
     "AMZN": "2014-01-30 2014-04-24 2014-07-24 2014-10-23 2015-01-29 2015-04-23 2015-07-23 2015-10-22",
-    "FB": "2014-01-29 2014-04-23 2014-07-23 2014-10-28 2015-01-28 2015-04-29 2015-07-29 2015-11-04",
+    "FB": "2014-01-29 2014-04-23 2014-07-23 2014-10-28 2015-01-28 2015-04-22 2015-07-29 2015-11-04",
     "GOOG": "2014-01-30 2014-04-16 2014-07-17 2014-10-16 2015-01-29 2015-04-23 2015-07-16 2015-10-22",
 }
 
