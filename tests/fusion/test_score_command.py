@@ -54,7 +54,8 @@ def done(*arguments: object, stdin: bytes | None = None) -> Result:
 def complaint(result: Result, code: int) -> str:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.stderr
-    lines = result.stderr.strip().splitlines()
+    # on a slow machine a stage that lasts is told too
+    lines = [line for line in result.stderr.strip().splitlines() if not line.endswith(" ...")]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
@@ -246,8 +247,8 @@ class TestCache:
         own_cache.parent.mkdir(parents=True)
         own_cache.write_bytes(b"damaged" * 1000)
         lines = done("-", "--model", folder, stdin=b"net").stderr.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("warning: text cache")
+        assert [line.split()[0] for line in lines if not line.endswith(" ...")] == ["warning:", "model"]
+        assert lines[0].startswith("warning: text cache") or lines[0].endswith(" ...")
 
 
 KILLED = """
