@@ -165,7 +165,7 @@ def _told_late() -> Iterator[Callable[[str, float | None], None]]:
 
 def option_duration(option: str, text: str) -> int:
     """Nanoseconds above 0 of an option such as 5min. Raises ConfigError on anything else."""
-    from sources.durations import parse_duration  # what --help does not need does not load
+    from gpu_kernels.durations import parse_duration  # what --help does not need does not load
 
     try:
         found = parse_duration(text)

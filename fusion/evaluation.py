@@ -22,8 +22,8 @@ from fusion.correlation import Moments, rank_moments, ranks, value_moments
 from fusion.regime import at
 from fusion.selection import labelled
 from fusion.target import KEYS, return_column
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import DataError
-from sources.durations import format_duration
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

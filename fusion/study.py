@@ -17,8 +17,8 @@ from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
 from fusion.walk_forward import Refit
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError, DataError
-from sources.durations import format_duration
 from sources.sessions import exchange_timezone
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import DataError
-from sources.durations import Duration, format_duration
+from sources.durations import Duration
 from sources.schema import TIME
 from sources.stream import in_order
 

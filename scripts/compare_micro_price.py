@@ -28,9 +28,9 @@ from fusion.studies.mid_forecasts import (
     splits_of,
     usable,
 )
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from sources.config import BinanceRaw
-from sources.durations import format_duration
 
 _LEAN = "${TRIFUSE_DATA}/market/lean/equity/usa/tick/bac/*_quote.zip"
 _BINANCE = {"spot": ("spot_btcusdt", 0.01), "usdm": ("usdm_btcusdt", 0.1), "coinm": ("cm_btcusd_perp", 0.1)}

@@ -31,8 +31,8 @@ from fusion.studies.volatility_forecasts import COMPONENT, Intraday, forecast_in
 from fusion.studies.volatility_samples import MINUTE, SAMPLES, Sample, read_samples, resolves
 from fusion.studies.volatility_sessions import FITS, HORIZONS, AcrossSessions, forecast_across, judge_across, told_of
 from fusion.volatility.compare import Score
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError, DataError
-from sources.durations import format_duration
 
 NUMBERS = ("QLIKE", "less", "95 %", "DM", "p", "RMSE bp²", "DM mse", "p mse", "|ln|")
 

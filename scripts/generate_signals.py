@@ -25,8 +25,8 @@ import typer
 
 from fusion.console import note, one_line_errors, progress
 from fusion.table_files import FORMATS, encode, newest, write_table
+from gpu_kernels.durations import format_duration, parse_duration
 from gpu_kernels.errors import ConfigError, DataError, ModelError
-from sources.durations import format_duration, parse_duration
 
 LOCKED = 75  # EX_TEMPFAIL of sysexits.h: try again later
 

@@ -18,8 +18,8 @@ import typer
 from fusion.console import answer, note, one_line_errors, option_duration, show
 from fusion.studies.best_quotes import BestQuotes, lean_tick_quotes, read_best_quotes
 from fusion.studies.price_impact import Estimate, Impact, intervals_of, price_impact
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
-from sources.durations import format_duration
 
 BAC = "${TRIFUSE_DATA}/market/lean/equity/usa/tick/bac/*_quote.zip"
 PUBLISHED = "published: mean R2 of 0.65 at 10 s (50 US stocks, April 2010, half-hour regressions)"

@@ -19,8 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
-from sources.durations import Duration, format_duration
+from sources.durations import Duration
 from sources.source_options import BOOKS, BaseSource, StreamSource, TableName
 
 RECEIPTS = {

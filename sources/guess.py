@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import yaml
 
+from gpu_kernels.durations import format_duration
 from sources.clocks import read_clock
-from sources.durations import format_duration
 from sources.quality import outside_by_zone
 from sources.sessions import sessions_around
 from sources.stamps import after_start, evidence, spacing, undecided

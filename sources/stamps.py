@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import DataError
-from sources.durations import format_duration
 from sources.schema import TIME
 from sources.sessions import assign_session
 

@@ -17,9 +17,9 @@ from fusion.features import (
 from fusion.features.bar_names import ACROSS, Asked, BarFeature, find, near
 from fusion.features.bar_rows import Array, BarRows, BarSettings
 from fusion.volatility.settings import VolatilityConfig
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
-from sources.durations import format_duration
 
 _VOLATILITY: Mapping[str, Sequence[BarFeature]] = {
     "realised": bar_realised.FEATURES,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gpu_kernels.durations import format_duration, parse_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
-from sources.durations import format_duration, parse_duration
 
 ACROSS = "_across"
 _PLACE = re.compile(r"<([a-z]+)>")

@@ -18,9 +18,9 @@ from fusion.asof import nanoseconds
 from fusion.features.bar_rows import Array, BarRows, BarSettings, Int64s
 from fusion.volatility.bins import SessionBins, ahead, bins_of
 from fusion.volatility.events import event_multiplier
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.volatility import diurnal, diurnal_fourier
-from sources.durations import format_duration
 from sources.sessions import sessions_around
 
 # weekdays, of which some markets know seven

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from fusion.config import RunConfig
 from fusion.features import bar, book, quote, trade
 from fusion.features.ticks import allowed, defaults
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
-from sources.durations import format_duration
 from sources.source_options import BOOKS, StreamSource
 
 

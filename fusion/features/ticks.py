@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from fusion.asof import AsOf, as_of, nanoseconds, segment_offsets
 from gpu_kernels import align, decay
+from gpu_kernels.durations import format_duration, parse_duration
 from gpu_kernels.errors import DataError
 from gpu_kernels.spec import FeatureSpec
-from sources.durations import format_duration, parse_duration
 
 Array = NDArray[np.float64]
 BPS = 1e4

@@ -16,9 +16,9 @@ from fusion.pipeline import ingest
 from fusion.plan import make_plan
 from fusion.studies.volatility_forecasts import FITS
 from fusion.studies.volatility_samples import CLIP, MINUTE, Sample, make_sample
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError, DataError
 from sources import lake
-from sources.durations import format_duration
 
 Integers = NDArray[np.int64]
 

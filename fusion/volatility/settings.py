@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
-from sources.durations import Duration, format_duration
+from sources.durations import Duration
 
 # constant, line, parabola, four pairs of waves and a dummy at either end: gpu_kernels.volatility.diurnal_fourier
 _FOURIER_TERMS = 13

@@ -10,7 +10,7 @@ import pytest
 
 from fusion.features import quote, trade
 from fusion.features.ticks import allowed, defaults, half_life_of
-from sources.durations import parse_duration
+from gpu_kernels.durations import parse_duration
 from sources.schema import TIME
 
 MIDNIGHT = datetime(2024, 8, 9, tzinfo=UTC)

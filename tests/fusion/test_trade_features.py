@@ -13,10 +13,10 @@ from fusion.feature_fit import fits
 from fusion.features import choice, trade, trade_cost
 from fusion.features.ticks import Array, defaults
 from fusion.features.trade_rows import TradeSettings
+from gpu_kernels.durations import parse_duration
 from gpu_kernels.errors import ConfigError, DataError
 from gpu_kernels.trade import pin_fit
 from sources.config import parse_source
-from sources.durations import parse_duration
 from sources.schema import TIME
 from sources.source_options import HawkesModel, StreamSource
 
