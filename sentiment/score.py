@@ -20,6 +20,7 @@ from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment import batches, long_text
 from sentiment import model as models
 from sentiment.cache import TONE, TextCache
+from sentiment.sentences import sentences
 
 SCHEMA = {
     "negative": pl.Float64(),
@@ -126,10 +127,10 @@ class Scorer:
         for window in _windows(list(places)):
             for batch in self._score_window(window):
                 done: list[int] = []
-                for text, tones, truncated, sentences in batch:
+                for text, tones, truncated, begun in batch:
                     for i in places[text]:
                         cut = truncated or (len(texts[i]) > longest and not texts[i][longest:].isspace())
-                        values[i] = (*tones, cut, sentences)
+                        values[i] = (*tones, cut, begun)
                         done.append(i)
                 yield done
 
@@ -178,16 +179,14 @@ class Scorer:
     def _plans(self, texts: list[str]) -> list["_Plan"]:
         tokens = batches.tokenize(self.model.tokenizer, texts)
         return [
-            _Plan([ids], False, len(long_text.sentences(text)))
-            if len(ids) <= self.model.max_length
-            else self._cut(text)
+            _Plan([ids], False, len(sentences(text))) if len(ids) <= self.model.max_length else self._cut(text)
             for text, ids in zip(texts, tokens, strict=True)
         ]
 
     def _cut(self, text: str) -> "_Plan":
         """What is read of a text that is too long to be read at once."""
         room = self.model.max_length - len(self._before) - len(self._after)
-        pieces = batches.tokenize(self.model.tokenizer, long_text.sentences(text), special=False)
+        pieces = batches.tokenize(self.model.tokenizer, sentences(text), special=False)
         if self.long == "truncate":
             chunks, truncated = [long_text.head(pieces, room)], True
         else:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiment.long_text import MAX_CHUNKS, aggregate, head, pack, sentences
+from sentiment.long_text import MAX_CHUNKS, aggregate, head, pack
+from sentiment.sentences import sentences
 
 # "|" marks where a sentence ends
 MARKED = [
