@@ -77,47 +77,38 @@ def _moments_segment(time, since, earlier, later, weight, value, start, stop, ha
         deviations[row] = math.sqrt(squares / total) if known else np.nan
 
 
+@body
+def _moments_unit(unit, time, since, earlier, later, weight, value, offsets, half_lives, totals, means, deviations):
+    """One segment with one half-life."""
+    segments = offsets.shape[0] - 1
+    segment, h = unit % segments, unit // segments
+    _moments_segment(
+        time,
+        since,
+        earlier,
+        later,
+        weight,
+        value,
+        offsets[segment],
+        offsets[segment + 1],
+        half_lives[h],
+        totals[h],
+        means[h],
+        deviations[h],
+    )
+
+
 @cpu_loop
 def _moments_cpu(time, since, earlier, later, weight, value, offsets, half_lives, totals, means, deviations):
-    segments = offsets.shape[0] - 1
-    for unit in prange(segments * half_lives.shape[0]):
-        segment, h = unit % segments, unit // segments
-        _moments_segment(
-            time,
-            since,
-            earlier,
-            later,
-            weight,
-            value,
-            offsets[segment],
-            offsets[segment + 1],
-            half_lives[h],
-            totals[h],
-            means[h],
-            deviations[h],
-        )
+    for unit in prange((offsets.shape[0] - 1) * half_lives.shape[0]):
+        _moments_unit(unit, time, since, earlier, later, weight, value, offsets, half_lives, totals, means, deviations)
 
 
 @cuda.jit
 def _moments_cuda(time, since, earlier, later, weight, value, offsets, half_lives, totals, means, deviations):
     unit = cuda.grid(1)
-    segments = offsets.shape[0] - 1
-    if unit < segments * half_lives.shape[0]:
-        segment, h = unit % segments, unit // segments
-        _moments_segment(
-            time,
-            since,
-            earlier,
-            later,
-            weight,
-            value,
-            offsets[segment],
-            offsets[segment + 1],
-            half_lives[h],
-            totals[h],
-            means[h],
-            deviations[h],
-        )
+    if unit < (offsets.shape[0] - 1) * half_lives.shape[0]:
+        _moments_unit(unit, time, since, earlier, later, weight, value, offsets, half_lives, totals, means, deviations)
 
 
 @body

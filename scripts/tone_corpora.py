@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from gpu_kernels.errors import DataError
 from sentiment.model import SYNONYMS, TONES
-from sentiment.novelty import novelty
+from sentiment.novelty import largest_overlap
 from sentiment.text import clean, words
 
 NEGATIVE, NEUTRAL, POSITIVE = range(3)
@@ -98,8 +98,15 @@ def folds(texts: Labelled, count: int, salt: str) -> list[tuple[Labelled, Labell
 def unlike(taken: Labelled, kept: Labelled) -> Labelled:
     """The texts of `taken` that are not nearly equal (Jaccard similarity of words >= 0.8) to one kept or before."""
     every = [text for text, _ in kept + taken]
-    new = novelty(every, np.zeros(len(every), np.int64), np.array([0, len(every)]), window_ns=0, capacity=len(every))
-    return [pair for pair, value in zip(taken, new[len(kept) :], strict=True) if value > 0.2]
+    largest, _, _ = largest_overlap(
+        every,
+        np.zeros(len(every), np.int64),
+        np.array([0, len(every)]),
+        window_ns=0,
+        capacity=None,
+        limit=max(1, len(every)),
+    )
+    return [pair for pair, value in zip(taken, largest[len(kept) :], strict=True) if not value >= 0.8]
 
 
 def largest_similarity(texts: Sequence[str], others: Sequence[str]) -> np.ndarray:

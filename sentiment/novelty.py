@@ -1,6 +1,6 @@
 """How new a text is by its words: 1 minus the largest overlap with what the same entity's stream has shown before.
 
-    novelty_i = 1 - max_j |W_i and W_j| / |W_i or W_j|   (Jaccard, 1901)
+    novelty_i = 1 - max_j |W_i and W_j| / |W_i or W_j|   (Jaccard, 1901); the maximum is `largest_overlap`'s
 
 over earlier texts j of the stream. Only earlier arrivals count, so a text's novelty never changes once it is known.
 The cheap rule: it needs no model, sees retweets and reprints, and no paraphrase (sentiment.repeats does).
@@ -149,17 +149,3 @@ def largest_overlap(
             found,
         )
     return largest, found[0], found[1]
-
-
-def novelty(
-    texts: Sequence[str | None], time: Int64s, offsets: Int64s, *, window_ns: int, capacity: int = 200
-) -> Floats:
-    """Novelty in [0, 1] of each text against the earlier ones of its segment, float64 (N,): those at most `window_ns`
-    older and among the last `capacity`. Arguments and errors as in `largest_overlap`.
-
-    Missing values: the first text of a segment has novelty 1; texts without words as in `largest_overlap`.
-    """
-    largest, _, _ = largest_overlap(
-        texts, time, offsets, window_ns=window_ns, capacity=capacity, either=False, limit=capacity
-    )
-    return 1.0 - np.nan_to_num(largest, nan=0.0)

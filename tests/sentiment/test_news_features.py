@@ -10,7 +10,7 @@ import pytest
 from gpu_kernels.errors import ArgumentError, ConfigError, DataError
 from sentiment.features import FEATURES, GROUPS, asked, history, names_of, news_features, reads_novelty
 from sentiment.item_stream import DAY, HOUR, PROBABILITIES
-from sentiment.novelty import novelty, word_sets
+from sentiment.novelty import largest_overlap, word_sets
 
 START = datetime(2024, 1, 2, tzinfo=UTC)
 TIME = pl.Datetime("ns", "UTC")
@@ -452,6 +452,12 @@ class TestNames:
         whole = news_features(items, grid, names, max_age_ns=max_age)
         assert whole["news_count_1d"].to_list() == [0]
         assert news_features(recent, grid, names, max_age_ns=max_age).equals(whole, null_equal=True)
+
+
+def novelty(texts: list, time: np.ndarray, offsets: np.ndarray, *, window_ns: int, capacity: int = 200) -> np.ndarray:
+    """By words, against the texts that are recent and among the last `capacity`."""
+    rule = {"window_ns": window_ns, "capacity": capacity, "either": False, "limit": capacity}
+    return 1.0 - np.nan_to_num(largest_overlap(texts, time, offsets, **rule)[0], nan=0.0)
 
 
 class TestNovelty:
