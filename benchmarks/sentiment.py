@@ -17,10 +17,10 @@ import polars as pl
 
 from benchmarks.harness import Comparison, Outputs
 from sentiment.cache import TONE, TextCache
+from sentiment.embedded import TONES
 from sentiment.text import clean
 
 REAL = "news/headlines_dated/reuters_headlines.csv.gz"
-TONES = ("negative", "neutral", "positive")
 
 
 def headlines(count: int) -> list[str] | None:

@@ -30,6 +30,7 @@ from fusion.features.choice import chosen
 from fusion.news_links import about, once
 from fusion.plan import Plan, Progress, silent
 from gpu_kernels.errors import DataError
+from sentiment.embedded import TONES
 from sentiment.embedding import Embedder
 from sentiment.features import history, reads_novelty
 from sentiment.linking import NameTable
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sentiment.score import Scorer
 
 FOLDER, CACHE, RECORD = "news_items", "sentiment.sqlite", "items.json"
-_TONES = ("negative", "neutral", "positive", "score")
+_TONES = (*TONES, "score")
 SCHEMA: dict[str, Any] = TABLES["news"].schema | dict.fromkeys(("relevance", *_TONES, "novelty"), pl.Float64())
 SCHEMA |= {"truncated": pl.Boolean()}
 """Of the files: the table news, `relevance` (1 where the source itself named the entity), the scores, and `novelty` by

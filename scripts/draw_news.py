@@ -26,8 +26,8 @@ from fusion.pipeline import ingest
 from fusion.plan import make_plan
 from gpu_kernels.errors import ConfigError
 from sentiment.decision_view import NEGATIVE_SCORE
+from sentiment.embedded import TONES
 from sentiment.features import SESSION_DAYS, news_features
-from sentiment.model import TONES
 from sentiment.score import Scorer
 from sources import lake as tables_lake
 from sources.files import expand

@@ -50,7 +50,7 @@ from tone_rivals import (
 
 from gpu_kernels.errors import ArgumentError, TrifuseError
 from sentiment import embedded
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 from sentiment.score import Scorer
 from sentiment.text import clean
 

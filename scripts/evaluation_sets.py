@@ -22,7 +22,7 @@ from tone_corpora import Labelled, read_fiqa, read_phrasebank, read_semeval, rea
 from train_adapter import HOLD_OUT_PERCENT, TWEETS
 
 from gpu_kernels.errors import DataError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 FIQA, SEMEVAL = "news/fiqa/fiqa_3class.json", "news/fiqa/SemEval2017Task5Headlines.json"
 VALIDATION = "news/twitter_fin/sent_valid.csv"

@@ -17,7 +17,8 @@ import scipy.sparse
 from sklearn.metrics import accuracy_score, f1_score
 
 from gpu_kernels.errors import DataError
-from sentiment.model import SYNONYMS, TONES
+from sentiment.embedded import TONES
+from sentiment.model import SYNONYMS
 from sentiment.novelty import largest_overlap
 from sentiment.text import clean, words
 

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 
 from gpu_kernels.errors import DataError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 NEARLY_EQUAL = 0.6
 ECE_BINS, CURVE_BINS = 15, 10

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from gpu_kernels.errors import DataError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 EMBEDDED, SAME_DATA, ON_THE_SET = "embedded", "TF-IDF, same data", "TF-IDF, on the set"
 ORDER = (EMBEDDED, SAME_DATA, "VADER", "Loughran-McDonald", "majority", ON_THE_SET)

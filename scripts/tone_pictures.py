@@ -8,7 +8,7 @@ import numpy as np
 from tone_pages import EMBEDDED, ON_THE_SET, PUBLISHED, SAME_DATA
 
 from gpu_kernels.errors import ConfigError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 # rivals that have seen the set's own texts are hollow
 MARKS = {

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from gpu_kernels.errors import ConfigError, DataError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 NEGATIVE, NEUTRAL, POSITIVE = range(3)
 VADER_THRESHOLD = 0.05  # the authors' own

@@ -19,7 +19,7 @@ from pathlib import Path
 from tone_corpora import NEGATIVE, NEUTRAL, POSITIVE, Labelled
 
 from gpu_kernels.errors import DataError
-from sentiment.model import TONES
+from sentiment.embedded import TONES
 
 FOLDER = Path(__file__).parent / "training_sentences"
 BLOCK = 8  # neighbouring patterns mirror each other: they are held out together

@@ -16,7 +16,7 @@ from gpu_kernels.errors import ModelError
 from sentiment import embedded
 
 CARD_FILE = "trifuse_card.yaml"
-_RECORD = Path(embedded.__file__).parent / "adapter" / "record.json"
+_RECORD = embedded.ADAPTER_FILE.with_name("record.json")
 _FIELDS = ("trained_through", "training_data", "licence")
 
 
@@ -129,11 +129,8 @@ def _found(name: str) -> ModelCard:
 
 
 def _of_embedded() -> ModelCard:
-    if _RECORD.is_file():
-        facts = _facts(json.loads(_RECORD.read_text(encoding="utf-8")), _RECORD)
-        if facts:
-            return _card("embedded", facts, "sentiment/adapter/record.json")
-    return ModelCard("embedded", embedded.TRAINED_THROUGH, None, None, "the date of its encoder's card")
+    facts = _facts(json.loads(_RECORD.read_text(encoding="utf-8")), _RECORD)
+    return _card("embedded", facts, "sentiment/adapter/record.json")
 
 
 def _of_folder(folder: Path) -> ModelCard:

@@ -22,9 +22,10 @@ import polars as pl
 from gpu_kernels.errors import ConfigError, DataError
 from gpu_kernels.spec import FeatureSpec
 from sentiment.decision_view import ATTENTION_SESSIONS, Placed, Sessions, View
+from sentiment.embedded import TONES
 from sentiment.feature_formulas import ATTENTION, NOVELTY, STATEMENT, TONE
 from sentiment.feature_names import MARKET, OWN, Asked, Groups, market_names
-from sentiment.item_stream import DAY, GRID, PROBABILITIES, Stream, in_order, pooled, require
+from sentiment.item_stream import DAY, GRID, Stream, in_order, pooled, require
 
 __all__ = [
     "FEATURES",
@@ -170,5 +171,5 @@ def _check(wanted: Sequence[Asked], items: pl.DataFrame, sessions: pl.DataFrame 
             raise ConfigError(f"{one.name!r} without sessions", hint="give session, open and close of each")
         if needs == "shared" and shared is None:
             raise ConfigError(f"{one.name!r} of a source without `entity`", hint="name the entity that serves all")
-        if needs == "probabilities" and (lacks := [name for name in PROBABILITIES if name not in items.columns]):
+        if needs == "probabilities" and (lacks := [name for name in TONES if name not in items.columns]):
             raise DataError(f"{one.name!r} without the columns {', '.join(lacks)}", hint="score the texts")

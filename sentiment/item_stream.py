@@ -21,15 +21,15 @@ import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import DataError
+from sentiment.embedded import TONES
 from sentiment.repeats import compare, discount
 
 HOUR = 3600 * 10**9
 DAY = 24 * HOUR
 
 REQUIRED = ("entity", "event_time", "known_time", "item", "text", "score")
-PROBABILITIES = ("negative", "neutral", "positive")
 GRID = ("entity", "decision_time")
-_OPTIONAL = ("relevance", "novelty", *PROBABILITIES)
+_OPTIONAL = ("relevance", "novelty", *TONES)
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -79,7 +79,7 @@ def pooled(items: pl.DataFrame) -> pl.DataFrame:
     """Everybody's items in one stream, each once: of an item that several entities share the score is their mean by
     relevance, the relevance the largest, the novelty the smallest that is told, the text the first."""
     scored, weight = pl.col("score").is_not_nan(), pl.col("relevance")
-    means = {name: _mean_by(name) for name in ("score", *PROBABILITIES)}
+    means = {name: _mean_by(name) for name in ("score", *TONES)}
     once = items.unique(["entity", "item", "known_time"], keep="last", maintain_order=True)
     alone = pl.len().over("item", "known_time") == 1
     several = once.filter(~alone).with_columns(weight=pl.when(scored).then(weight).otherwise(0.0))
@@ -188,7 +188,7 @@ class Stream:
 
 
 def _confidence(rows: pl.DataFrame) -> Floats:
-    parts = rows.select(PROBABILITIES).to_numpy()
+    parts = rows.select(TONES).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(parts > 0, parts * np.log(parts), parts * 0.0)
     confidence: Floats = np.clip(1.0 + terms.sum(axis=1) / np.log(3.0), 0.0, 1.0)

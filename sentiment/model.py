@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment import batches, embedded
 from sentiment import precision as precisions
+from sentiment.embedded import TONES
 from sentiment.text import CLEANING, clean
 
 if TYPE_CHECKING:
     import torch
 
-TONES = embedded.TONES
 SYNONYMS = {
     "negative": "negative",
     "neg": "negative",

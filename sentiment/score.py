@@ -20,6 +20,7 @@ from gpu_kernels.errors import ArgumentError, ModelError
 from sentiment import batches, long_text
 from sentiment import model as models
 from sentiment.cache import TONE, TextCache
+from sentiment.embedded import TONES
 from sentiment.sentences import sentences
 
 SCHEMA = {
@@ -200,7 +201,7 @@ class Scorer:
         """A row for each value; nulls where nothing was scored."""
         columns = {name: values[name] for name in TONE.names}  # type: ignore[union-attr]
         columns["score"] = (values["positive"] - values["negative"]).round(DECIMALS)
-        columns["entropy"] = entropy(np.stack([values[tone] for tone in models.TONES], axis=-1)).round(DECIMALS)
+        columns["entropy"] = entropy(np.stack([values[tone] for tone in TONES], axis=-1)).round(DECIMALS)
         frame = pl.DataFrame(columns).with_columns(pl.col("sentences").cast(pl.Int32))
         frame = frame.select(pl.when(pl.Series(values["sentences"] > 0)).then(pl.all()))
         return frame.with_columns(model=pl.lit(self.identifier), model_sha256=pl.lit(self.sha256)).select(list(SCHEMA))

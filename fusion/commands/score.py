@@ -14,6 +14,7 @@ import typer
 from fusion.commands.options import Delimiter, Encoding, Header, Json, NoHeader, NoQuotes, Quiet
 from fusion.console import answer, note, progress, show
 from gpu_kernels.errors import ConfigError, DataError, TrifuseError
+from sentiment.embedded import TONES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from fusion.text_files import Piece, Survey, TextFile
     from sentiment.score import Scorer
 
-TONES = ("negative", "neutral", "positive")
 _SHOWN = 1000
 _EMPTY = 0.95  # of the largest entropy: from here on answers say little
 _STDOUT = Path("-")

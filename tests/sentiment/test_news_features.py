@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from gpu_kernels.errors import ArgumentError, ConfigError, DataError
+from sentiment.embedded import TONES
 from sentiment.features import FEATURES, GROUPS, asked, history, names_of, news_features, reads_novelty
-from sentiment.item_stream import DAY, HOUR, PROBABILITIES
+from sentiment.item_stream import DAY, HOUR
 from sentiment.novelty import largest_overlap, word_sets
 
 START = datetime(2024, 1, 2, tzinfo=UTC)
@@ -172,9 +173,7 @@ def test_order_of_rows_changes_no_bit_of_any_feature() -> None:
 
 def test_novelty_moves_what_says_that_it_reads_it() -> None:
     names = [*NAMES, *names_of("statement"), "news_confident_tone_1d"]
-    items = make_items(300, 8).with_columns(
-        pl.lit("US").alias("entity"), *(pl.lit(0.3).alias(n) for n in PROBABILITIES)
-    )
+    items = make_items(300, 8).with_columns(pl.lit("US").alias("entity"), *(pl.lit(0.3).alias(n) for n in TONES))
     items = items.unique("item", keep="first", maintain_order=True)
     share = pl.int_range(pl.len()) % 5 / 5
     grid = in_sessions(12, 30, entities="AAA", each=2)
