@@ -22,7 +22,7 @@ from fusion.text_hints import delimiter_hint, header_hint, said_of_options
 from gpu_kernels.errors import ConfigError, DataError
 from sources.config import TableFile
 from sources.files import reading
-from sources.readers.records import UNPARSABLE_JSON, WRONG_FIELD_COUNT, decode, records, text_blocks
+from sources.readers.records import UNPARSABLE_JSON, WRONG_FIELD_COUNT, decode, parse_object, records, text_blocks
 
 STDIN = Path("-")
 ROWS = 16_384  # of a piece, at most
@@ -196,11 +196,8 @@ class TextFile:
         objects: list[dict[str, Any]] = []
         problems: list[tuple[int, str]] = []
         for line, piece in lines:
-            try:
-                row = json.loads(piece)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
+            row = parse_object(piece)
+            if row is None:
                 problems.append((line, UNPARSABLE_JSON))
             elif not isinstance(row.get(self.column), str | None):
                 problems.append((line, _NOT_TEXT))

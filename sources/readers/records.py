@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -187,13 +188,10 @@ def _jsonl(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
         for line, piece in enumerate(text.split("\n"), first):
             if not piece.strip():
                 continue
-            try:
-                row = json.loads(piece)
-            except ValueError:
-                row = None
-            rows.append(row if isinstance(row, dict) else {})
+            row = parse_object(piece)
+            rows.append(row or {})
             numbers.append(line)
-            problems.append(None if isinstance(row, dict) else UNPARSABLE_JSON)
+            problems.append(UNPARSABLE_JSON if row is None else None)
         if rows and all(problems):
             raise DataError(f"{path}: line 1 is not a JSON object", allowed="JSON Lines: one object a line")
         names = list(dict.fromkeys(name for row in rows for name in row))
@@ -201,6 +199,15 @@ def _jsonl(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
         yield frame.with_columns(
             _line=pl.Series(numbers, dtype=pl.Int64), _problem=pl.Series(problems, dtype=pl.String)
         )
+
+
+def parse_object(line: str) -> dict[str, Any] | None:
+    """The JSON object of a line; None where it is none, or is nested too deep to be read."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _json_column(values: list[object]) -> pl.Series:

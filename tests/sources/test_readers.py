@@ -217,7 +217,9 @@ class TestNews:
             {"event_time": 17, "text": "five", "entity": ["FB"]},
         ]
         lines = [json.dumps(item) for item in items]
-        path = write(tmp_path / "n.jsonl", "\n".join([lines[0], "{broken", "", "[1]", *lines[1:]]) + "\n")
+        path = write(
+            tmp_path / "n.jsonl", "\n".join([lines[0], "{broken", "", "[1]", *lines[1:], "[" * 200_000]) + "\n"
+        )
         rows, _ = read({**self.ENTRY, "files": str(path)})
         assert rows.select("entity", "text", "line", "problem").rows() == [
             ("AAPL", "one", 1, None),
@@ -228,6 +230,7 @@ class TestNews:
             (None, "three", 6, "missing_entity"),
             ("FB", "", 7, "missing_text"),
             ("FB", "five", 8, "unparsable_time"),
+            (None, None, 9, "unparsable_json"),
         ]
         assert rows["item"][0] == rows["item"][1] != rows["item"][4]
         assert rows["known_time"][0] == at(2015, 1, 2, 15, 0, 5)
