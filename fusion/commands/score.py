@@ -14,7 +14,6 @@ import typer
 from fusion.commands.options import Delimiter, Encoding, Header, Json, NoHeader, NoQuotes, Quiet
 from fusion.console import answer, note, progress, show
 from gpu_kernels.errors import ConfigError, DataError, TrifuseError
-from sentiment.embedded import TONES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -202,6 +201,8 @@ class _Run:
         return rows
 
     def scored(self, piece: "Piece") -> "pl.DataFrame":
+        from sentiment.embedded import TONES
+
         before, total = self._counts["texts"], None if self._survey is None else self._survey.rows
 
         def tell(share: float) -> None:
@@ -235,6 +236,7 @@ class _Run:
     def facts(self, model: str) -> dict[str, Any]:
         """What was found, as JSON holds it."""
         from sentiment.card import card_of
+        from sentiment.embedded import TONES
 
         counts, seconds = self._counts, time.perf_counter() - self._start
         scored = counts["texts"] - counts["missing"]
@@ -270,7 +272,7 @@ def _line(facts: dict[str, Any]) -> str:
     ]
     shares = ", ".join(f"{share:.1%} {tone}" for tone, share in facts["share"].items() if share is not None)
     if facts["mean_entropy"] is not None:
-        even = math.log(len(TONES))
+        even = math.log(len(facts["share"]))
         shares += f", mean entropy {facts['mean_entropy']:.2f} of {even:.2f}"
         if facts["mean_entropy"] > _EMPTY * even:
             shares += " (nearly even: the answers say little)"
@@ -288,6 +290,8 @@ def _to(facts: dict[str, Any]) -> str:
 
 
 def _labels(given: list[str]) -> dict[str, str] | None:
+    from sentiment.embedded import TONES
+
     labels: dict[str, str] = {}
     for pair in (pair for option in given for pair in option.split(",")):
         name, found, tone = pair.rpartition("=")
