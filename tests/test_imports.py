@@ -14,7 +14,18 @@ ALLOWED = {
     "sentiment": {"gpu_kernels"},
     "fusion": {"gpu_kernels", "sources", "sentiment"},
 }
-HEAVY = ("torch", "cupy", "cudf", "transformers")
+HEAVY = (
+    "torch",
+    "cupy",
+    "cudf",
+    "transformers",
+    "rasterio",
+    "shapely",
+    "pyproj",
+    "pystac",
+    "geopandas",
+    "exactextract",
+)
 
 
 def imported(tree: ast.AST) -> set[str]:
