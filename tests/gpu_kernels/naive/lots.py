@@ -143,7 +143,7 @@ def lot_fill(
     g = slope p (1 - p); q = lapse + (1 - 2 lapse) p; m = number of cells with a contrast; h = (m fill + 1/2) / (m + 1);
     std^2 = sum w^2 q (1 - q)                                                (cells judged wrongly)
           + sum w^2 g^2 reference_error^2 pseudo_count / (n + pseudo_count)  (a cell's empty state is not well known)
-          + (sum w g)^2 scene_error^2                                        (what moves all cells alike, calibration)
+          + scene_error^2 h (1 - h)                                          (what moves cells together, calibration)
           + (1 - valid_frac) h (1 - h) cluster / m                           (the part not seen: `cluster` fill alike)
     history = sum w n: how many past images a cell's reference rests on.
 
@@ -186,7 +186,7 @@ def lot_fill(
             std[row] = np.sqrt(
                 (w**2 * q * (1 - q)).sum()
                 + (w**2 * g**2 * reference_error**2 * pseudo_count / (known + pseudo_count)).sum()
-                + (w * g).sum() ** 2 * scene_error**2
+                + scene_error**2 * h * (1 - h)
                 + (1 - valid_frac[row]) * h * (1 - h) * cluster / m
             )
     return occupancy, fill, std, valid_frac, history
