@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, target, walk_forward
-from fusion.features.metric import market_wide
+from fusion.features.metric import market_wide, of_entities
 from fusion.flags import flags_of
 from fusion.grid import decision_grid, in_periods
 from fusion.model import RefitModel
@@ -102,7 +102,7 @@ def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.Da
         series = {}
         for name, source in plan.config.sources.items():
             if source.table == "metric":
-                rows = tables[name].filter((pl.col("metric") == wanted.metric) & (pl.col("entity") == wanted.entity))
+                rows = of_entities(tables[name], wanted.metric).filter(pl.col("entity") == wanted.entity)
                 if rows.height:
                     series[name] = rows
         if len(series) != 1:

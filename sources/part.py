@@ -39,8 +39,8 @@ _QUARANTINE_SCHEMA = dict.fromkeys(("source", "table", "reason", "file"), pl.Str
 PARTS, _COUNTS, _HELD = ".parts", "counts.json", "held.parquet"
 # the order in which rows that are judged whole came
 _ROW = "_row"
-# rows of five years of minutes, and of a few at once; about 100 bytes each
-_IN_MEMORY = 2**21
+# values: of 2 M bars, five years of minutes and a few at once, in about 100 bytes each; of half as many metrics
+_IN_MEMORY = 2**21 * 13
 _PLACE = {"file": pl.UInt32(), "member": pl.String(), "line": pl.Int64()}
 _SET_ASIDE = _PLACE | {"reason": pl.String()}
 
@@ -128,7 +128,7 @@ class _Whole:
     def append(self, rows: pl.DataFrame) -> None:
         self._frames.append(rows.with_columns(pl.int_range(self._rows, self._rows + rows.height).alias(_ROW)))
         self._rows += rows.height
-        if sum(frame.height for frame in self._frames) > _IN_MEMORY:
+        if sum(frame.height * frame.width for frame in self._frames) > _IN_MEMORY:
             self._to_files()
 
     def entities(self) -> Iterator[pl.DataFrame]:

@@ -20,15 +20,21 @@ UNNAMED = "(unnamed)"
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """One column: its Polars type, unit, and meaning. `nullable` columns may hold nulls; no other may. `default` is the
-    value of every row where a file has no such column; None: the file must have it."""
+    """One column: its Polars type, unit, and meaning. `nullable` columns may hold nulls; no other may. A file need not
+    have a column that is `optional` or has a `default`: its rows then hold the default, else null."""
 
     name: str
     dtype: pl.DataType
     unit: str
     meaning: str
     nullable: bool = False
-    default: int | bool | None = None
+    default: int | bool | str | None = None
+    optional: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether a file must have it."""
+        return not self.optional and self.default is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,11 @@ _SESSION = ColumnSpec("session", pl.Date(), "", "trading day of the exchange cal
 
 def _price(name: str, meaning: str) -> ColumnSpec:
     return ColumnSpec(name, pl.Float64(), "quote currency", meaning)
+
+
+def _told(name: str, dtype: pl.DataType, unit: str, meaning: str) -> ColumnSpec:
+    """What a file may tell of a row, or not."""
+    return ColumnSpec(name, dtype, unit, meaning, nullable=True, optional=True)
 
 
 def _size(name: str, meaning: str) -> ColumnSpec:
@@ -207,16 +218,43 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "metric",
-            "A value of a named series: macro, satellite-derived, card spend; its vintages share the key.",
+            "A value of a named series: macro, satellite-derived, card spend. Its vintages share the key: a revision "
+            "is a new row with a later known_time, and no row is ever overwritten.",
             (
-                _ENTITY,
+                ColumnSpec(
+                    "entity",
+                    pl.String(),
+                    "",
+                    "ticker, or the name of a market or region; empty where only the site is known, whose ticker the "
+                    "site table tells as of each decision",
+                ),
+                ColumnSpec("site", pl.String(), "", "place within the entity: a store, a lot; empty: none", default=""),
                 ColumnSpec("metric", pl.String(), "", "name of the series, e.g. vix_close, lot_fill"),
-                *_CLOCKS,
+                ColumnSpec(
+                    "event_time", TIME, "UTC", "what the value is about: its reference date, the capture of its image"
+                ),
+                _told("event_end", TIME, "UTC", "where it is of a period that starts at event_time: the period's end"),
+                ColumnSpec("known_time", TIME, "UTC", "when the row could first be acted on: its release or delivery"),
                 ColumnSpec(
                     "value", pl.Float64(), "the series' own", "the value; null withdraws the fact", nullable=True
                 ),
+                _told("unit", pl.String(), "", "unit of value and std, in the vendor's words"),
+                _told("std", pl.Float64(), "the value's", "standard error of the value"),
+                _told("quality", pl.String(), "", "the vendor's flag of quality"),
+                _told("cloud_frac", pl.Float64(), "share", "of the site that clouds covered, 0 to 1"),
+                _told("valid_frac", pl.Float64(), "share", "of the site that was seen and valid, 0 to 1"),
+                _told(
+                    "n_obs", pl.Float64(), "1", "observations behind the value; a mean over pixels need not be whole"
+                ),
+                _told("ingested_time", TIME, "UTC", "when the row was written where it was read from"),
+                _told("vintage", pl.String(), "", "the vendor's name of the delivery that holds the row"),
+                _told("supersedes", pl.String(), "", "the vintage that the row takes the place of"),
+                _told("sensor", pl.String(), "", "what observed it, e.g. Sentinel-2"),
+                _told("gsd", pl.Float64(), "metres", "ground sample distance of the sensor"),
+                _told("method_version", pl.String(), "", "version of the method that made the value"),
+                _told("licence", pl.String(), "", "licence of the value"),
             ),
-            key=("entity", "metric", "event_time"),
+            key=("entity", "site", "metric", "event_time"),
             partition=("entity",),
         ),
     )

@@ -27,13 +27,13 @@ def compute(
 ) -> dict[str, Array]:
     """`metric_<metric>` and `metric_<metric>_age` (minutes since event_time) of each metric.
 
-    Rows go to the entity they name. `market` is the one entity of a source whose config says so, e.g. US: its rows go
-    to every entity of the grid. That is the config's word and not the rows': a row known tomorrow must not decide whom
-    today's rows concern. Missing values: NaN as the spec says.
+    Rows go to the entity they name; those of its sites are left to the features of sites. `market` is the one entity of
+    a source whose config says so, e.g. US: its rows go to every entity of the grid. That is the config's word and not
+    the rows': a row known tomorrow must not decide whom today's rows concern. Missing values: NaN as the spec says.
     """
     columns: dict[str, Array] = {}
     for metric in metrics:
-        series = rows.filter(pl.col("metric") == metric)
+        series = of_entities(rows, metric)
         if market is not None:
             values, age = market_wide(series.filter(pl.col("entity") == market), grid, max_age_ns)
         else:
@@ -41,6 +41,11 @@ def compute(
             values, age = aligned.take(_values(aligned.rows)), aligned.age
         columns[f"metric_{metric}"], columns[f"metric_{metric}_age"] = values, age
     return columns
+
+
+def of_entities(rows: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows of a metric that are of an entity as a whole and not of one of its sites."""
+    return rows.filter((pl.col("metric") == metric) & (pl.col("site") == ""))
 
 
 def market_wide(series: pl.DataFrame, grid: pl.DataFrame, max_age_ns: int) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from gpu_kernels.errors import DataError
 from sources.files import InputFile
-from sources.schema import TABLES
+from sources.schema import TABLES, ColumnSpec
 
 UNPARSABLE_NUMBER = "unparsable_number"
 MISSING_ENTITY = "missing_entity"
@@ -31,15 +31,22 @@ class RawBatch:
 
 
 def canonical(frame: pl.DataFrame, table: str, file: int, member: str | None = None) -> pl.DataFrame:
-    """`frame` with exactly the columns of RawBatch.rows, in the registry's order and types."""
+    """`frame` with exactly the columns of RawBatch.rows, in the registry's order and types. Columns that a file need
+    not have may be absent."""
     columns = [column for column in TABLES[table].columns if column.name != "session"]
     return frame.select(
-        *(pl.col(column.name).cast(column.dtype) for column in columns),
+        *(_of_frame(frame, column) for column in columns),
         pl.lit(file, dtype=pl.UInt32).alias("file"),
         pl.lit(member, dtype=pl.String).alias("member"),
         pl.col("_line").cast(pl.Int64).alias("line"),
         pl.col("_problem").cast(pl.String).alias("problem"),
     )
+
+
+def _of_frame(frame: pl.DataFrame, column: ColumnSpec) -> pl.Expr:
+    if column.needed or column.name in frame.columns:
+        return pl.col(column.name).cast(column.dtype)
+    return pl.lit(column.default, dtype=column.dtype).alias(column.name)
 
 
 def number(column: pl.Series) -> pl.DataFrame:

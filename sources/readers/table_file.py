@@ -10,7 +10,7 @@ from sources.config import TableFile
 from sources.files import InputFile
 from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity, number, required
 from sources.readers.records import find_columns, records
-from sources.schema import TABLES, ColumnSpec
+from sources.schema import TABLES, TIME, ColumnSpec
 
 UNPARSABLE_SIDE = "unparsable_side"
 UNPARSABLE_FLAG = "unparsable_flag"
@@ -23,8 +23,7 @@ _BUY, _SELL = ("1", "+1", "1.0", "b", "bid", "buy"), ("-1", "-1.0", "a", "s", "a
 def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
     """Rows of one file. Raises DataError for a missing column, ConfigError where nothing tells known_time."""
     table = TABLES[source.table]
-    defaults = [column.name for column in table.columns if column.default is not None]
-    optional = ("entity", "known_time", *defaults)
+    optional = ("entity", "known_time", *(column.name for column in table.columns if not column.needed))
     needed = tuple(column.name for column in table.columns if column.name not in {"session", *optional})
     for frame in records(file.path, source):
         columns = find_columns(frame, file.path, source, needed, optional)
@@ -32,12 +31,12 @@ def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Itera
         if source.bar is not None:
             event = event.with_columns(pl.col("time") + pl.duration(nanoseconds=source.bar - source.stamp_after))
         known = _known(frame, columns, event, source, file)
-        entity = entity_column(frame, file, columns.get("entity"))
         values = {
-            column.name: _value(frame, columns.get(column.name), column)
+            column.name: _value(frame, columns.get(column.name), column, source)
             for column in table.columns
             if column.name not in _CLOCKS_AND_KEYS
         }
+        entity, nobody = _entity(frame, file, columns, values)
         if source.volume_unit != 1:
             values["volume"] = values["volume"].with_columns(pl.col("value") * source.volume_unit)
         rows = frame.select("_line").with_columns(
@@ -49,7 +48,7 @@ def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Itera
                 frame["_problem"],
                 event["problem"],
                 known["problem"],
-                missing_entity(entity),
+                nobody,
                 *(column["problem"] for column in values.values()),
             ).alias("_problem"),
         )
@@ -69,7 +68,20 @@ def _known(
     return pl.DataFrame({"time": known_after(event, source.delay, source.timezone), "problem": event["problem"]})
 
 
-def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec) -> pl.DataFrame:
+def _entity(
+    frame: pl.DataFrame, file: InputFile, columns: dict[str, str], values: dict[str, pl.DataFrame]
+) -> tuple[pl.Series, pl.Series]:
+    """The entity of each row, and the problem of those without one. A row of a site may leave it to the site table."""
+    if "site" not in columns:
+        entity = entity_column(frame, file, columns.get("entity"))
+        return entity, missing_entity(entity)
+    told = file.entity is not None or "entity" in columns
+    entity = entity_column(frame, file, columns.get("entity")) if told else pl.repeat("", frame.height, eager=True)
+    entity = entity.fill_null("").alias("entity")
+    return entity, pl.select(pl.when(values["site"]["value"] == "").then(missing_entity(entity))).to_series()
+
+
+def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec, source: TableFile) -> pl.DataFrame:
     """One column of values, as value and problem."""
     if column is None:
         value = pl.Series([spec.default], dtype=spec.dtype).new_from_index(0, frame.height)
@@ -78,12 +90,28 @@ def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec) -> pl.Data
         return _side(frame[column])
     if spec.dtype == pl.Boolean:
         return _flag(frame[column])
+    if spec.dtype == TIME:
+        return _time(frame[column], source)
     if spec.dtype == pl.String:
         text = frame[column].cast(pl.String).str.strip_chars()
-        missing = pl.select(pl.when(text.fill_null("") == "").then(pl.lit(MISSING_TEXT))).to_series()
-        return pl.DataFrame({"value": text, "problem": missing})
+        blank = text.fill_null("") == ""
+        missing = pl.select(pl.when(blank & spec.needed).then(pl.lit(MISSING_TEXT))).to_series()
+        return pl.DataFrame({"value": text if spec.needed else text.set(blank, spec.default), "problem": missing})
     found = number(frame[column]) if spec.nullable else required(frame[column])
     return found.with_columns(pl.col("value").cast(spec.dtype, strict=False))
+
+
+def _time(column: pl.Series, source: TableFile) -> pl.DataFrame:
+    """A clock that a row may lack; a bare day is read as that day's end."""
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+        column = column.set(column == "", None)
+    if column.null_count() == len(column):
+        return pl.DataFrame({"value": column.cast(TIME, strict=False)}).with_columns(
+            problem=pl.lit(None, dtype=pl.String)
+        )
+    found = read_known(column, timezone=source.timezone, time_format=source.time_format)
+    return found.select(value="time", problem=pl.when(pl.lit(column.is_not_null())).then("problem"))
 
 
 def _flag(column: pl.Series) -> pl.DataFrame:

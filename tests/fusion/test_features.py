@@ -171,10 +171,10 @@ class TestBars:
 class TestMetrics:
     ROWS = pl.DataFrame(
         [
-            ("A", "fill", 0, 5, 0.5), ("A", "fill", 0, 20, 0.6), ("A", "fill", 10, 30, 0.7), ("US", "vix", 0, 1, 15.0),
-            ("US", "vix", 10, 11, None),
+            ("A", "", "fill", 0, 5, 0.5), ("A", "", "fill", 0, 20, 0.6), ("A", "", "fill", 10, 30, 0.7),
+            ("A", "a store", "fill", 10, 24, 0.1), ("US", "", "vix", 0, 1, 15.0), ("US", "", "vix", 10, 11, None),
         ],
-        schema=["entity", "metric", "event_time", "known_time", "value"],
+        schema=["entity", "site", "metric", "event_time", "known_time", "value"],
         orient="row",
     ).with_columns((pl.col("event_time", "known_time") * MINUTE).cast(TIME))  # fmt: skip
     ASKED = pl.DataFrame({"entity": ["A"] * 4 + ["B"] * 4, "minute": [4, 5, 25, 31] * 2}).select(
@@ -194,8 +194,12 @@ class TestMetrics:
     @pytest.mark.parametrize("newcomer", ["A", "EU", "US"])
     def test_a_later_row_of_any_entity_changes_nothing_before_it(self, market: str | None, newcomer: str) -> None:
         before = metric.compute(self.ROWS, self.ASKED, ["vix", "fill"], 60 * MINUTE, market=market)
-        row = {"entity": newcomer, "metric": "vix", "event_time": 40 * MINUTE, "known_time": 40 * MINUTE, "value": 9.0}
-        later = pl.DataFrame(row).with_columns(pl.col("event_time", "known_time").cast(TIME)).select(self.ROWS.columns)
+        row = {"entity": newcomer, "site": "", "metric": "vix", "event_time": 40 * MINUTE, "known_time": 40 * MINUTE}
+        later = (
+            pl.DataFrame(row | {"value": 9.0})
+            .with_columns(pl.col("event_time", "known_time").cast(TIME))
+            .select(self.ROWS.columns)
+        )
         after = metric.compute(self.ROWS.vstack(later), self.ASKED, ["vix", "fill"], 60 * MINUTE, market=market)
         for name, values in before.items():
             np.testing.assert_array_equal(after[name], values)

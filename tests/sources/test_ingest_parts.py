@@ -147,7 +147,7 @@ def test_what_nobody_goes_on_with_is_removed(exports: Path) -> None:
 def test_rows_of_several_entities_in_several_files_are_judged_entity_by_entity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr("sources.part._IN_MEMORY", in_memory)
+    monkeypatch.setattr("sources.part._IN_MEMORY", in_memory * 13)
     monkeypatch.setattr("sources.runs.ROW_GROUP", 30)
     a, b, c = (bar_lines(name, 3, start=price) for name, price in (("A", 100.0), ("B", 50.0), ("C", 20.0)))
     mixed = [line for rows in zip(a, b, c, strict=True) for line in rows]
