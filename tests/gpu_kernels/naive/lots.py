@@ -113,6 +113,7 @@ def lot_fill(
     slope,
     quantile,
     window,
+    rounds,
     pseudo_count,
     cap,
     empty_level,
@@ -137,12 +138,15 @@ def lot_fill(
     prior_i = quantile over past and i itself of l_j, clipped to empty_level - empty_range .. empty_level + empty_range;
     n = number of past rows in which cell c has a contrast; own = the quantile of its contrasts there;
     reference = prior_i + clip( n / (n + pseudo_count) * (own - prior_i), -cap, cap ), with n = 0 prior_i;
-    y = contrast - reference; occupancy = p = 1 / (1 + exp(-(intercept + slope * y))).
-    weight = area * valid of the cells with a contrast, w = weight / their sum;
-    fill = sum w p; valid_frac = sum weight / sum area.
-    g = slope p (1 - p); q = lapse + (1 - 2 lapse) p; m = number of cells with a contrast; h = (m fill + 1/2) / (m + 1);
-    std^2 = sum w^2 q (1 - q)                                                (cells judged wrongly)
-          + sum w^2 g^2 reference_error^2 pseudo_count / (n + pseudo_count)  (a cell's empty state is not well known)
+    weight = area * valid of the cells with a contrast, w = weight / their sum; m = number of cells with a contrast;
+    y = contrast - reference; r = exp(-(intercept + slope * y)), the likelihood ratio of empty to full;
+    pi = 1/2, then `rounds` times: p = pi / (pi + (1 - pi) r) and pi = (m sum w p + 1) / (m + 2): a full lot's doubtful
+        cells are likelier full than an empty lot's (Saerens, Latinne & Decaestecker 2002, with Laplace's rule);
+    occupancy = p = pi / (pi + (1 - pi) r) with the last pi; fill = sum w p; valid_frac = sum weight / sum area.
+    g = slope p (1 - p); q = lapse + (1 - 2 lapse) p; h = (m fill + 1/2) / (m + 1);
+    s = min( sum w p (1 - p) / (pi (1 - pi)), 0.9 ), the share of what is known of pi that the doubtful cells take away;
+    std^2 = sum w^2 q (1 - q) / (1 - s)                                      (cells judged wrongly)
+          + sum w^2 g^2 reference_error^2 pseudo_count / (n + pseudo_count) / (1 - s)^2   (empty states not well known)
           + scene_error^2 h (1 - h)                                          (what moves cells together, calibration)
           + (1 - valid_frac) h (1 - h) cluster / m                           (the part not seen: `cluster` fill alike)
     history = sum w n: how many past images a cell's reference rests on.
@@ -166,6 +170,7 @@ def lot_fill(
             valid_frac[row] = weight.sum() / total
             if not there[row].any():
                 continue
+            w, m, r = weight / max(weight.sum(), 1e-300), there[row].sum(), np.ones(count)
             past = [j for j in range(max(first, row - window), row) if use[j]]
             lows = [np.quantile(contrast[j][there[j]], quantile) for j in [*past, row] if there[j].any()]
             prior = np.clip(np.quantile(lows, quantile), empty_level - empty_range, empty_level + empty_range)
@@ -176,16 +181,22 @@ def lot_fill(
                 reference = prior
                 if n > 0:
                     reference += np.clip(n / (n + pseudo_count) * (np.quantile(own, quantile) - prior), -cap, cap)
-                occupancy[row, cell] = 1.0 / (1.0 + np.exp(-(intercept + slope * (contrast[row, cell] - reference))))
-            if valid_frac[row] < minimum_valid or weight.sum() == 0.0:
+                r[cell] = np.exp(-(intercept + slope * (contrast[row, cell] - reference)))
+            pi = 0.5
+            for _ in range(rounds):
+                p = pi / (pi + (1 - pi) * r)
+                pi = (m * (w * p).sum() + 1) / (m + 2)
+            p = pi / (pi + (1 - pi) * r)
+            occupancy[row] = np.where(there[row], p, np.nan)
+            if valid_frac[row] < minimum_valid:
                 continue
-            w, p = weight / weight.sum(), np.nan_to_num(occupancy[row])
             fill[row], history[row] = (w * p).sum(), (w * known).sum()
-            g, q, m = slope * p * (1 - p), lapse + (1 - 2 * lapse) * p, there[row].sum()
+            g, q = slope * p * (1 - p), lapse + (1 - 2 * lapse) * p
             h = (m * fill[row] + 0.5) / (m + 1)
+            s = min((w * p * (1 - p)).sum() / (pi * (1 - pi)), 0.9)
             std[row] = np.sqrt(
-                (w**2 * q * (1 - q)).sum()
-                + (w**2 * g**2 * reference_error**2 * pseudo_count / (known + pseudo_count)).sum()
+                (w**2 * q * (1 - q)).sum() / (1 - s)
+                + (w**2 * g**2 * reference_error**2 * pseudo_count / (known + pseudo_count)).sum() / (1 - s) ** 2
                 + scene_error**2 * h * (1 - h)
                 + (1 - valid_frac[row]) * h * (1 - h) * cluster / m
             )
