@@ -31,7 +31,7 @@ def _gather(
     members, count = 0, 0
     oldest = decision - max_age if decision >= _INT64_MIN + max_age else np.int64(_INT64_MIN)
     for stay in range(first_stay, last_stay):
-        if start[stay] <= decision and decision < stop[stay]:
+        if start[stay] <= decision < stop[stay]:
             members += 1
             first = offsets[place[stay]]
             row = upper_bound(known_time, first, offsets[place[stay] + 1], decision) - 1
@@ -196,7 +196,8 @@ def medians_of_places(
     check_sorted("decision_time", decisions, decisions.columns[0])
     common_device(offsets=offsets, values=values, variances=variances, oldest=oldest, stays=stays.offsets)
     values, variances = (
-        column(name, array, (np.dtype(np.float64),), 2) for name, array in (("values", values), ("variances", variances))
+        column(name, array, (np.dtype(np.float64),), 2)
+        for name, array in (("values", values), ("variances", variances))
     )
     oldest = column("oldest", oldest, (np.dtype(np.int64),), 2)
     if not values.shape == variances.shape == oldest.shape or values.shape[1] != rows.count:

@@ -37,8 +37,8 @@ def _smallest(values, first, stop):
 
 @body
 def weighted_median(values, weights, first, count):
-    """The middle of all m that make sum(w |x - m|) least, of the values and weights (above 0) in [first, first + count),
-    whose order is lost. With equal weights it is the median. NaN of none.
+    """The middle of all m that make sum(w |x - m|) least, x and w (above 0) being the values and weights from `first`
+    on, whose order is lost. With equal weights it is the median. NaN of none.
 
     Quickselect by three-way partition: the order of the values decides every step, and no random number.
     Source: Edgeworth (1888), "On a new method of reducing observations"; Hoare (1961), "Algorithm 65: Find".

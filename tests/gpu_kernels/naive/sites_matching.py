@@ -18,7 +18,7 @@ def alike(here, there, hours, weekday):
     return weekday == "any" or (names[0] in (5, 6)) == (names[1] in (5, 6))
 
 
-def known_states(
+def known_states(  # noqa: PLR0912
     known_time,
     event_time,
     local_time,
