@@ -22,6 +22,7 @@ from pydantic import (
 from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
+from sources.macro.options import FredMd
 from sources.source_options import BOOKS, BaseSource, StreamSource, TableName
 
 RECEIPTS = {
@@ -400,7 +401,8 @@ Source = Annotated[
     | TableFile
     | NewsFile
     | CalendarFile
-    | SeriesFile,
+    | SeriesFile
+    | FredMd,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Source] = TypeAdapter(Source)

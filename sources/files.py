@@ -83,8 +83,8 @@ def _entity_in(pattern: str) -> re.Pattern[str] | None:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as stream:
+    """sha256 of a file's bytes, in hexadecimal. Raises DataError for a file that cannot be read."""
+    with reading(path), open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -32,7 +32,7 @@ from gpu_kernels.errors import DataError, QuarantineError
 from sources.build import Progress, build
 from sources.clocks import UNPARSABLE
 from sources.config import Source
-from sources.files import InputFile, digest, input_files
+from sources.files import InputFile, digest, expand, input_files
 from sources.hold import BusyError, holding
 from sources.part import QUARANTINE, Goal
 from sources.preview import unreadable_times
@@ -151,11 +151,11 @@ def _ingested(
     hashes = {path: digest(path) for path in {file.path for found in files.values() for file in found}}
     found: dict[str, tuple[list[dict[str, Any]], str, Path]] = {}
     for name, source in sources.items():
-        inputs = [
-            {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": hashes[file.path]}
-            for file in files[name]
-        ]
-        key = _key(name, source, window, files[name], inputs)
+        inputs = [_input(file.path, hashes[file.path]) for file in files[name]]
+        beside = [Path(expand(path, variables)) for path in source.companions]
+        inputs_beside = [_input(path, digest(path)) for path in beside]
+        key = _key(name, source, window, files[name], inputs, inputs_beside)
+        inputs += inputs_beside
         found[name] = inputs, key, lake / source.table / f"{name}-{key[:12]}"
     with ExitStack() as held:
         missing = {name: folder for name, (_, _, folder) in found.items() if not _finished(folder)}
@@ -296,18 +296,30 @@ def _wanted(files: list[InputFile], source: Source, window: Window) -> list[Inpu
     return [file for file in files if file.entity is None or file.entity in window.entities]
 
 
-def _key(name: str, source: Source, window: Window, files: list[InputFile], inputs: list[dict[str, Any]]) -> str:
+def _input(path: Path, sha256: str) -> dict[str, Any]:
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256}
+
+
+def _key(
+    name: str,
+    source: Source,
+    window: Window,
+    files: list[InputFile],
+    inputs: list[dict[str, Any]],
+    beside: list[dict[str, Any]],
+) -> str:
     settings = source.model_dump(mode="json", exclude=source.not_in_key)
     contents = [(file.path.name, file.entity, found["sha256"]) for file, found in zip(files, inputs, strict=True)]
+    contents += [(Path(found["path"]).name, None, found["sha256"]) for found in beside]
     parts = [name, settings, asdict(window), contents, _code_version(), [version(name) for name in _DECIDING_PACKAGES]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _code_version() -> str:
-    """sha256 of this package's own files; the simulator makes inputs and does not read them."""
+    """sha256 of this package's own files and tables; the simulator makes inputs and does not read them."""
     root, found = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*root.rglob("*.py"), *root.rglob("*.csv")]):
         if "simulate" not in path.relative_to(root).parts:
             found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()

@@ -356,6 +356,11 @@ def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> lis
     if window.entities is not None and asked_of(source, window.entities):
         missing = sorted(set(window.entities) - counts.entities)
         said += [f"source {name} has no usable row of {entity}" for entity in missing]
+    if source.kind == "fred_md" and source.vintages == "one":
+        said.append(
+            f"source {name}: its {len(source.names)} series are of one vintage of FRED-MD, revised since they were "
+            "first told: their metrics end in _revised, and known_time is that of a table of publication lags"
+        )
     if source.kind == "calendar_file":
         said += [f"source {name} has no event of kind {kind}" for kind in source.kinds if kind not in counts.kinds]
     return said

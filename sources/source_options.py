@@ -93,6 +93,11 @@ class BaseSource(BaseModel):
         return {entity: [globs] if isinstance(globs, str) else globs for entity, globs in mapped}
 
     @property
+    def companions(self) -> list[str]:
+        """Paths of further files that decide what the rows become."""
+        return []
+
+    @property
     def ticks(self) -> bool:
         """Whether equal rows may be distinct facts, as two equal trades of one millisecond are."""
         return False

@@ -9,6 +9,7 @@ from sources.readers import (
     calendar_file,
     databento_dbn,
     databento_file,
+    fred_md,
     lean_zip,
     lobster,
     news_file,
@@ -34,10 +35,11 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
     "news_file": news_file.read,
     "calendar_file": calendar_file.read,
     "series_file": series_file.read,
+    "fred_md": fred_md.read,
 }
 
 # kinds whose readers take `carried`, a dict that lives through the files of one entity
-CARRYING = {"binance_raw", "tardis_csv"}
+CARRYING = {"binance_raw", "tardis_csv", "fred_md"}
 
 # kind -> read_together(sources, file, index, calendar, a `carried` for each source): the batches of several sources of
 # one kind and the same files, of one pass over them
