@@ -21,6 +21,8 @@ from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 
 Run = Callable[[Plan, Mapping[str, pl.DataFrame]], Study]
+AHEAD = ("event", "site")
+"""Tables whose rows may be about what has not happened yet: planned events, announced openings."""
 PARTS = ("features", "regime", "selection", "signals")
 
 
@@ -84,10 +86,10 @@ def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> lis
 
 
 def truncate(rows: pl.DataFrame, table: str, cut: datetime) -> pl.DataFrame:
-    """The rows known at the cut, of things that had happened by then (scheduled events may lie ahead)."""
+    """The rows known at the cut, of things that had happened by then (scheduled events and announced openings may lie ahead)."""
     moment = pl.lit(cut, dtype=TIME)
     known = pl.col("known_time") <= moment
-    return rows.filter(known if table == "event" else known & (pl.col("event_time") <= moment))
+    return rows.filter(known if table in AHEAD else known & (pl.col("event_time") <= moment))
 
 
 def check(

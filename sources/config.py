@@ -23,6 +23,7 @@ from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
 from sources.macro.options import FredMd
+from sources.site_options import SiteFile
 from sources.source_options import BOOKS, BaseSource, StreamSource, TableName
 
 RECEIPTS = {
@@ -402,7 +403,8 @@ Source = Annotated[
     | NewsFile
     | CalendarFile
     | SeriesFile
-    | FredMd,
+    | FredMd
+    | SiteFile,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Source] = TypeAdapter(Source)

@@ -28,6 +28,8 @@ from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions, row_groups
 from sources.schema import TABLES
 from sources.sequence_checks import Jumps
+from sources.site_options import SiteFile
+from sources.sites import facts
 from sources.source_options import BOOKS
 from sources.tick_quality import RANK, Overlap, TickChecks, in_batches
 
@@ -219,8 +221,12 @@ class PartOf:
             found = check(rows, self._source, self._goal.window, doubts)
             if self._source.table == "bar":
                 self._held.append(coverage.held(found.good))
+            if isinstance(self._source, SiteFile):
+                found = facts.facts_of(found, self._source)
             self._take(found)
-            self._write()
+            if self._source.table != "site":  # several brands may have the sites of one entity
+                self._write()
+        self._write()
         self._counts.doubts.update(doubts.settle())
 
     def write_quarantine(self, files: Mapping[int, InputFile]) -> None:
@@ -240,7 +246,8 @@ class PartOf:
         self._good.append(good)
         self._set_aside(found.bad)
         self._counts.ignored.update(found.ignored)
-        self._counts.used += good.height
+        self._counts.used += good.height - found.added
+        self._counts.notes.update(found.notes)
         if self._source.table == "event":
             self._counts.kinds |= set(good["kind"].unique())
 
@@ -352,7 +359,8 @@ def put_together(goal: Goal, groups: int) -> dict[str, Any]:
 
 def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> list[str]:
     said = [f"source {name}: {doubt}" for doubt in sorted(counts.doubts)]
-    said += [f"source {name}: {count} {NOTES[note]}" for note, count in sorted(counts.notes.items()) if count]
+    told = NOTES | facts.NOTES
+    said += [f"source {name}: {count} {told[note]}" for note, count in sorted(counts.notes.items()) if count]
     if window.entities is not None and asked_of(source, window.entities):
         missing = sorted(set(window.entities) - counts.entities)
         said += [f"source {name} has no usable row of {entity}" for entity in missing]
@@ -361,6 +369,8 @@ def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> lis
             f"source {name}: its {len(source.names)} series are of one vintage of FRED-MD, revised since they were "
             "first told: their metrics end in _revised, and known_time is that of a table of publication lags"
         )
+    if isinstance(source, SiteFile) and not source.knows_closings:
+        said.append(f"source {name}: {facts.SURVIVORS}")
     if source.kind == "calendar_file":
         said += [f"source {name} has no event of kind {kind}" for kind in source.kinds if kind not in counts.kinds]
     return said

@@ -4,7 +4,7 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 
 1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
                   negative_size, high_below_low, price_outside_bar, long_wick, crossed_quote, unknown_action,
-                  unknown_side, known_before_event; no_volume (counted only, where the source leaves such bars out)
+                  unknown_side, closed_before_opened, known_before_event; no_volume (counted only, where the source leaves such bars out)
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
 3. sessions       outside_session (counted only, where the source says extended_hours); other_contract (counted
                   only, where a future's front contract is asked for)
@@ -23,7 +23,7 @@ brings no look-ahead.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -70,11 +70,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Rows that may be used (canonical columns, file, line), rows set aside (with `reason`), and counts of the rest."""
+    """Rows that may be used (canonical columns, file, line), rows set aside (with `reason`), and counts of the rest.
+
+    added   how many of the good rows no file holds, as the closings that a later list tells by what it lacks
+    notes   rows of which something should be told, by what
+    """
 
     good: pl.DataFrame
     bad: pl.DataFrame
     ignored: Mapping[str, int]
+    added: int = 0
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(rows: pl.DataFrame, source: Source, window: Window, doubts: "Doubts | None" = None) -> Checked:
@@ -177,7 +183,9 @@ def _row_problems(columns: list[str], table: str, max_wick: float | None) -> pl.
         checks.append(("unknown_action", ~pl.col("action").is_in(ACTIONS[table])))
     if table == "book_update":
         checks.append(("unknown_side", ~pl.col("side").is_in((1, -1))))
-    if table != "event":
+    if table == "site":
+        checks.append(("closed_before_opened", pl.col("valid_to") < pl.col("event_time")))
+    elif table != "event":  # what is planned is known ahead
         checks.append(("known_before_event", pl.col("known_time") < pl.col("event_time")))
     return pl.coalesce("problem", *(pl.when(where).then(pl.lit(reason)) for reason, where in checks))
 

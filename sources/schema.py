@@ -257,5 +257,25 @@ TABLES: dict[str, TableSpec] = {
             key=("entity", "site", "metric", "event_time"),
             partition=("entity",),
         ),
+        TableSpec(
+            "site",
+            "Where an entity had a site, from when to when: event_time is since when the fact holds (an opening, or the "
+            "day from which the site counts for this ticker), valid_to when it ended. A closing is a later vintage of "
+            "the same key with valid_to; a row with valid_to = event_time withdraws the fact.",
+            (
+                _ENTITY,
+                ColumnSpec("site", pl.String(), "", "identifier of the site in its list, e.g. a store number"),
+                *_CLOCKS,
+                ColumnSpec("valid_to", TIME, "UTC", "first moment at which it no longer holds; null: open", nullable=True),
+                ColumnSpec("latitude", pl.Float64(), "degrees north, WGS 84", "of the site, or inside its polygon"),
+                ColumnSpec("longitude", pl.Float64(), "degrees east, WGS 84", "of the site, or inside its polygon"),
+                ColumnSpec("region", pl.String(), "", "region that holds it, e.g. US-TX", nullable=True),
+                ColumnSpec("geometry", pl.String(), "WKT, degrees", "polygon or point, where told", nullable=True),
+                ColumnSpec("name", pl.String(), "", "the list's own name of the site", nullable=True),
+                ColumnSpec("brand", pl.String(), "", "banner on the door, where the list tells it", nullable=True),
+            ),
+            key=("entity", "site", "event_time"),
+            partition=("entity",),
+        ),
     )
 }

@@ -14,6 +14,7 @@ from sources.readers import (
     lobster,
     news_file,
     series_file,
+    site_file,
     table_file,
     tardis_csv,
     thinkorswim_csv,
@@ -36,6 +37,7 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
     "calendar_file": calendar_file.read,
     "series_file": series_file.read,
     "fred_md": fred_md.read,
+    "site_file": site_file.read,
 }
 
 # kinds whose readers take `carried`, a dict that lives through the files of one entity
