@@ -86,7 +86,7 @@ def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> lis
 
 
 def truncate(rows: pl.DataFrame, table: str, cut: datetime) -> pl.DataFrame:
-    """The rows known at the cut, of things that had happened by then (scheduled events and announced openings may lie ahead)."""
+    """The rows known at the cut, of things that had happened by then; what was announced may lie ahead."""
     moment = pl.lit(cut, dtype=TIME)
     known = pl.col("known_time") <= moment
     return rows.filter(known if table in AHEAD else known & (pl.col("event_time") <= moment))

@@ -4,7 +4,8 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 
 1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
                   negative_size, high_below_low, price_outside_bar, long_wick, crossed_quote, unknown_action,
-                  unknown_side, closed_before_opened, known_before_event; no_volume (counted only, where the source leaves such bars out)
+                  unknown_side, closed_before_opened, known_before_event; no_volume (counted only, where the
+                  source leaves such bars out)
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
 3. sessions       outside_session (counted only, where the source says extended_hours); other_contract (counted
                   only, where a future's front contract is asked for)

@@ -259,14 +259,16 @@ TABLES: dict[str, TableSpec] = {
         ),
         TableSpec(
             "site",
-            "Where an entity had a site, from when to when: event_time is since when the fact holds (an opening, or the "
+            "Where an entity had a site, from when to when: event_time is since when it holds (an opening, or the "
             "day from which the site counts for this ticker), valid_to when it ended. A closing is a later vintage of "
             "the same key with valid_to; a row with valid_to = event_time withdraws the fact.",
             (
                 _ENTITY,
                 ColumnSpec("site", pl.String(), "", "identifier of the site in its list, e.g. a store number"),
                 *_CLOCKS,
-                ColumnSpec("valid_to", TIME, "UTC", "first moment at which it no longer holds; null: open", nullable=True),
+                ColumnSpec(
+                    "valid_to", TIME, "UTC", "first moment at which it no longer holds; null: open", nullable=True
+                ),
                 ColumnSpec("latitude", pl.Float64(), "degrees north, WGS 84", "of the site, or inside its polygon"),
                 ColumnSpec("longitude", pl.Float64(), "degrees east, WGS 84", "of the site, or inside its polygon"),
                 ColumnSpec("region", pl.String(), "", "region that holds it, e.g. US-TX", nullable=True),

@@ -17,7 +17,7 @@ Degrees = Annotated[float, Field(ge=-180, le=180)]
 
 
 class TickerDays(BaseModel):
-    """The ticker under which a brand's owner traded, from the day `from` to the day `to` (both inclusive; none: open)."""
+    """The ticker under which a brand's owner traded, from the day `from` to the day `to` (inclusive; none: open)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
     entity: str = Field(min_length=1)
@@ -37,7 +37,7 @@ def _ticker_days(value: object) -> object:
 
 
 class SiteFile(BaseSource):
-    """A list of stores, plants or other sites: CSV, JSON Lines, Parquet, GeoJSON, GeoPackage or a zipped Shapefile.
+    """A list of stores, plants or other sites: CSV, JSON Lines or Parquet.
 
     `columns` maps site (its identifier), entity or brand, opened, closed, latitude, longitude, region, name, geometry
     (WKT), known_time and snapshot to columns of the file. opened, closed, known_time and snapshot are read only where
@@ -66,7 +66,6 @@ class SiteFile(BaseSource):
                    moved
     most_closed    a snapshot that lacks more than this share of the sites of the one before is refused as truncated
     first_year     first of the 100 years that a two-digit year (%y) may mean
-    crs            of the geometry, where a file does not tell it, e.g. EPSG:4326
     """
 
     kind: Literal["site_file"]
@@ -75,14 +74,15 @@ class SiteFile(BaseSource):
     not_in_key: ClassVar[set[str]] = BaseSource.not_in_key
     lag: Annotated[Duration, Field(ge=0)] | None = None
     snapshot: dt.date | Literal["file_name"] | None = None
-    tickers: dict[str, Annotated[tuple[TickerDays, ...], BeforeValidator(_ticker_days), Field(min_length=1)]] = {}
+    tickers: dict[str, Annotated[tuple[TickerDays, ...], BeforeValidator(_ticker_days), Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
     brand: str | None = None
     region_prefix: str = ""
     bounds: tuple[Degrees, Degrees, Degrees, Degrees] | None = None
     moved: float = Field(default=0.001, ge=0)
     most_closed: float = Field(default=0.2, ge=0, le=1)
     first_year: int = Field(default=1950, ge=1700, le=2100)
-    crs: str | None = None
 
     @field_validator("tickers", mode="after")
     @classmethod
@@ -115,7 +115,9 @@ class SiteFile(BaseSource):
     def _entity_comes_one_way(self) -> "SiteFile":
         if self.tickers:
             if self.entity is not None or "entity" in self.columns or isinstance(self.files, dict):
-                raise ValueError("`tickers` tells the entity, and so do `entity`, columns.entity and a mapping of files")
+                raise ValueError(
+                    "`tickers` tells the entity, and so do `entity`, columns.entity and a mapping of files"
+                )
             if self.named_by_entity:
                 raise ValueError("`tickers` tells the entity, and so does {entity} in `files`")
             if self.brand is not None and "brand" in self.columns:

@@ -141,7 +141,9 @@ def _times(
         known = known_after(clock, 0, zone)
         problems.append(_missing(known, MISSING_DAY.format("snapshot")))
         event = event.zip_with(event.is_not_null(), known)
-    times = pl.DataFrame({"event_time": event, "known_time": known, "valid_to": valid_to, "_closing_known": closing_known})
+    times = pl.DataFrame(
+        {"event_time": event, "known_time": known, "valid_to": valid_to, "_closing_known": closing_known}
+    )
     return times, first_problem(*problems)
 
 

@@ -30,7 +30,5 @@ def sites_at(rows: pl.DataFrame, time: datetime) -> pl.DataFrame:
         .sort("known_time", maintain_order=True)
         .unique(KEY, keep="last", maintain_order=True)
     )
-    there = latest.filter(
-        pl.col("event_time") <= moment, pl.col("valid_to").is_null() | (pl.col("valid_to") > moment)
-    )
+    there = latest.filter(pl.col("event_time") <= moment, pl.col("valid_to").is_null() | (pl.col("valid_to") > moment))
     return there.sort("event_time", maintain_order=True).unique(("entity", "site"), keep="last").sort("entity", "site")

@@ -18,7 +18,7 @@ def coordinate_problems(
 
     missing_coordinates       one is not there or not a number
     zero_coordinates          both are 0, which is what a geocoder that failed writes
-    swapped_coordinates       no place as they stand (within the bounds), but one when latitude and longitude are swapped
+    swapped_coordinates       no place as they stand (within the bounds), but one when the two are swapped
     coordinates_out_of_range  beyond 90 degrees of latitude or 180 of longitude
     outside_bounds            a place, but outside the bounds
 

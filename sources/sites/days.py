@@ -61,6 +61,8 @@ def _in_century(text: pl.Series, time_format: str, first_year: int) -> pl.Series
     local = text.str.to_datetime(time_format, strict=False) if clock else text.str.to_date(time_format, strict=False)
     year = first_year + (pl.col("day").dt.year() - first_year) % 100
     rest = "-%m-%dT%H:%M:%S" if clock else "-%m-%d"
-    return pl.DataFrame({"day": local}).select(
-        year.cast(pl.String).str.zfill(4) + pl.col("day").dt.strftime(rest)
-    ).to_series()
+    return (
+        pl.DataFrame({"day": local})
+        .select(year.cast(pl.String).str.zfill(4) + pl.col("day").dt.strftime(rest))
+        .to_series()
+    )

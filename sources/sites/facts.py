@@ -1,4 +1,4 @@
-"""From the rows of a list of sites, each judged by itself, to facts: what snapshots changed, and whose the sites were."""
+"""From the rows of a list of sites, each judged by itself, to facts: what changed, and whose the sites were."""
 
 from collections import Counter
 
@@ -13,12 +13,12 @@ DUPLICATE = "duplicate_site"
 NO_TICKER = "no_ticker_then"
 UNCHANGED = "unchanged"
 SURVIVORS = (
-    "openings only: no closings (survivorship): sites that had closed before the list was made are not in it, and none "
-    "closes after it"
+    "openings only: no closings (survivorship): sites that had closed before the list was made are not in it, and "
+    "none closes after it"
 )
 NOTES = {
-    "one_snapshot": "sites are known by one snapshot only: what closed before it is missing, and nothing closes after it "
-    "(survivorship)",
+    "one_snapshot": "sites are known by one snapshot only: what closed before it is missing, and nothing closes after "
+    "it (survivorship)",
     **{
         f"sites_{what}": f"sites {told} between two snapshots, known as of the later one"
         for what, told in (
@@ -39,9 +39,9 @@ def facts_of(found: Checked, source: SiteFile) -> Checked:
     """The facts that the good rows of one entity or brand tell, as RawBatch.rows has them: `good` holds the rows of the
     site table, those among them that stand in no file are counted as `added`.
 
-    Set aside: `duplicate_site` (a site again in one snapshot, or again while it is open by an earlier row of the list),
-    `no_ticker_then` (none of the brand's tickers had it at any time). Rows of a snapshot that change nothing are counted
-    as `unchanged`.
+    Set aside: `duplicate_site` (a site again in one snapshot, or again while it is open by an earlier row of the
+    list), `no_ticker_then` (none of the brand's tickers had it at any time). Rows of a snapshot that change nothing
+    are counted as `unchanged`.
     Raises DataError where a snapshot lacks more than `most_closed` of the sites of the one before.
     """
     rows, bad, ignored, notes = found.good, [found.bad], dict(found.ignored), Counter[str]()
@@ -56,7 +56,9 @@ def facts_of(found: Checked, source: SiteFile) -> Checked:
         if len(snapshots) == 1:
             notes["one_snapshot"] = rows.height
         notes.update({f"sites_{what}": count for what, count in changed.counts.items() if count})
-        own = changed.rows.join(rows.select(*_PLACE, "known_time"), on=[*_PLACE, "known_time"], how="semi", nulls_equal=True)
+        own = changed.rows.join(
+            rows.select(*_PLACE, "known_time"), on=[*_PLACE, "known_time"], how="semi", nulls_equal=True
+        )
         if unchanged := rows.height - own.select(_PLACE).n_unique():
             ignored[UNCHANGED] = unchanged
         rows = changed.rows
@@ -85,9 +87,9 @@ def _once(rows: pl.DataFrame, source: SiteFile) -> tuple[pl.DataFrame, pl.DataFr
         )
         before = pl.col("end").cum_max().shift(1).over("site")
         late = stay.filter(pl.col("event_time").cast(pl.Int64) < before)
-        again = rows.join(late.select(*_PLACE, again=True), on=_PLACE, how="left", nulls_equal=True, maintain_order="left")[
-            "again"
-        ].fill_null(False)
+        again = rows.join(
+            late.select(*_PLACE, again=True), on=_PLACE, how="left", nulls_equal=True, maintain_order="left"
+        )["again"].fill_null(False)
     else:
         return rows, rows.clear().with_columns(reason=pl.lit(DUPLICATE))
     return rows.filter(~again), rows.filter(again).with_columns(reason=pl.lit(DUPLICATE))
