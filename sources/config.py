@@ -22,7 +22,7 @@ from pydantic import (
 from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
-from sources.macro.options import FredMd
+from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
 from sources.source_options import BOOKS, BaseSource, StreamSource, TableName
 
@@ -404,6 +404,7 @@ Source = Annotated[
     | CalendarFile
     | SeriesFile
     | FredMd
+    | Alfred
     | SiteFile,
     Field(discriminator="kind"),
 ]

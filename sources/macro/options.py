@@ -1,7 +1,7 @@
 """The sources of macro series in a config: FRED-MD's files and ALFRED's vintages."""
 
 import difflib
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -100,3 +100,41 @@ class FredMd(BaseSource):
     @property
     def companions(self) -> list[str]:
         return [self.lag_table] if self.lag_table not in {"packaged", "none"} else []
+
+
+class Alfred(BaseSource):
+    """Vintages as ALFRED gives them, in either of its forms:
+
+    long   date, realtime_start, realtime_end (if wanted) and value: what was said of a date from realtime_start up to
+           and with realtime_end; a column `series` where a file holds several
+    wide   date, and a column SERIES_YYYYMMDD for each vintage: what that said of each date
+
+    A row is written where what is said changes; what is no longer said is withdrawn. known_time is `time` of the day of
+    the vintage (none: that day's end) plus `delay`. event_time is the date, as the file counts it: of a period its
+    first day.
+
+    metrics   our name -> the file's series; of a file that does not name its series, the one there is
+    no_value  texts of a value that say there is none
+    """
+
+    kind: Literal["alfred"]
+    timezone: str = "America/New_York"
+    entity: str | None = "US"
+    metrics: dict[str, str] = Field(min_length=1)
+    time: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    delay: Annotated[Duration, Field(ge=0)] = 0
+    no_value: list[str] = Field(default_factory=lambda: ["", "."])
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Alfred":
+        if isinstance(self.files, dict) or self.named_by_entity or self.entity is None:
+            raise ValueError("the series are of one `entity`, e.g. US; write `files` as a glob or a list of them")
+        if "known_time" in self.columns:
+            raise ValueError("known_time is that of realtime_start; where a column tells it: kind: table_file")
+        if twice := [name for name in self.metrics.values() if [*self.metrics.values()].count(name) > 1]:
+            raise ValueError(f"metrics: {twice[0]!r} is listed twice")
+        return self
+
+    @property
+    def table(self) -> str:
+        return "metric"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sources.readers import (
+    alfred,
     binance_raw,
     bitstamp_orders,
     calendar_file,
@@ -37,6 +38,7 @@ READERS: dict[str, Callable[..., Iterator[RawBatch]]] = {
     "calendar_file": calendar_file.read,
     "series_file": series_file.read,
     "fred_md": fred_md.read,
+    "alfred": alfred.read,
     "site_file": site_file.read,
 }
 
