@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from fusion.text_hints import delimiter_hint, header_hint, said_of_options
 from gpu_kernels.errors import ConfigError, DataError
-from sources.config import TableFile
 from sources.files import reading
 from sources.readers.records import UNPARSABLE_JSON, WRONG_FIELD_COUNT, decode, parse_object, records, text_blocks
+from sources.table_options import TableFile
 
 STDIN = Path("-")
 ROWS = 16_384  # of a piece, at most

@@ -9,9 +9,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -19,12 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
-from sources.source_options import BOOKS, BaseSource, StreamSource, TableName
+from sources.source_options import BaseSource, StreamSource, texts_of
+from sources.table_options import LagRule, TableFile
 
 RECEIPTS = {
     "binance_raw": "the local receipt recorded in the file, moved forward where the recorder's clock was seen to be "
@@ -225,50 +223,6 @@ class DatabentoDbn(BookFeed):
         return _TABLE_OF_DATA[self.data]
 
 
-class TableFile(StreamSource):
-    """Any CSV or Parquet file as any canonical table, by a mapping of columns.
-
-    known_time is a column of that name or in `columns`; else `delay` after the event; else reading the header fails.
-
-    bar          of bars: their length, where event_time is a bar's START, so that it ends (and is known) one bar later;
-                 none: event_time is the END, and bars may be of any length, as tick, volume and dollar bars are
-    stamp_after  how long after the bar's START the stamp lies: 4min where five-minute bars are named by their last
-                 minute (09:34 covers 09:30:00 to 09:34:59); the length of the bar where they are named by their END
-    volume_unit  what one unit of the file's volume is in shares or contracts, e.g. 100
-    continuous   a book goes on from session to session
-    """
-
-    kind: Literal["table_file"]
-    table: TableName
-    bar: Annotated[Duration, Field(gt=0)] | None = None
-    stamp_after: Annotated[Duration, Field(ge=0)] = 0
-    volume_unit: float = Field(default=1, gt=0)
-    continuous: bool = False
-
-    @property
-    def ticks(self) -> bool:
-        return self.table in {"trade", "quote"}
-
-    @model_validator(mode="after")
-    def _options_fit_table(self) -> "TableFile":
-        if self.bar is not None and self.table != "bar":
-            raise ValueError(f"`bar` is for table: bar, not for table: {self.table}")
-        if self.volume_unit != 1 and self.table != "bar":
-            raise ValueError(f"`volume_unit` is for table: bar, not for table: {self.table}")
-        if self.stamp_after > (self.bar or 0):
-            told = "no `bar`" if self.bar is None else f"bar {format_duration(self.bar)}"
-            raise ValueError(f"stamp_after is {format_duration(self.stamp_after)} with {told}; allowed: up to the bar")
-        if self.continuous and self.table not in BOOKS:
-            raise ValueError(f"`continuous` is for tables {', '.join(BOOKS)}, not for table: {self.table}")
-        return self
-
-
-def _list_of_values(value: object) -> object:
-    """One value is a list of one; a number or a truth of YAML is read as the file writes it."""
-    values = value if isinstance(value, list) else [value]
-    return [str(one).lower() if isinstance(one, bool) else str(one) if isinstance(one, int) else one for one in values]
-
-
 class NewsFile(BaseSource):
     """News or posts as CSV, JSON Lines or Parquet, one row an item.
 
@@ -293,7 +247,7 @@ class NewsFile(BaseSource):
     entity_delimiter: str = ENTITY_DELIMITER
     date_only: str = "end_of_day"
     clock_tolerance: Duration = 60 * 10**9
-    only: dict[str, Annotated[list[str], BeforeValidator(_list_of_values)]] = Field(default_factory=dict)
+    only: dict[str, Annotated[list[str], BeforeValidator(texts_of)]] = Field(default_factory=dict)
     link: bool = False
 
     @model_validator(mode="before")
@@ -354,18 +308,6 @@ class CalendarFile(BaseSource):
     @property
     def table(self) -> str:
         return "event"
-
-
-class LagRule(BaseModel):
-    """When a daily value is public: at `time` of the day `days` after its own, in the source's time zone.
-
-    With `business` the days are sessions of the run's calendar.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    days: int = Field(ge=0)
-    time: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    business: bool = False
 
 
 class SeriesFile(BaseSource):

@@ -11,12 +11,12 @@ import polars as pl
 
 from gpu_kernels.errors import DataError
 from sources.clocks import read_clock
-from sources.config import TableFile
 from sources.files import members, open_member, reading
 from sources.guess import ENTITY_NAMES, guess_source, news_text
 from sources.guess_feeds import describe_feed
 from sources.readers.news_file import tickers
 from sources.readers.records import file_format, records
+from sources.table_options import TableFile
 
 ROWS_AT_MOST = 2_000_000
 _FORMATS = (None, "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y%m%d", "%Y%m%d %H%M%S", "%d.%m.%Y %H:%M:%S")

@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 import polars as pl
 
-from sources import coverage
+from sources import coverage, metric_checks
 from sources.config import Source
 from sources.files import InputFile, raw_lines
 from sources.quality import PRICE_JUMP, Checked, Doubts, Window, asked_of, check
-from sources.readers import RAW_ROWS, RawBatch
+from sources.readers import RAW_ROWS, RawBatch, metric_clocks
 from sources.readers.news_clocks import NOTES
 from sources.readers.records import file_format
 from sources.runs import ParquetFile, Partitions, row_groups
@@ -359,7 +359,7 @@ def put_together(goal: Goal, groups: int) -> dict[str, Any]:
 
 def _warnings(name: str, source: Source, window: Window, counts: _Counts) -> list[str]:
     said = [f"source {name}: {doubt}" for doubt in sorted(counts.doubts)]
-    told = NOTES | facts.NOTES
+    told = NOTES | facts.NOTES | metric_clocks.NOTES | metric_checks.NOTES
     said += [f"source {name}: {count} {told[note]}" for note, count in sorted(counts.notes.items()) if count]
     if window.entities is not None and asked_of(source, window.entities):
         missing = sorted(set(window.entities) - counts.entities)

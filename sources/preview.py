@@ -6,11 +6,14 @@ import polars as pl
 
 from gpu_kernels.errors import DataError
 from sources.clocks import read_clock, unreadable
-from sources.config import NewsFile, Source, TableFile
+from sources.config import NewsFile, Source
 from sources.files import InputFile
 from sources.quality import Doubts, Window, in_window
+from sources.readers.metric_clocks import metric_clocks
 from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
+from sources.table_options import CLOCKS as CLOCKS_OF_METRICS
+from sources.table_options import TableFile
 
 _KINDS = ("table_file", "series_file", "calendar_file", "news_file")
 _ROWS = 100_000
@@ -21,7 +24,8 @@ def preview(name: str, source: Source, files: list[InputFile], window: Window) -
     are starts or ends. Of kinds of files that are not read by columns: none.
 
     Raises DataError for a file that cannot be read, one without a column of clocks, clocks that none of the first rows
-    has in the source's format, and bars whose stamps are not where the source says.
+    has in the source's format, and bars whose stamps are not where the source says; ConfigError for metrics of which
+    nothing tells when they were known.
     """
     if source.kind not in _KINDS or not files:
         return []
@@ -38,6 +42,11 @@ def preview(name: str, source: Source, files: list[InputFile], window: Window) -
     for column in columns:
         if (told := unreadable(column.head(_ROWS), source.time_format)) is not None:
             raise DataError(f"source {name}: {path}: {told}")
+    if isinstance(source, TableFile) and source.table == "metric":
+        none = frame.head(0)
+        found = find_columns(none, path, source, ("event_time",), CLOCKS_OF_METRICS)
+        clock = read_clock(none[found["event_time"]], timezone=source.timezone, time_format=source.time_format)
+        metric_clocks(none, found, clock, source, window.calendar, path)
     if not isinstance(source, TableFile) or source.table != "bar":
         return []
     column = columns[0].head(_ROWS)
@@ -62,7 +71,7 @@ def unreadable_times(source: Source, path: Path) -> str | None:
         return None
     frame = next(records(path, source), None)
     for clock in CLOCKS if isinstance(source, NewsFile) else ("event_time",):
-        column = source.columns.get(clock, clock)
+        column = source.column(clock)
         if frame is None or column not in frame.columns:
             continue
         if (told := unreadable(frame[column], source.time_format)) is not None:

@@ -5,15 +5,18 @@ Checks run in stages, each on the rows that passed the earlier ones, and a row g
 1. row by row     what the reader could not parse; missing_value, not_finite, non_positive_price,
                   negative_size, high_below_low, price_outside_bar, long_wick, crossed_quote, unknown_action,
                   unknown_side, closed_before_opened, known_before_event; no_volume (counted only, where the
-                  source leaves such bars out)
+                  source leaves such bars out);
+                  of metrics negative_std, share_outside_0_1, negative_n_obs, gsd_not_positive, and by their reader
+                  end_before_event, known_before_end, ingested_before_known
 2. the window     rows of streams outside [start, end] are counted as outside_window, not set aside
 3. sessions       outside_session (counted only, where the source says extended_hours); other_contract (counted
                   only, where a future's front contract is asked for)
 4. bar spacing    wrong_bar_interval: a file whose bars are of a longer or shorter interval than the source says
-5. duplicates     duplicate_of_overlap (an equal row of another file: counted only), exact_duplicate,
+5. sensors        other_sensor: of metrics, another sensor than that of the row of the same key known first
+6. duplicates     duplicate_of_overlap (an equal row of another file: counted only), exact_duplicate,
                   conflicting_duplicate and conflicting_overlap (same key and known_time, other values)
-6. order          time_goes_back within a file
-7. price jump     price_jump, from the last good price of the session
+7. order          time_goes_back within a file
+8. price jump     price_jump, from the last good price of the session
 
 Where overlapping files conflict, the row of the file exported first stays: it is what was known first, and when the
 other became known nobody can tell. Exports are ordered by the event_time of their first row (of the entity) and not by
@@ -24,7 +27,7 @@ brings no look-ahead.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -32,6 +35,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gpu_kernels.errors import DataError
+from sources import metric_checks
 from sources.config import Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.front_contract import OTHER_CONTRACT, of_front_contract
@@ -106,9 +110,13 @@ def check(rows: pl.DataFrame, source: Source, window: Window, doubts: "Doubts | 
             rows = _of_front_contract(rows, window)
     if stream and getattr(source, "bar", None):
         rows = _spacing(rows, source.bar)  # type: ignore[union-attr, arg-type]
-    rows = mark_duplicates(
-        in_export_order(rows, is_good()), TABLES[table], ticks=source.ticks, vintages=_vintages(source)
-    )
+    rows = in_export_order(rows, is_good())
+    if table == "metric":
+        rows = mark(rows, "reason", metric_checks.OTHER_SENSOR, pl.lit(metric_checks.other_sensor(rows, is_good())))
+    rows = mark_duplicates(rows, TABLES[table], ticks=source.ticks, vintages=_vintages(source))
+    if table == "metric":
+        found = checked(rows)
+        return replace(found, notes=metric_checks.notes(found.good))
     if stream:
         rows = mark_order(rows, Order())
     if stream and table not in BOOKS and source.max_jump is not None:  # type: ignore[union-attr]
@@ -151,8 +159,8 @@ def checked(rows: pl.DataFrame) -> Checked:
 
 def _vintages(source: Source) -> bool:
     """Whether the rows carry vintages, of which the later of two tied rows is the later one."""
-    told = "known_time" in source.columns or getattr(source, "delay", "rule") is None
-    return source.table == "metric" and told
+    ruled = getattr(source, "known", None) is not None or getattr(source, "delay", "rule") is not None
+    return source.table == "metric" and ("known_time" in source.columns or not ruled)
 
 
 def _row_problems(columns: list[str], table: str, max_wick: float | None) -> pl.Expr:
@@ -184,6 +192,8 @@ def _row_problems(columns: list[str], table: str, max_wick: float | None) -> pl.
         checks.append(("unknown_action", ~pl.col("action").is_in(ACTIONS[table])))
     if table == "book_update":
         checks.append(("unknown_side", ~pl.col("side").is_in((1, -1))))
+    if table == "metric":
+        checks += metric_checks.row_problems()
     if table == "site":
         checks.append(("closed_before_opened", pl.col("valid_to") < pl.col("event_time")))
     elif table != "event":  # what is planned is known ahead

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from sources.durations import Duration
 
 Patterns = str | list[str]
+Columns = dict[str, str | list[str]]
 TableName = Literal["bar", "trade", "quote", "book_update", "order_event", "news", "event", "metric"]
 STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
@@ -22,6 +23,23 @@ _OPTIONS_OF = {
 _Ticks = Annotated[int, Field(ge=0, le=2**31 - 2)]
 
 
+JOINT = " "
+"""Between the texts, and the names, of columns that stand for one."""
+
+
+def texts_of(value: object) -> object:
+    """One value is a list of one; a number or a truth of YAML is read as the file writes it."""
+    values = value if isinstance(value, list) else [value]
+    return [text_of(one) for one in values]
+
+
+def text_of(value: object) -> object:
+    """A number or a truth of YAML as a file writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 class BaseSource(BaseModel):
     """What every kind of source shares.
 
@@ -30,7 +48,9 @@ class BaseSource(BaseModel):
     timezone          IANA name of the zone of clocks that carry no offset of their own
     max_age           a value older than this is not used at a decision
     quarantine_limit  share of the rows read that may be set aside before ingest stops with a QuarantineError
-    columns           canonical column -> column of the file; a column of the canonical name needs no entry
+    columns           canonical column -> column of the file; a column of the canonical name needs no entry. A list of
+                      columns stands for their texts with a space between them; of clocks, where no time_format says
+                      otherwise, [date, time] or [year, month, day, time], as far as they go
     time_format       strptime format of the clocks, or epoch_s | epoch_ms | epoch_us | epoch_ns; default ISO 8601
     entity            the entity of every row, where neither the file nor `files` tells it
     encoding          of text files
@@ -47,7 +67,7 @@ class BaseSource(BaseModel):
     timezone: str
     max_age: Duration
     quarantine_limit: float = Field(default=0.01, ge=0, le=1)
-    columns: dict[str, str] = {}
+    columns: Columns = {}
     time_format: str | None = None
     entity: str | None = None
     encoding: str = "utf-8"
@@ -75,6 +95,13 @@ class BaseSource(BaseModel):
             pass
         raise ValueError(f"{value!r} is not an encoding that keeps ASCII, such as utf-8, latin-1 or cp1252")
 
+    @field_validator("columns")
+    @classmethod
+    def _lists_name_columns(cls, value: Columns) -> Columns:
+        if wrong := [name for name, column in value.items() if not column]:
+            raise ValueError(f"columns.{wrong[0]} names no column of the file")
+        return value
+
     @model_validator(mode="after")
     def _entity_is_told_once(self) -> "BaseSource":
         if self.named_by_entity and (self.entity is not None or isinstance(self.files, dict)):
@@ -85,6 +112,11 @@ class BaseSource(BaseModel):
     def named_by_entity(self) -> bool:
         """Whether the files' names tell their entities."""
         return any("{entity}" in glob for globs in self.patterns.values() for glob in globs)
+
+    def column(self, name: str) -> str:
+        """The column of the file, or of those that `records` joins, that holds a canonical one."""
+        told = self.columns.get(name, name)
+        return told if isinstance(told, str) else JOINT.join(told)
 
     @property
     def patterns(self) -> dict[str | None, list[str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -11,6 +12,8 @@ from sources.schema import TABLES, ColumnSpec
 
 UNPARSABLE_NUMBER = "unparsable_number"
 MISSING_ENTITY = "missing_entity"
+OTHER_KIND = "other_kind"
+NO_VALUE = "no_value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,16 @@ def required(column: pl.Series) -> pl.DataFrame:
 def first_problem(*problems: pl.Series) -> pl.Series:
     """Row by row the first problem that is not null."""
     return pl.select(pl.coalesce(*problems)).to_series().alias("problem")
+
+
+def wanted_rows(frame: pl.DataFrame, only: Mapping[str, list[str]], path: Path) -> pl.Expr:
+    """The rows whose columns have one of the values wanted, and those that could not be split into columns."""
+    for column in only:
+        if column not in frame.columns:
+            names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
+            raise DataError(f"{path} has no column {column!r} of `only`; its columns are: {names}")
+    alike = [pl.col(column).cast(pl.String).is_in(values) for column, values in only.items()]
+    return pl.col("_problem").is_not_null() | pl.all_horizontal(pl.lit(True), *alike)
 
 
 def entity_column(frame: pl.DataFrame, input_file: InputFile, mapped: str | None) -> pl.Series:

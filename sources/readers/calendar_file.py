@@ -7,10 +7,9 @@ import polars as pl
 from sources.clocks import read_clock, read_known
 from sources.config import CalendarFile
 from sources.files import InputFile
-from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity
+from sources.readers.batch import OTHER_KIND, RawBatch, canonical, entity_column, first_problem, missing_entity
 from sources.readers.records import find_columns, records
 
-OTHER_KIND = "other_kind"
 SAME_EVENT = "same_event"
 
 

@@ -5,11 +5,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from gpu_kernels.errors import DataError
 from sources.config import ENTITY_DELIMITER, NewsFile
 from sources.files import InputFile
-from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity
-from sources.readers.calendar_file import OTHER_KIND
+from sources.readers.batch import (
+    OTHER_KIND,
+    RawBatch,
+    canonical,
+    entity_column,
+    first_problem,
+    missing_entity,
+    wanted_rows,
+)
 from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
 from sources.schema import UNNAMED
@@ -23,7 +29,7 @@ def read(source: NewsFile, file: InputFile, index: int, calendar: str) -> Iterat
     does not want are counted as `other_kind`."""
     for frame in records(file.path, source):
         columns = find_columns(frame, file.path, source, ("text",), (*CLOCKS, "entity", "item"))
-        wanted = _as_text(frame, columns.get("entity")).filter(_wanted(frame, source, file))
+        wanted = _as_text(frame, columns.get("entity")).filter(wanted_rows(frame, source.only, file.path))
         clocks = news_clocks(wanted, columns, source, calendar, file.path)
         event, known = clocks.rows["event_time"], clocks.rows["known_time"]
         text = wanted[columns["text"]].cast(pl.String).str.strip_chars()
@@ -50,16 +56,6 @@ def _as_text(frame: pl.DataFrame, entity: str | None) -> pl.DataFrame:
     must not change what an earlier one says."""
     lists = pl.selectors.by_dtype(pl.List(pl.String)) - pl.selectors.by_name(entity or "", require_all=False)
     return frame.with_columns(lists.list.join("\n"))
-
-
-def _wanted(frame: pl.DataFrame, source: NewsFile, file: InputFile) -> pl.Expr:
-    """The rows that `only` leaves, and those that could not be split into columns."""
-    for column in source.only:
-        if column not in frame.columns:
-            names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
-            raise DataError(f"{file.path} has no column {column!r} of `only`; its columns are: {names}")
-    alike = [pl.col(column).cast(pl.String).is_in(values) for column, values in source.only.items()]
-    return pl.col("_problem").is_not_null() | pl.all_horizontal(pl.lit(True), *alike)
 
 
 def _entities(frame: pl.DataFrame, file: InputFile, source: NewsFile, column: str | None) -> pl.Series:

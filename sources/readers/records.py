@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 
 from gpu_kernels.errors import DataError
 from sources.files import blocks, reading
-from sources.source_options import BaseSource
+from sources.source_options import JOINT, BaseSource
 
 WRONG_FIELD_COUNT = "wrong_field_count"
 UNPARSABLE_JSON = "unparsable_json"
 _PARQUET = b"PAR1"
 _BLOCK_ROWS = 2**20
 _LONGEST_FIELD = 16 * 2**20  # characters; the csv module's own limit is 131,072
+_PARTS_OF_DATE = r"^(?P<year>\d{4}) (?P<month>\d{1,2})(?: (?P<day>\d{1,2})(?P<rest> .+)?)?$"
+_CLOCKS = ("event_time", "event_end", "known_time", "ingested_time", "published", "received")
 _BOM = "\ufeff"
 
 
@@ -37,10 +39,39 @@ def file_format(path: Path) -> str:
 
 
 def records(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
-    """The rows of a CSV, JSON Lines or Parquet file (gz and zip are opened), in blocks.
+    """The rows of a CSV, JSON Lines or Parquet file (gz and zip are opened), in blocks. Where `source.columns` names
+    several columns for one, a column that joins them is added.
 
-    Raises DataError for an empty, damaged or wrongly encoded file.
+    Raises DataError for an empty, damaged or wrongly encoded file, and for a column to join that is not there.
     """
+    joined = {name: columns for name, columns in source.columns.items() if not isinstance(columns, str)}
+    for frame in _frames(path, source):
+        yield frame.with_columns(_joined(frame, path, source, *item) for item in joined.items()) if joined else frame
+
+
+def _joined(frame: pl.DataFrame, path: Path, source: BaseSource, name: str, columns: list[str]) -> pl.Series:
+    """Several columns as one; year, month and day become a date of ISO 8601. A row that lacks one of them is null."""
+    for column in columns:
+        if column not in frame.columns:
+            raise _no_column(frame, path, name, column)
+    parts = [_text(frame[column]) for column in columns]
+    joined = pl.select(pl.concat_str(parts, separator=JOINT)).to_series()
+    if name in _CLOCKS and source.time_format is None:
+        date = joined.str.extract_groups(_PARTS_OF_DATE).struct.unnest()
+        month, day = (date[part].fill_null("1").str.zfill(2) for part in ("month", "day"))
+        iso = pl.concat_str([date["year"], month, day], separator="-")
+        joined = pl.select(pl.coalesce(iso + date["rest"].fill_null(""), joined)).to_series()
+    return joined.alias(source.column(name))
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """As a file of text would hold it: a year that is a float for want of some rows is a whole number."""
+    if column.dtype.is_float():
+        column = column.set(column != column.floor(), None).cast(pl.Int64, strict=False)
+    return column.cast(pl.String).str.strip_chars()
+
+
+def _frames(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
     kind = file_format(path)
     if kind == "parquet":
         yield from _parquet(path)
@@ -63,16 +94,20 @@ def find_columns(
     """
     found = {}
     for name in (*needed, *optional):
-        column = source.columns.get(name, name)
+        column = source.column(name)
         if column in frame.columns:
             found[name] = column
         elif name in needed or name in source.columns:
-            names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
-            raise DataError(
-                f"{path} has no column {column!r} for {name}; its columns are: {names or 'none'}",
-                hint=f"map it: columns: {{{name}: <column of the file>}}",
-            )
+            raise _no_column(frame, path, name, column)
     return found
+
+
+def _no_column(frame: pl.DataFrame, path: Path, name: str, column: str) -> DataError:
+    names = ", ".join(name for name in frame.columns if name not in {"_line", "_problem"})
+    return DataError(
+        f"{path} has no column {column!r} for {name}; its columns are: {names or 'none'}",
+        hint=f"map it: columns: {{{name}: <column of the file>}}",
+    )
 
 
 def _parquet(path: Path) -> Iterator[pl.DataFrame]:

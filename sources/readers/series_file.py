@@ -6,13 +6,12 @@ from datetime import date, time, timedelta
 import polars as pl
 
 from sources.clocks import read_clock, read_known, to_utc
-from sources.config import LagRule, SeriesFile
+from sources.config import SeriesFile
 from sources.files import InputFile
-from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity, number
+from sources.readers.batch import NO_VALUE, RawBatch, canonical, entity_column, first_problem, missing_entity, number
 from sources.readers.records import find_columns, records
 from sources.sessions import sessions
-
-NO_VALUE = "no_value"
+from sources.table_options import LagRule
 
 
 def read(source: SeriesFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:

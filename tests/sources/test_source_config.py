@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from gpu_kernels.errors import ConfigError
-from sources.config import LeanZip, TableFile, parse_source
+from sources.config import LeanZip, parse_source
+from sources.table_options import TableFile
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWS = {"kind": "news_file", "files": "x.csv", "timezone": "UTC", "max_age": "1d"}
