@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.works.data import MINUTE, Data, Work
-from gpu_kernels import align, decay, hmm
+from gpu_kernels import align, decay, hmm, vintages
 
 NARROW = ("_take_cuda", "_best_cuda", "_gather_map_cuda", "_last_cuda", "_count_cuda", "_falls_cuda")
 
@@ -18,6 +18,11 @@ def works(data: Data) -> list[Work]:
     return [
         Work(align.gather_map, (data.time_ns, late, data.offsets, *at), {"max_age_ns": 6 * MINUTE}),
         Work(align.take, (data.values, rng.integers(-1, data.rows, data.rows)), {}),
+        Work(
+            vintages.history,
+            (data.time_ns, late, data.values, data.offsets, *at),
+            {"max_age_ns": 6 * MINUTE, "back": 2, "window": 3},
+        ),
         Work(decay.last_index, (data.time_ns, data.offsets, *at), {}),
         Work(decay.last_index, (data.time_ns, data.offsets, *at), {"lag_ns": -3 * MINUTE}),
         Work(decay.count_within, (data.time_ns, data.offsets, *at), {"window_ns": 7 * MINUTE}),

@@ -11,7 +11,17 @@ import talib
 from hmmlearn.hmm import GaussianHMM
 
 from benchmarks.works import Work
-from gpu_kernels import align, attention, decay, decayed_moments, hmm, rolling, rolling_quantile, window_moments
+from gpu_kernels import (
+    align,
+    attention,
+    decay,
+    decayed_moments,
+    hmm,
+    rolling,
+    rolling_quantile,
+    vintages,
+    window_moments,
+)
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
 from gpu_kernels.volatility import (
     covariance,
@@ -226,7 +236,8 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)
         or work.function.__module__ in {m.__name__ for m in (noise, pairs, preaveraging, realised_kernel, scales)}
         # a row each decision: test_later_items_change_no_bit and test_later_news_changes_no_bit
-        or work.function.__module__ in {m.__name__ for m in (attention, decay, decayed_moments, window_moments)}
+        or work.function.__module__
+        in {m.__name__ for m in (attention, decay, decayed_moments, vintages, window_moments)}
         or work.function.__module__.startswith("gpu_kernels.trade.")  # tests/gpu_kernels/test_trade_*.py
         or work.function.__module__.startswith("gpu_kernels.orders.")  # tests/gpu_kernels/test_orders.py
         or work.function in (realised.session_measures, returns.grid_returns)  # tests/gpu_kernels/test_realised.py
