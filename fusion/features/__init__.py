@@ -8,10 +8,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, event, metric, quote, trade
+from fusion.features import bar, book, event, metric, quote, site_table, trade
 from fusion.features.bar_rows import BarSettings
 from fusion.features.book_rows import BookSettings
-from fusion.features.choice import chosen, shared_entity
+from fusion.features.choice import chosen, shared_entity, tells_closings
 from fusion.features.peers import Sums
 from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
@@ -29,6 +29,7 @@ REGISTRY: tuple[FeatureSpec, ...] = (
     *news.FEATURES,
     *metric.FEATURES,
     *event.FEATURES,
+    *site_table.FEATURES,
     FeatureSpec(
         "<family>_age",
         "every source",
@@ -110,6 +111,10 @@ def build(
         elif source.table == "metric":
             market = None if source.entity in entities else source.entity
             columns = metric.compute(rows, grid, wanted, source.max_age, market=market)
+        elif source.table == "site":
+            if any(config.sources[other].table == "site" for other in families.values()):
+                continue  # the first list has brought the columns of all
+            columns = _of_sites(config, tables, grid)
         else:
             columns = event.compute(rows, grid, wanted)
         if source.table in (*TICKS, "news") and given[_family(source.table)] > 1:
@@ -122,6 +127,13 @@ def build(
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _of_sites(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> dict[str, site_table.Array]:
+    """The columns of all lists of sites, whose counts add up."""
+    names = [name for name in config.features if config.sources[name].table == "site"]
+    lists = [site_table.SiteList(tables[name], tells_closings(config.sources[name])) for name in names]
+    return site_table.compute(lists, grid, list(dict.fromkeys(one for name in names for one in chosen(config, name))))
 
 
 def _sessions_before(config: RunConfig, grid: pl.DataFrame, days: int) -> pl.DataFrame | None:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, quote, trade
+from fusion.features import bar, book, quote, site_table, trade
 from fusion.features.ticks import allowed, defaults
 from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
+from sources.config import Source
 from sources.source_options import BOOKS, StreamSource
 
 
@@ -27,6 +28,8 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
         return _windowed(name, names, quote.FEATURES)
     if source.table == "news":
         return _of_news(name, names, shared=shared_entity(config, name) is not None)
+    if source.table == "site":
+        return _of_sites(name, names, tells_closings(source))
     if found := _with_options(source.table):
         assert isinstance(source, StreamSource)
         return possible(name, names, source, *found)
@@ -98,6 +101,27 @@ def _of_news(source: str, names: list[str] | None, *, shared: bool) -> list[str]
     return list(dict.fromkeys(found))
 
 
+def _of_sites(source: str, names: list[str] | None, closings: bool) -> list[str]:
+    """The features of a list of sites that a config names; all: those that its list is enough for."""
+    if names is None:
+        return site_table.defaults(closings)
+    for name in names:
+        window = site_table.window_of(name)
+        if window is None and name != "site_count":
+            _known(source, [name], [spec.name for spec in site_table.FEATURES])
+        if window is not None and window[0] in site_table.CLOSINGS and not closings:
+            raise ConfigError(
+                f"features.{source} names {name!r}, and nothing of the source can tell that a site closed",
+                hint=f"map columns.closed, give snapshots of several days (snapshot: file_name), or leave {name} out",
+            )
+    return names
+
+
+def tells_closings(source: Source) -> bool:
+    """Whether a list of sites can tell that one closed."""
+    return bool(getattr(source, "knows_closings", True))
+
+
 def shared_entity(config: RunConfig, source: str) -> str | None:
     """The entity of a source that is none of the run's own, so that its rows serve all of them: a market or region."""
     entity = config.sources[source].entity
@@ -137,6 +161,11 @@ def left_out(config: RunConfig) -> list[str]:
         source, found = config.sources[name], _with_options(config.sources[name].table)
         if source.table == "bar":
             said += _left_out_of_bars(name, wanted, config)
+        if source.table == "site" and wanted == "all" and not tells_closings(source):
+            said.append(
+                f"features.{name} is all, but not made: {', '.join(site_table.CLOSINGS)} (nothing of sources.{name} "
+                "can tell that a site closed)"
+            )
         if wanted != "all" or found is None:
             continue
         assert isinstance(source, StreamSource)

@@ -9,25 +9,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_rows import SCHEMA, day, row, slow_sites_at, table
+from site_rows import DAYS, FACTS, SCHEMA, day, row, slow_sites_at, table
 from test_site_file import DOLLAR_TREE, WALMART, real
 
 from gpu_kernels.errors import ArgumentError
 from sources.schema import TIME
 from sources.sites import sites_at, store_steps, store_weights
-
-days = st.integers(0, 12)
-facts = st.builds(
-    lambda site, event, known, length, region, entity: row(
-        site, event, known, None if length is None else event + length, region=region, entity=entity
-    ),
-    st.sampled_from("ab"),
-    days,
-    days,
-    st.none() | st.integers(0, 8),
-    st.sampled_from(["US-TX", "US-OH", None]),
-    st.sampled_from(["AAA", "BBB"]),
-)
 
 
 def slow_counts(rows: pl.DataFrame, time: datetime) -> Counter[tuple[str, str | None]]:
@@ -35,7 +22,7 @@ def slow_counts(rows: pl.DataFrame, time: datetime) -> Counter[tuple[str, str | 
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(facts, max_size=14))
+@given(st.lists(FACTS, max_size=14))
 def test_weights_equal_the_slow_count_at_every_time(drawn: list[dict[str, Any]]) -> None:
     rows = table(*drawn)
     times = [day(number / 2) for number in range(-1, 44)]
@@ -51,7 +38,7 @@ def test_weights_equal_the_slow_count_at_every_time(drawn: list[dict[str, Any]])
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(facts, max_size=14), days)
+@given(st.lists(FACTS, max_size=14), DAYS)
 def test_rows_known_later_change_no_weight(drawn: list[dict[str, Any]], cut: int) -> None:
     rows = table(*drawn)
     times = pl.Series([day(number / 2) for number in range(2 * cut + 1)], dtype=TIME)

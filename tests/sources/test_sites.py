@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_rows import SCHEMA, as_dict, day, listing, row, slow_sites_at, table, told
+from site_rows import DAYS, FACTS, SCHEMA, as_dict, day, listing, row, slow_sites_at, table, told
 
 from gpu_kernels.errors import ArgumentError, DataError
 from sources.site_options import TickerDays
@@ -15,19 +15,6 @@ from sources.sites import by_ticker, sites_at, snapshot_changes
 from sources.sites.changes import changes
 from sources.sites.coordinates import coordinate_problems
 from sources.sites.days import read_days
-
-days = st.integers(0, 12)
-facts = st.builds(
-    lambda site, event, known, length, region, entity: row(
-        site, event, known, None if length is None else event + length, region=region, entity=entity
-    ),
-    st.sampled_from("ab"),
-    days,
-    days,
-    st.none() | st.integers(0, 8),
-    st.sampled_from(["US-TX", "US-OH", None]),
-    st.sampled_from(["AAA", "BBB"]),
-)
 
 
 class TestSitesAt:
@@ -44,13 +31,13 @@ class TestSitesAt:
         assert [sites_at(rows, day(at)).height for at in (4.999, 5)] == [1, 0]
 
     @settings(max_examples=150, deadline=None)
-    @given(st.lists(facts, max_size=12), days)
+    @given(st.lists(FACTS, max_size=12), DAYS)
     def test_equals_the_slow_answer(self, drawn: list[dict[str, Any]], at: int) -> None:
         rows = table(*drawn)
         assert as_dict(sites_at(rows, day(at))) == slow_sites_at(rows, day(at))
 
     @settings(max_examples=100, deadline=None)
-    @given(st.lists(facts, max_size=12), days)
+    @given(st.lists(FACTS, max_size=12), DAYS)
     def test_rows_known_later_change_nothing(self, drawn: list[dict[str, Any]], at: int) -> None:
         rows = table(*drawn)
         cut = rows.filter(pl.col("known_time") <= day(at))
@@ -156,8 +143,8 @@ def stays(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Sites of a brand that open and close again and again; everything is told in its order, now and then late."""
     rows = []
     for site in draw(st.sets(st.sampled_from("ab"), min_size=1)):
-        changes = sorted(draw(st.sets(days, min_size=1, max_size=5)))
-        known = sorted(draw(st.lists(days, min_size=len(changes), max_size=len(changes), unique=True)))
+        changes = sorted(draw(st.sets(DAYS, min_size=1, max_size=5)))
+        known = sorted(draw(st.lists(DAYS, min_size=len(changes), max_size=len(changes), unique=True)))
         for number, (at, told_at) in enumerate(zip(changes, known, strict=True)):
             opened = changes[number - number % 2]
             ends = at if number % 2 else None
@@ -205,7 +192,7 @@ class TestTickers:
     @given(
         stays(),
         st.sampled_from([(None, 4, 5, None), (2, 4, 7, 9), (None, 20, 21, None), (6, 7, 8, None)]),
-        days,
+        DAYS,
         st.booleans(),
     )
     def test_the_sites_at_a_time_are_the_brands_under_the_ticker_of_the_day(
@@ -222,7 +209,7 @@ class TestTickers:
         assert {entity for entity, _ in found} <= set(owner)
 
     @settings(max_examples=100, deadline=None)
-    @given(stays() | st.lists(facts.map(lambda one: one | {"entity": "brand"}), max_size=10), days)
+    @given(stays() | st.lists(FACTS.map(lambda one: one | {"entity": "brand"}), max_size=10), DAYS)
     def test_rows_known_later_change_nothing(self, drawn: list[dict[str, Any]], at: int) -> None:
         rows = table(*drawn)
         known = pl.col("known_time") <= day(at)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+from hypothesis import strategies as st
 
 from sources.schema import TABLES
 
@@ -78,3 +79,18 @@ def told(rows: pl.DataFrame) -> Sequence[tuple[Any, ...]]:
         for name in ("event_time", "known_time", "valid_to")
     ]
     return rows.sort("known_time", "site", "event_time").select("site", *days).rows()
+
+
+DAYS = st.integers(0, 12)
+FACTS = st.builds(
+    lambda site, event, known, length, region, entity: row(
+        site, event, known, None if length is None else event + length, region=region, entity=entity
+    ),
+    st.sampled_from("ab"),
+    DAYS,
+    DAYS,
+    st.none() | st.integers(0, 8),
+    st.sampled_from(["US-TX", "US-OH", None]),
+    st.sampled_from(["AAA", "BBB"]),
+)
+"""Rows in any order, of facts that may overlap, be revised, withdrawn or told before they hold."""
