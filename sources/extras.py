@@ -11,6 +11,8 @@ _EXTRA = {
     "pyproj": "alt",
     "pystac": "alt",
     "pystac_client": "alt",
+    "requests": "alt",
+    "urllib3": "alt",
     "geopandas": "alt",
     "pyogrio": "alt",
     "exactextract": "alt",

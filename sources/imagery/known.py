@@ -52,7 +52,9 @@ def known_times(rule: Known, variables: Mapping[str, str], cases: Sequence[Case]
         return [_from_log(case, delivered, rule.delay) for case in cases]
     name = rule.property or ""
     values = [case.look(name) for case in cases]
-    texts = pl.Series(name, [value if isinstance(value, str) else None for value in values], dtype=pl.String)
+    # numbers are times where the config says so: time_format: epoch_s
+    kinds = str if rule.time_format is None else (str, int)
+    texts = pl.Series(name, [str(value) if isinstance(value, kinds) else None for value in values], dtype=pl.String)
     times = read_known(texts, timezone=rule.timezone, time_format=rule.time_format)
     ticks = times["time"].to_physical().to_list()
     told = []

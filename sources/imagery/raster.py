@@ -8,20 +8,19 @@ a mask of the other three.
 """
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kernels.errors import ConfigError, DataError, TrifuseError
+from gpu_kernels.errors import ConfigError, DataError
 from sources.extras import need
 from sources.imagery.config import Resampling
+from sources.imagery.gdal import environment, place_of, telling
 from sources.imagery.grid import Grid, transformer
 from sources.imagery.scene import Asset
 from sources.imagery.zones import PIXELS
@@ -35,19 +34,8 @@ _EDGE = 17
 # of GDAL's approximation of a projection, in pixels of the image
 _TOLERANCE = 0.01
 _COMPLEX = ("complex_int16", "complex64", "complex128")
-_REMOTE = {"https": "/vsicurl/", "http": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/"}
 _UNREFERENCED = "EPSG:32631"  # any CRS in metres: both sides of a copy between pixel coordinates name it
 _Floats = NDArray[np.float64]
-_MAGIC = {
-    b"II*\x00": "GTiff",
-    b"MM\x00*": "GTiff",
-    b"II+\x00": "GTiff",
-    b"MM\x00+": "GTiff",
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"\x00\x00\x00\x0cjP": "JP2OpenJPEG",
-    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +67,9 @@ def open_asset(asset: Asset) -> Iterator["Image"]:
     Raises DataError, in one line, for a file that is missing, empty, damaged, of another kind, or made to fill memory.
     """
     rasterio = need("rasterio")
-    name, driver = _place(asset)
-    options = _environment(asset, name)
-    with _told(asset.href), rasterio.Env(**options):
+    name, driver = place_of(asset)
+    options = environment(asset, name)
+    with telling(asset.href), rasterio.Env(**options):
         dataset = rasterio.open(name, driver=driver, sharing=False)
     try:
         image = Image(asset, dataset, options)
@@ -123,7 +111,7 @@ class Image:
         if not 1 <= number <= self.bands:
             raise DataError(f"{self.asset.href} has no band {number}", allowed=f"1 to {self.bands}")
         values = np.full(grid.shape, np.nan, dtype=np.float32)
-        with _told(self.asset.href), rasterio.Env(**self._options):
+        with telling(self.asset.href), rasterio.Env(**self._options):
             seen = self._fill(values, grid, resampling, number, self._ratio(grid))
         scale = self._dataset.scales[number - 1] if self.asset.scale is None else self.asset.scale
         offset = self._dataset.offsets[number - 1] if self.asset.offset is None else self.asset.offset
@@ -394,62 +382,3 @@ def _crs(text: str) -> Any:
         return rasterio.crs.CRS.from_user_input(text)
     except rasterio.errors.CRSError as error:
         raise ConfigError(f"crs {text[:60]!r} is none that PROJ knows", allowed="EPSG:<code> or WKT") from error
-
-
-def _place(asset: Asset) -> tuple[str, str]:
-    """The name by which GDAL opens the file, and the driver that alone may read it."""
-    scheme = asset.href.partition("://")[0] if "://" in asset.href else ""
-    if scheme:
-        if scheme not in _REMOTE:
-            raise DataError(f"{asset.href[:200]}: no address that is read", allowed=", ".join(_REMOTE))
-        if not asset.remote:
-            raise DataError(f"{asset.href[:200]} lies in the network", hint="write remote: true to read such")
-        path = asset.href if scheme.startswith("http") else asset.href.partition("://")[2]
-        return _REMOTE[scheme] + path, "JP2OpenJPEG" if path.split("?")[0].lower().endswith(".jp2") else "GTiff"
-    file = Path(asset.href)
-    if not file.is_absolute() or not file.is_file():
-        raise DataError(f"{asset.href[:200]} is no file", hint="check the path")
-    try:
-        with open(file, "rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    if not start:
-        raise DataError(f"{file} is empty (0 bytes)", hint="fetch the file again")
-    driver = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
-    if driver is None:
-        raise DataError(
-            f"{file} is no image that is read: it begins with {start!r}", allowed="GeoTIFF, PNG, JPEG, JPEG 2000"
-        )
-    return str(file), driver
-
-
-def _environment(asset: Asset, name: str) -> dict[str, object]:
-    """GDAL's options: nothing from the network but the asset's own address, and limits to waiting for that."""
-    return {
-        "CPL_VSIL_CURL_ALLOWED_FILENAME": name if asset.remote else "/vsicurl/none",
-        # TRUE: files beside it are looked for by name, without reading the folder; EMPTY_DIR: they are not looked for
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR" if asset.remote else "TRUE",
-        "GDAL_HTTP_CONNECTTIMEOUT": 10,
-        "GDAL_HTTP_TIMEOUT": 60,
-        "GDAL_HTTP_MAX_RETRY": 3,
-        "GDAL_HTTP_RETRY_DELAY": 1,
-        "GDAL_NUM_THREADS": 1,
-    }
-
-
-@contextmanager
-def _told(href: str) -> Iterator[None]:
-    """Turns the errors of reading an image into a DataError of one line, and GDAL's warnings into nothing: what they
-    warn of, such as a missing CRS, is told where it matters."""
-    errors = need("rasterio.errors")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", errors.NotGeoreferencedWarning)
-            yield
-    except TrifuseError:
-        raise
-    except (errors.RasterioError, OSError, ValueError, MemoryError) as error:
-        cause = error.__cause__ or error
-        told = " ".join(str(cause).split())[:200] or type(cause).__name__
-        raise DataError(f"{href[:200]} cannot be read: {told}", hint="fetch the file again") from error

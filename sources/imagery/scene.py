@@ -56,7 +56,8 @@ class Scene:
     cloud_cover   of the whole scene, in percent, as its maker says: information only. Which pixels of a zone are
                   clear is told by masks
     vintage       the maker's processing version or time, in its words
-    supersedes    the vintage of the same capture that this one replaces; "" for a first one. Both remain
+    supersedes    the vintage (where that does not tell them apart, the id) of the same capture that this one replaces;
+                  "" for a first one. Both remain
     site          the only site that it shows, where its name tells; None: any that lies in it
     capture_key   the same for all vintages of one capture; "": its id tells
     """
@@ -127,10 +128,15 @@ def settle(found: Scenes) -> Scenes:
             continue
         capture = scene.capture_key or scene.id
         before = latest.get(capture)
-        kept.append(replace(scene, supersedes=before.vintage or before.id) if before is not None else scene)
+        kept.append(scene if before is None else replace(scene, supersedes=_called(before, scene)))
         by_id[scene.id] = latest[capture] = scene
     kept.sort(key=lambda one: (one.captured, one.known, one.id))
     return Scenes(kept, aside, list(found.warnings))
+
+
+def _called(before: Scene, scene: Scene) -> str:
+    """What a later vintage calls an earlier one: its vintage, or where that is none or its own, its id."""
+    return before.id if before.vintage in {"", scene.vintage} else before.vintage
 
 
 def _problem(scene: Scene, before: Scene | None) -> SetAside | None:
