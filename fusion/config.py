@@ -27,7 +27,7 @@ from gpu_kernels.errors import ConfigError
 from sources.config import Source
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
-from sources.source_options import BOOKS
+from sources.source_options import BOOKS, LOOKS_AT
 
 # what each kind of source can be used for once; others may be many
 _ONE_OF = ("bar",)
@@ -118,10 +118,10 @@ class RunConfig(Section):
                 raise ValueError(
                     f"source {name!r} is an order book and has no tick; write its price step, e.g. tick: 0.01"
                 )
-            for option, table in (("quotes", "quote"), ("trades", "trade")):
-                named = getattr(source, option, None)
-                if named is not None and (named not in self.sources or self.sources[named].table != table):
-                    raise ValueError(f"sources.{name}.{option} is {named!r}; allowed: a source of table {table}")
+            for option, other in source.looks_at():
+                table = LOOKS_AT[option]
+                if other not in self.sources or self.sources[other].table != table:
+                    raise ValueError(f"sources.{name}.{option} is {other!r}; allowed: a source of table {table}")
             told = {"metric": "metrics", "event": "kinds"}.get(source.table)
             if told is not None and self.features[name] == "all" and not hasattr(source, told):
                 # what a table holds is known only when it has been read to its end, which a decision must not wait for

@@ -156,9 +156,7 @@ def _needed(config: RunConfig) -> list[str]:
     """The sources of the features, and those that these look at."""
     found = [*config.features, *([] if config.volatility.events is None else [config.volatility.events])]
     for name in config.features:
-        for option in ("quotes", "trades"):
-            other = getattr(config.sources[name], option, None)
-            found += [other] if other is not None else []
+        found += [other for _, other in config.sources[name].looks_at()]
     return [name for name in config.sources if name in set(found)]
 
 

@@ -131,6 +131,8 @@ def _rows(plan: Plan, result: IngestResult, entity: str | None) -> pl.DataFrame:
         return tables_lake.read(result.folder, entities=[entity] if market is None else [entity, market])
     if result.table == "news":
         return tables_lake.read(result.folder, entities=[entity])
+    if result.table == "site":  # a site may have been another ticker's
+        return tables_lake.read(result.folder)
     others = pl.Series([other for other in plan.entities if other != entity], dtype=pl.String)
     return tables_lake.read(result.folder).filter(~pl.col("entity").is_in(others.implode()))
 

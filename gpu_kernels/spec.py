@@ -8,7 +8,7 @@ class FeatureSpec:
     """Describes one column of the feature matrix.
 
     name     column name, `<family>_<what>[_<parameter>]`
-    family   the source table it comes from: bar, book, trade, news, event, metric, site
+    family   what it comes from: bar, book, trade, news, event, metric, site; region: metrics observed by region
     unit     "1" for pure numbers, else "bps", "USD", "minutes", ...
     clock    when a new value can appear, e.g. "each bar", "each item"
     meaning  one sentence with the formula

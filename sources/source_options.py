@@ -1,11 +1,13 @@
 """What the sources of a config share: the options of every kind of file, and those of streams."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from sources.durations import Duration
+from sources.site_rules import MatchingRules
 
 Patterns = str | list[str]
 Columns = dict[str, str | list[str]]
@@ -14,6 +16,8 @@ STREAMS = ("bar", "trade", "quote", "book_update", "order_event")
 BOOKS = ("book_update", "order_event")
 TICKS = ("trade", "quote", *BOOKS)
 _Brought = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+LOOKS_AT = {"quotes": "quote", "trades": "trade", "sites": "site", "weights": "site"}
+"""Options that name another source, whose rows the features look at too, and its table."""
 _OPTIONS_OF = {
     ("trade",): ("quotes", "quote_lag", "bands", "hawkes"),
     BOOKS: ("levels", "depth_bps", "cost_size", "drought_warm_up", "spoofing_warm_up", "trades"),
@@ -40,6 +44,14 @@ def text_of(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _names(value: object) -> object:
+    """One name is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+SourceNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
+
+
 class BaseSource(BaseModel):
     """What every kind of source shares.
 
@@ -57,11 +69,16 @@ class BaseSource(BaseModel):
     delimiter         between the fields of a CSV file
     quoted            whether fields of a CSV file may stand in double quotes
     header            the columns' names, in their order, of CSV files whose first line is data
+
+    Of metrics that are observed by site or region:
+    sites             the source of table site, or sources, that tell whose sites they are: features are `site_...`
+    weights           the same, of metrics by region, which are weighted by each ticker's sites there: `region_...`
+    matching          how observations of one site or region are compared (sources.site_rules)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     # these do not change what ingest writes, so changing them must not make it write again
-    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit"}
+    not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "sites", "weights", "matching"}
 
     files: Patterns | dict[str, Patterns]
     timezone: str
@@ -74,6 +91,31 @@ class BaseSource(BaseModel):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quoted: bool = True
     header: list[Annotated[str, Field(min_length=1)]] = []
+    sites: SourceNames = ()
+    weights: SourceNames = ()
+    matching: MatchingRules = MatchingRules()
+
+    @model_validator(mode="after")
+    def _places_are_of_metrics(self) -> "BaseSource":
+        holds = str(getattr(self, "table", ""))
+        if holds != "metric" and (self.sites or self.weights or self.matching != MatchingRules()):
+            raise ValueError(f"`sites`, `weights` and `matching` are for table metric, not for table: {holds}")
+        if self.sites and self.weights:
+            raise ValueError("`sites` says that observations are of sites, `weights` of regions; give one of them")
+        if self.matching != MatchingRules() and not self.stores:
+            raise ValueError("`matching` is used by nothing; write sites or weights: the source of table site")
+        return self
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The sources of table site that its features look at."""
+        return self.sites or self.weights
+
+    def looks_at(self) -> Iterator[tuple[str, str]]:
+        """(option, source) of each other source whose rows its features look at."""
+        for option in LOOKS_AT:
+            named = getattr(self, option, None) or ()
+            yield from ((option, other) for other in ((named,) if isinstance(named, str) else named))
 
     @field_validator("timezone")
     @classmethod

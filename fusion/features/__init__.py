@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, event, metric, quote, site_table, trade
+from fusion.features import bar, book, event, metric, quote, region, site, site_names, site_table, trade
 from fusion.features.bar_rows import BarSettings
 from fusion.features.book_rows import BookSettings
 from fusion.features.choice import chosen, shared_entity, tells_closings
@@ -28,6 +28,7 @@ REGISTRY: tuple[FeatureSpec, ...] = (
     *book.FEATURES,
     *news.FEATURES,
     *metric.FEATURES,
+    *site_names.FEATURES,
     *event.FEATURES,
     *site_table.FEATURES,
     FeatureSpec(
@@ -71,7 +72,6 @@ def build(
     frame = grid
     families: dict[str, str] = {}
     late: dict[str, int] = {}
-    entities = set(grid["entity"].unique())
     given = Counter(_family(config.sources[name].table) for name in config.features)
     for name in config.features:
         source, rows, wanted = config.sources[name], tables[name], chosen(config, name)
@@ -109,8 +109,7 @@ def build(
             )
             columns = {column: table[column].to_numpy() for column in wanted}
         elif source.table == "metric":
-            market = None if source.entity in entities else source.entity
-            columns = metric.compute(rows, grid, wanted, source.max_age, market=market)
+            columns = _of_metrics(config, name, tables, grid, wanted)
         elif source.table == "site":
             if any(config.sources[other].table == "site" for other in families.values()):
                 continue  # the first list has brought the columns of all
@@ -127,6 +126,19 @@ def build(
         frame = frame.with_columns(pl.Series(column, values) for column, values in columns.items())
         families |= dict.fromkeys(columns, name)
     return Matrix(frame, families, late)
+
+
+def _of_metrics(
+    config: RunConfig, name: str, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame, wanted: list[str]
+) -> dict[str, metric.Array]:
+    """The columns of a source of metrics: of tickers and markets, or by site or region."""
+    source = config.sources[name]
+    if source.stores:
+        compute = site.compute if source.sites else region.compute
+        stores = pl.concat([tables[other] for other in source.stores])
+        return compute(tables[name], stores, grid, wanted, source.max_age, source.matching)
+    market = None if source.entity in set(grid["entity"].unique()) else source.entity
+    return metric.compute(tables[name], grid, wanted, source.max_age, market=market)
 
 
 def _of_sites(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> dict[str, site_table.Array]:

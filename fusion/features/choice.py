@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, quote, site_table, trade
+from fusion.features import bar, book, quote, site_names, site_table, trade
 from fusion.features.ticks import allowed, defaults
 from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
@@ -15,7 +15,8 @@ from sources.source_options import BOOKS, StreamSource
 
 def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list[str]:
     """The features of a source that are made: `names`, or what the config says; `all` leaves out those that the
-    source's options are not enough for. Of a metric or an event table they are its metrics or kinds.
+    source's options are not enough for. Of a metric or an event table they are its metrics or kinds; of metrics by site
+    or region the features of these.
 
     Raises ConfigError on an unknown name, or one that needs an option which the source lacks.
     """
@@ -33,8 +34,7 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
     if found := _with_options(source.table):
         assert isinstance(source, StreamSource)
         return possible(name, names, source, *found)
-    told = "metrics" if source.table == "metric" else "kinds"
-    return _known(name, names, sorted(getattr(source, told, names or [])))
+    return _of_series(config, name, names)
 
 
 def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[str]:
@@ -129,6 +129,42 @@ def shared_entity(config: RunConfig, source: str) -> str | None:
     if isinstance(own, str):
         own = [] if config.simulate is None else list(config.simulate.tickers())
     return None if entity in own else entity
+
+
+def _of_series(config: RunConfig, source: str, names: list[str] | None) -> list[str]:
+    """The metrics or kinds that a config names; of metrics by site or region the features of these."""
+    options = config.sources[source]
+    own = sorted(getattr(options, "metrics" if options.table == "metric" else "kinds", names or []))
+    if options.stores:
+        return _of_places(config, source, own if names is None else names)
+    if options.table == "metric":
+        _no_place(source, names or [], own if hasattr(options, "metrics") else [])
+    return _known(source, names, own)
+
+
+def _of_places(config: RunConfig, source: str, names: list[str]) -> list[str]:
+    """The features of sites or regions that a config names, metrics and groups of theirs among them."""
+    groups = site_names.SITE_GROUPS if config.sources[source].sites else site_names.REGION_GROUPS
+    found = []
+    for name in names:
+        try:
+            found += site_names.names_of(groups, name)
+        except ConfigError as error:
+            raise ConfigError(
+                f"features.{source}: {error.problem}", allowed=error.allowed, hint="`trifuse schema` tells what each is"
+            ) from None
+    return list(dict.fromkeys(found))
+
+
+def _no_place(source: str, names: list[str], own: list[str]) -> None:
+    """Raises ConfigError where a source that tells no sites is asked for a feature of them."""
+    for name in [one for one in names if one not in own]:
+        for option, groups in (("sites", site_names.SITE_GROUPS), ("weights", site_names.REGION_GROUPS)):
+            if site_names.asked(groups, name) is not None:
+                raise ConfigError(
+                    f"features.{source} names {name!r}, which needs `{option}`",
+                    hint=f"write sources.{source}.{option}: the name of a source of table site",
+                )
 
 
 def _entities(config: RunConfig) -> int | None:

@@ -5,6 +5,7 @@ import re
 
 from fusion.features import REGISTRY, bar
 from fusion.features.bar_names import near
+from fusion.features.site_names import REGION_GROUPS, SITE_GROUPS
 from fusion.features.ticks import is_meant
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
@@ -12,6 +13,7 @@ from gpu_kernels.technical.names import TA_LIB
 from sentiment import features as news
 from sources.schema import TABLES
 
+PLACES = {**SITE_GROUPS, **REGION_GROUPS}
 FEATURES_OF_TA_LIB = {
     "SMA": "sma_gap",
     "EMA": "ema_gap",
@@ -63,6 +65,7 @@ def specs_of(name: str | None, *, some: bool = True) -> list[FeatureSpec]:
     if not found:  # the name of a group may be one of bars and one of news
         found = [feature.spec for feature in bar.features_of(name)] if name in (*bar.GROUPS, bar.VOLATILITY) else []
         found += news.GROUPS.specs_of(name) if name in news.GROUPS.names else []
+        found += [feature.spec for feature in PLACES.get(name, ())]
     if found or not some:
         return found
     if name.upper() in TA_LIB:
@@ -93,6 +96,8 @@ def _unknown(name: str) -> ConfigError:
     meant = " or ".join(list(dict.fromkeys(close))[:4])
     return ConfigError(
         f"{name!r} is no table, group or feature" + (f"; did you mean {meant}?" if meant else ""),
-        allowed=", ".join(dict.fromkeys([*TABLES, *families, *bar.GROUPS, bar.VOLATILITY, *news.GROUPS.names])),
+        allowed=", ".join(
+            dict.fromkeys([*TABLES, *families, *bar.GROUPS, bar.VOLATILITY, *news.GROUPS.names, *PLACES])
+        ),
         hint="`trifuse schema` lists all features",
     )
