@@ -167,6 +167,25 @@ class TestPointInTime:
         assert entities("Facebook rises", day) == expected
         assert entities(f"${expected[0]} rises", day) == expected
 
+    @pytest.mark.parametrize(
+        ("text", "owned", "before_or_after"),
+        [
+            ("Whole Foods cuts prices", (date(2017, 8, 28), "AMZN"), date(2017, 8, 25)),
+            ("StubHub sued over tickets", (date(2020, 2, 13), "EBAY"), date(2020, 2, 14)),
+            ("Asda announces pay rise", (date(2021, 2, 16), "WMT"), date(2021, 2, 17)),
+            ("Family Dollar stores to close", (date(2015, 7, 6), "DLTR"), date(2015, 7, 2)),
+        ],
+    )
+    def test_a_chain_is_its_owners_while_it_is_owned(
+        self, text: str, owned: tuple[date, str], before_or_after: date
+    ) -> None:
+        assert entities(text, owned[0]) == [owned[1]]
+        assert entities(text, before_or_after) == []
+
+    def test_an_outlet_of_another_company_is_not_the_brands_owners(self) -> None:
+        assert entities("KFC to sell plant-based chicken", DAY) == ["YUM"]
+        assert entities("Yum China to open KFC outlets at gas stations", DAY) == []
+
     def test_a_ticker_of_the_future_or_the_past_is_nobodys(self) -> None:
         assert reasons("$META rises") == [("META", "not_valid_then")]
         assert reasons("$FB rises", date(2023, 1, 3)) == [("FB", "not_valid_then")]
