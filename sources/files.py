@@ -83,9 +83,16 @@ def _entity_in(pattern: str) -> re.Pattern[str] | None:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal. Raises DataError for a file that cannot be read."""
+    """sha256 of a file's bytes, in hexadecimal; of a Shapefile, of those of all the files that it is made of.
+
+    Raises DataError for a file that cannot be read."""
     with reading(path), open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.file_digest(stream, "sha256")
+    if path.suffix.lower() == ".shp":
+        for beside in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")):
+            if beside != path:
+                found.update(f"{beside.suffix.lower()} {digest(beside)}".encode())
+    return found.hexdigest()
 
 
 @contextmanager

@@ -306,8 +306,8 @@ def _write_quarantine(bad: Partitions, path: Path, name: str, source: Source, fi
 
 
 def _raw(source: Source, path: Path, member: str | None, lines: list[int]) -> Mapping[int, str]:
-    if source.kind in RAW_ROWS:
-        return RAW_ROWS[source.kind](path, lines)
+    if source.kind in RAW_ROWS and (text := RAW_ROWS[source.kind](path, lines)) is not None:
+        return text
     return _parquet_rows(path, lines) if file_format(path) == "parquet" else raw_lines(path, member, lines)
 
 

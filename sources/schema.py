@@ -272,7 +272,7 @@ TABLES: dict[str, TableSpec] = {
                 ColumnSpec("latitude", pl.Float64(), "degrees north, WGS 84", "of the site, or inside its polygon"),
                 ColumnSpec("longitude", pl.Float64(), "degrees east, WGS 84", "of the site, or inside its polygon"),
                 ColumnSpec("region", pl.String(), "", "region that holds it, e.g. US-TX", nullable=True),
-                ColumnSpec("geometry", pl.String(), "WKT, degrees", "polygon or point, where told", nullable=True),
+                ColumnSpec("geometry", pl.String(), "WKT, degrees", "polygon, where the list tells one", nullable=True),
                 ColumnSpec("name", pl.String(), "", "the list's own name of the site", nullable=True),
                 ColumnSpec("brand", pl.String(), "", "banner on the door, where the list tells it", nullable=True),
             ),

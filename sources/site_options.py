@@ -37,10 +37,11 @@ def _ticker_days(value: object) -> object:
 
 
 class SiteFile(BaseSource):
-    """A list of stores, plants or other sites: CSV, JSON Lines or Parquet.
+    """A list of stores, plants or other sites: CSV, JSON Lines, Parquet, GeoJSON, GeoPackage, Shapefile or FlatGeobuf.
 
     `columns` maps site (its identifier), entity or brand, opened, closed, latitude, longitude, region, name, geometry
-    (WKT), known_time and snapshot to columns of the file. opened, closed, known_time and snapshot are read only where
+    (WKT), known_time and snapshot to columns of the file. A file of geometries needs no coordinates: those of a point
+    are taken, and of a polygon those of a point inside. opened, closed, known_time and snapshot are read only where
     they are mapped. A date is a whole day in `timezone`: a site is open from the start of `opened` to the end of
     `closed`. Besides `time_format`, ISO 8601 and the month's name (Nov 23, 2010) are understood.
 
@@ -66,6 +67,8 @@ class SiteFile(BaseSource):
                    moved
     most_closed    a snapshot that lacks more than this share of the sites of the one before is refused as truncated
     first_year     first of the 100 years that a two-digit year (%y) may mean
+    crs            of geometries, where the file does not say it, e.g. EPSG:32614; a column of WKT is EPSG:4326 without
+    layer          of a GeoPackage that holds several
     """
 
     kind: Literal["site_file"]
@@ -83,6 +86,8 @@ class SiteFile(BaseSource):
     moved: float = Field(default=0.001, ge=0)
     most_closed: float = Field(default=0.2, ge=0, le=1)
     first_year: int = Field(default=1950, ge=1700, le=2100)
+    crs: str | None = None
+    layer: str | None = None
 
     @field_validator("tickers", mode="after")
     @classmethod

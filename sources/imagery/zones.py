@@ -84,8 +84,8 @@ def read_zones(
     validity that is no time or ends before it begins.
     Raises DataError for a file that cannot be read, ConfigError for a missing column or CRS.
     """
-    geometries, table, told = _read(path, layer)
-    found_crs = _crs(path, told, crs)
+    geometries, table, told = read_geometries(path, layer)
+    found_crs = crs_of(path, told, crs)
     ids = _ids(path, table, site, len(geometries))
     since, problems_since = _times(path, table, valid_from, timezone, len(ids))
     until, problems_until = _times(path, table, valid_to, timezone, len(ids))
@@ -121,8 +121,11 @@ def read_zones(
     return Zones(zones, aside, repaired)
 
 
-def _read(path: Path, layer: str | None) -> tuple[list[Any], pl.DataFrame, str | None]:
-    """Geometries (shapely, None, or text that is no WKT), the other columns, and the CRS that the file says."""
+def read_geometries(path: Path, layer: str | None) -> tuple[list[Any], pl.DataFrame, str | None]:
+    """Geometries (shapely, None, or text that is no WKT), the other columns, and the CRS that the file says.
+
+    Raises DataError for a file that cannot be read, ConfigError where it holds several layers and none is named.
+    """
     if not path.is_file():
         raise DataError(f"{path} is no file", hint="check the path, and the variables in it")
     if path.stat().st_size == 0:
@@ -168,8 +171,9 @@ def _read_wkt(path: Path) -> tuple[list[Any], pl.DataFrame, str | None]:
     return geometries, table.drop(column), None
 
 
-def _crs(path: Path, told: str | None, crs: str | None) -> str:
-    """The CRS in short: an authority's code where there is one, else WKT."""
+def crs_of(path: Path, told: str | None, crs: str | None) -> str:
+    """The CRS in short: an authority's code where there is one, else WKT. `told` is what the file says, `crs` what the
+    config does. Raises ConfigError where neither says one that is known, or they contradict each other."""
     if crs == PIXELS:
         return PIXELS
     pyproj = need("pyproj")

@@ -49,5 +49,8 @@ CARRYING = {"binance_raw", "tardis_csv", "fred_md"}
 # one kind and the same files, of one pass over them
 TOGETHER: dict[str, Callable[..., Iterator[list[RawBatch]]]] = {"binance_raw": binance_raw.read_together}
 
-# kind -> text of the given rows of a file that holds no lines
-RAW_ROWS: dict[str, Callable[[Path, list[int]], dict[int, str]]] = {"databento_dbn": databento_file.raw_records}
+# kind -> text of the given rows of a file that holds no lines; None where this one does
+RAW_ROWS: dict[str, Callable[[Path, list[int]], dict[int, str] | None]] = {
+    "databento_dbn": databento_file.raw_records,
+    "site_file": site_file.raw_rows,
+}

@@ -16,6 +16,7 @@ from sources.schema import TIME
 from sources.site_options import SiteFile
 from sources.sites.coordinates import coordinate_problems
 from sources.sites.days import read_days
+from sources.sites.geometries import GEOMETRY, features, geometries, of_geometries, of_wkt
 
 MISSING_SITE = "missing_site"
 MISSING_BRAND = "missing_brand"
@@ -24,49 +25,73 @@ MISSING_DAY = "missing_{}"
 _DAY_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d{2})\2(\d{2})(?!\d)")
 # they say when something was known or held, so only a column that the config names is read as one
 _CLOCKS = ("opened", "closed", "known_time", "snapshot")
-_OPTIONAL = ("entity", "brand", "latitude", "longitude", "region", "geometry", "name")
+_OPTIONAL = ("entity", "brand", "latitude", "longitude", "region", GEOMETRY, "name")
+_PLACE = ("latitude", "longitude")
 
 
 def read(source: SiteFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
     """Sites of one file; one with a closing, of a source with a lag, gives two rows, which are known apart. The entity
     is the brand where the source has `tickers`: sources.sites.facts turns it into tickers."""
-    for frame in records(file.path, source):
+    frames = [geometries(file.path, source)] if of_geometries(file.path) else records(file.path, source)
+    for frame in frames:
         rows = _rows(frame, source, file)
         yield RawBatch(canonical(rows, "site", index))
 
 
+def raw_rows(path: Path, lines: list[int]) -> dict[int, str] | None:
+    """The attributes of the given features of a file of geometries (1-based), as JSON; None where it has lines."""
+    return features(path, lines) if of_geometries(path) else None
+
+
 def _rows(frame: pl.DataFrame, source: SiteFile, file: InputFile) -> pl.DataFrame:
     clocks = tuple(name for name in _CLOCKS if name in source.columns)
-    needed = ("site", "latitude", "longitude", *(("brand",) if source.tickers and source.brand is None else ()))
+    needed = ("site", *(("brand",) if source.tickers and source.brand is None else ()))
+    if GEOMETRY not in source.columns:
+        needed = (*needed, *_PLACE)
     columns = find_columns(frame, file.path, source, needed, (*_OPTIONAL, *clocks))
     site = _text(frame, columns["site"])
     brand = _text(frame, columns.get("brand"), source.brand)
     entity, unknown = _entity(frame, file, source, columns.get("entity"), brand)
-    latitude, longitude = (number(frame[columns[axis]]) for axis in ("latitude", "longitude"))
-    place = coordinate_problems(latitude["value"], longitude["value"], source.bounds)
+    geometry, latitude, longitude, unreadable = _place(frame, columns, None if of_geometries(file.path) else source.crs)
+    outside = coordinate_problems(latitude, longitude, source.bounds)
     times, problem = _times(frame, source, file, columns)
     region = _text(frame, columns.get("region"))
     rows = frame.select("_line").with_columns(
         entity,
         site.alias("site"),
         *times.get_columns(),
-        latitude["value"].alias("latitude"),
-        longitude["value"].alias("longitude"),
+        latitude.alias("latitude"),
+        longitude.alias("longitude"),
         (pl.Series([source.region_prefix]) + region).alias("region") if frame.height else region.alias("region"),
-        _text(frame, columns.get("geometry")).alias("geometry"),
+        geometry.alias("geometry"),
         _text(frame, columns.get("name")).alias("name"),
         brand.alias("brand"),
-        first_problem(
-            frame["_problem"],
-            _missing(site, MISSING_SITE),
-            unknown,
-            latitude["problem"],
-            longitude["problem"],
-            place,
-            problem,
-        ).alias("_problem"),
+        first_problem(frame["_problem"], _missing(site, MISSING_SITE), unknown, unreadable, outside, problem).alias(
+            "_problem"
+        ),
     )
     return rows if source.lag is None else _known_apart(rows, source)
+
+
+def _place(
+    frame: pl.DataFrame, columns: dict[str, str], crs: str | None
+) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series]:
+    """Geometry, latitude and longitude of each row, and what could not be read of them. Coordinates in columns of their
+    own go before those of a geometry."""
+    geometry, nothing = _text(frame, columns.get(GEOMETRY)), pl.Series([None], dtype=pl.String)
+    problem = nothing.new_from_index(0, frame.height)
+    shape = None
+    if GEOMETRY in columns and geometry.null_count() < len(geometry):
+        shape = of_wkt(geometry, crs)
+        geometry, problem = shape[GEOMETRY], shape["_problem"]
+    if all(axis in columns for axis in _PLACE):
+        latitude, longitude = (number(frame[columns[axis]]) for axis in _PLACE)
+        told = first_problem(latitude["problem"], longitude["problem"], problem)
+        return geometry, latitude["value"], longitude["value"], told
+    if shape is None:
+        none = pl.Series([None], dtype=pl.Float64).new_from_index(0, frame.height)
+        return geometry, none, none, problem
+    return geometry, shape["latitude"], shape["longitude"], problem
 
 
 def _text(frame: pl.DataFrame, column: str | None, told: str | None = None) -> pl.Series:
