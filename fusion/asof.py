@@ -31,6 +31,13 @@ class AsOf:
         """`values` (one per row of `rows`) at each decision; NaN where no row may be used."""
         return align.take(values, self.index)
 
+    def not_before(self, oldest: NDArray[np.int64]) -> "AsOf":
+        """The same without rows whose event_time (ns) lies before that of their decision in `oldest`."""
+        if not self.rows.height:
+            return self
+        used = (self.index >= 0) & (nanoseconds(self.rows["event_time"])[self.index] >= oldest)
+        return AsOf(self.rows, np.where(used, self.index, -1), np.where(used, self.age, np.nan))
+
 
 def nanoseconds(column: pl.Series) -> NDArray[np.int64]:
     """A time column as int64 nanoseconds since 1970 UTC."""

@@ -6,6 +6,7 @@ Each step's section is defined beside its algorithm; this module puts them toget
 
 import hashlib
 import json
+import re
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,8 +24,10 @@ from fusion.sentiment_config import SentimentConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
+from gpu_kernels.durations import parse_duration
 from gpu_kernels.errors import ConfigError
 from sources.config import Source
+from sources.daily_options import DailyFile
 from sources.durations import Duration
 from sources.simulate import SimulationConfig
 from sources.source_options import BOOKS, LOOKS_AT
@@ -58,12 +61,34 @@ class Section(BaseModel):
 
 
 class DecisionConfig(Section):
-    """The decision grid of each session: open + first, then every step, up to close - last; each point plus delay."""
+    """The decision grid of each session: open + first, then every step, up to close - last; each point plus delay. Or
+    `daily` instead: one decision a session, e.g. `close + 30min`, `close - 5min`, `open - 15min`."""
 
-    step: Annotated[Duration, Field(gt=0)]
+    step: Annotated[Duration, Field(gt=0)] | None = None
     first: Duration = 0
     last: Duration = 0
     delay: Duration = 0
+    daily: Annotated[str, Field(pattern=r"^(open|close)( ?[+-] ?\d+(ms|s|min|h))?$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_sort(self) -> "DecisionConfig":
+        if (self.step is None) == (self.daily is None):
+            raise ValueError("write either step (every so long) or daily (once a session, e.g. close + 30min)")
+        if self.daily is not None and (self.first or self.last or self.delay):
+            raise ValueError("first, last and delay go with step; daily says all, e.g. close + 30min")
+        return self
+
+    @property
+    def once(self) -> tuple[str, int]:
+        """Of `daily`: open or close, and how long after it (ns; below 0: before). ("open", 0) where there is none."""
+        edge, sign, time = re.fullmatch(r"(open|close) ?([+-]?) ?(.*)", self.daily or "open").groups()  # type: ignore[union-attr]
+        return edge, parse_duration(time or 0) * (-1 if sign == "-" else 1)
+
+    @property
+    def lead(self) -> int:
+        """How long before its session's open (ns) the decision is made."""
+        edge, after = self.once
+        return max(-after, 0) if edge == "open" else 0
 
 
 def _names(value: Any) -> Any:
@@ -173,6 +198,24 @@ class RunConfig(Section):
             raise ValueError("no source of table bar; name the source of the prices: targets.price")
         if price is not None and (price not in self.sources or self.sources[price].table not in PRICES):
             raise ValueError(f"targets.price is {price!r}; allowed: a source of table {', '.join(PRICES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _daily_fits(self) -> "RunConfig":
+        if self.decisions.daily is not None and self.walk_forward.block is not None:
+            raise ValueError("walk_forward.block cuts days, in each of which decisions.daily makes one decision")
+        if self.decisions.daily is None and any(isinstance(source, DailyFile) for source in self.sources.values()):
+            raise ValueError("daily bars go with one decision a session: write decisions: {daily: close + 30min}")
+        if self.targets is None:
+            return self
+        daily = isinstance(self.sources[self.price_source], DailyFile)
+        if self.targets.daily and (not daily or self.decisions.daily is None):
+            raise ValueError(
+                "targets.horizons in sessions need prices of a source of kind daily_file, and decisions.daily; else "
+                "write times, e.g. 15min"
+            )
+        if daily and not self.targets.daily:
+            raise ValueError("targets.horizons are times, but the prices are daily; write e.g. 5 sessions")
         return self
 
     @property

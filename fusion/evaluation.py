@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fusion.correlation import Moments, rank_moments, ranks, value_moments
+from fusion.horizon import Horizon, horizon_name
 from fusion.regime import at
 from fusion.selection import labelled
 from fusion.target import KEYS, return_column
-from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -79,8 +79,8 @@ def evaluate(
     probabilities: pl.DataFrame,
     config: EvaluationConfig,
     *,
-    horizons: Sequence[int],
-    primary: int,
+    horizons: Sequence[Horizon],
+    primary: Horizon,
     volatility: pl.DataFrame | None = None,
     timezone: str = "UTC",
 ) -> pl.DataFrame:
@@ -123,14 +123,14 @@ def evaluate(
         for horizon in horizons:
             sample = _Sample.of(rows, score, return_column(horizon), config)
             measures = _measures(sample, primary=horizon == primary)
-            found += [(metric, score, format_duration(horizon), *rest) for metric, *rest in measures]
+            found += [(metric, score, horizon_name(horizon), *rest) for metric, *rest in measures]
     return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
         pl.col("value", "low", "high").fill_nan(None)
     )
 
 
 def session_ic(
-    predictions: pl.DataFrame, labels: pl.DataFrame, *, horizons: Sequence[int], min_rows: int = 5
+    predictions: pl.DataFrame, labels: pl.DataFrame, *, horizons: Sequence[Horizon], min_rows: int = 5
 ) -> pl.DataFrame:
     """session, horizon, score, rank_ic, ic, rows: what each session contributes to the pooled correlations.
 
@@ -154,7 +154,7 @@ def session_ic(
             rank_ic, ic = (_contributions(each, min_rows) for each in moments)
             columns = {"session": days, "rank_ic": rank_ic, "ic": ic, "rows": moments[0].rows.astype(np.int64)}
             named = pl.DataFrame(columns).with_columns(
-                pl.lit(format_duration(horizon)).alias("horizon"), pl.lit(score).alias("score")
+                pl.lit(horizon_name(horizon)).alias("horizon"), pl.lit(score).alias("score")
             )
             frames.append(named.select(*SESSION_IC).with_columns(pl.col("rank_ic", "ic").fill_nan(None)))
     return pl.concat(frames)

@@ -24,6 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from fusion.horizon import Horizon, horizon_name, parse_horizon
 from fusion.regime import RegimePath, at
 from fusion.selection import candidates, labelled
 from fusion.target import KEYS, end_column, return_column
@@ -33,7 +34,7 @@ from gpu_kernels.errors import DataError, ModelError
 Floats = NDArray[np.float64]
 
 INDEX = "models.json"
-_FORMAT = 1
+_FORMAT = 2
 # standardised inputs of the ridge are cut here: a straight line must not follow one wild value
 _CLIP = 5.0
 
@@ -110,7 +111,7 @@ class RefitModel:
     """What one refit learned: a learner per regime, None where nothing was kept or rows were too few."""
 
     refit_session: date
-    horizon: int
+    horizon: Horizon
     min_mass: float
     learners: tuple[RegimeLearner | None, ...]
 
@@ -122,7 +123,7 @@ def walk_forward_predict(
     ledger: pl.DataFrame,
     refits: Sequence[Refit],
     config: ModelConfig,
-    primary: int,
+    primary: Horizon,
 ) -> tuple[pl.DataFrame, list[RefitModel]]:
     """Fit every refit on its own past and score every decision by the last refit at or before its session.
 
@@ -142,7 +143,7 @@ def fit(
     ledger: pl.DataFrame,
     refit: Refit,
     config: ModelConfig,
-    primary: int,
+    primary: Horizon,
 ) -> RefitModel:
     """The learners of one refit, from the labels known before its cutoff.
 
@@ -233,7 +234,7 @@ def save(models: Sequence[RefitModel], folder: Path) -> None:
         entries.append(
             {
                 "refit_session": model.refit_session.isoformat(),
-                "horizon": model.horizon,
+                "horizon": horizon_name(model.horizon),
                 "min_mass": model.min_mass,
                 "learners": learners,
             }
@@ -251,7 +252,7 @@ def load(folder: Path) -> list[RefitModel]:
         return [
             RefitModel(
                 refit_session=session_of(entry["refit_session"]),
-                horizon=int(entry["horizon"]),
+                horizon=parse_horizon(entry["horizon"]),
                 min_mass=float(entry["min_mass"]),
                 learners=tuple(None if learner is None else _read(folder, learner) for learner in entry["learners"]),
             )

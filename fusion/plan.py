@@ -54,19 +54,24 @@ class Plan:
     @property
     def periods(self) -> pl.DataFrame:
         """What refits, selection and evaluation count by: the sessions, or their blocks (session, open, close)."""
-        return self._cut(blocks(self.sessions, self.config.walk_forward.block))
+        return self._cut(blocks(self._opened(self.sessions), self.config.walk_forward.block))
 
     @property
     def history_periods(self) -> pl.DataFrame:
         """The same of `history`."""
-        return self._cut(blocks(self.history, self.config.walk_forward.block))
+        return self._cut(blocks(self._opened(self.history), self.config.walk_forward.block))
 
     def until(self, moment: datetime) -> "Plan":
         """The same plan with only what opens by `moment`."""
-        opened = pl.col("open") <= pl.lit(moment, dtype=TIME)
+        opened = pl.col("open") - pl.duration(nanoseconds=self.config.decisions.lead) <= pl.lit(moment, dtype=TIME)
         return replace(
             self, sessions=self.sessions.filter(opened), history=self.history.filter(opened), last_open=moment
         )
+
+    def _opened(self, sessions: pl.DataFrame) -> pl.DataFrame:
+        """The sessions, each of which begins with the decision where that is made before the open: what is read at the
+        open, such as a regime, must be known by then."""
+        return sessions.with_columns(pl.col("open") - pl.duration(nanoseconds=self.config.decisions.lead))
 
     def _cut(self, periods: pl.DataFrame) -> pl.DataFrame:
         return periods if self.last_open is None else periods.filter(pl.col("open") <= pl.lit(self.last_open, TIME))

@@ -11,10 +11,13 @@ from fusion import features, model
 from fusion import manifest as record
 from fusion.grid import decision_grid, in_periods
 from fusion.pipeline import REGIME_MODELS, ingest, load
-from fusion.plan import Progress, make_plan, silent
+from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.regime import RegimeModel, RegimePath
 from fusion.study import make_signals, regime_observations
 from gpu_kernels.errors import DataError, ModelError
+from sources.daily_options import DailyFile
+from sources.schema import TIME
+from sources.sessions import sessions_around
 
 
 class NoNewDataError(DataError):
@@ -46,13 +49,9 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     plan = make_plan(config, lake, end=end)
     ingested = ingest(config, lake=lake, progress=progress, plan=plan)
     tables = load(plan, ingested, lake=lake, progress=progress)
-    # a decision of an entity is due once its own prices reach the grid point (another's file may have come earlier);
-    # the delay is what the newest price may need to arrive
     reach = tables[config.price_source].group_by("entity").agg(pl.col("known_time").max().alias("reach"))
-    due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay) <= pl.col("reach")
     progress("features", None)
-    last: datetime = reach["reach"].max()  # type: ignore[assignment]
-    plan = plan.until(last)
+    plan = plan.until(_last_moment(plan, reach))
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
     probabilities = RegimePath(
@@ -65,7 +64,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     said = before.group_by("entity").agg(pl.col("decision_time").max().alias("said"))
     joined = made.join(reach, on="entity", how="left").join(said, on="entity", how="left")
     later = pl.col("said").is_null() | (pl.col("decision_time") > pl.col("said"))
-    new = joined.filter(due, later).select(made.columns)
+    new = joined.filter(_due(plan, joined), later).select(made.columns)
     if new.is_empty():
         raise NoNewDataError(
             f"the data end before a decision that {path} does not hold yet", hint="bring newer data, then retry"
@@ -75,6 +74,30 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     os.replace(temporary, path)
     _note(run_folder, new, {name: result.key for name, result in ingested.items()})
     return new
+
+
+def _last_moment(plan: Plan, reach: pl.DataFrame) -> datetime:
+    """No decision after it is looked at. Of daily decisions it is now: the one before tomorrow's open has today's bar
+    long before it is time to make it."""
+    last: datetime = reach["reach"].max()  # type: ignore[assignment]
+    return last if plan.config.decisions.daily is None else datetime.now(UTC)
+
+
+def _due(plan: Plan, decisions: pl.DataFrame) -> pl.Series:
+    """Whether an entity's own prices reach its decision (another's file may have come earlier): the grid point, from
+    which the delay is what the newest price may need to arrive; a daily one the last bar that was due at it."""
+    config, source = plan.config, plan.config.sources[plan.config.price_source]
+    if not isinstance(source, DailyFile):
+        due = pl.col("decision_time") - pl.duration(nanoseconds=config.decisions.delay) <= pl.col("reach")
+        return decisions.select(due.fill_null(False)).to_series()
+    first, last = decisions["session"].min(), decisions["session"].max()
+    trading = sessions_around(config.calendar, first, last)  # type: ignore[arg-type]
+    known = trading.select(bar_known=pl.col("close") + pl.duration(nanoseconds=source.delay)).sort("bar_known")
+    asked = decisions.select("decision_time", "reach").with_row_index("_row").sort("decision_time")
+    found = asked.join_asof(known, left_on="decision_time", right_on="bar_known").sort("_row")
+    now = pl.lit(datetime.now(UTC), dtype=TIME)
+    due = (pl.col("bar_known") <= pl.col("reach")) & (pl.col("decision_time") <= now)
+    return found.select(due.fill_null(False)).to_series()
 
 
 def _note(run_folder: Path, new: pl.DataFrame, keys: dict[str, str]) -> None:

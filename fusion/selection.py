@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import stats
 
 from fusion.correlation import Moments, PooledIC, order, rank_moments, ranks
+from fusion.horizon import Horizon
 from fusion.regime import RegimePath, at
 from fusion.target import KEYS, end_column, return_column
 from fusion.walk_forward import Refit
@@ -80,13 +81,13 @@ def select(
     regimes: RegimePath,
     refits: Sequence[Refit],
     config: SelectionConfig,
-    primary: int,
+    primary: Horizon,
 ) -> pl.DataFrame:
     """The selection ledger: one row per refit, regime and feature, kept or not, with its scores and the reason.
 
     features   entity, session, decision_time and the candidates (numbers, any unit)
     labels     the same decisions with the returns of `fusion.target.forward_returns`
-    primary    horizon of the target, nanoseconds
+    primary    horizon of the target
 
     A session counts for a refit when all its labels were known before the refit's cutoff; ranks and means are those of
     the rows of such sessions and of no others. Columns of the result: see `LEDGER`; `sessions` is the effective number,
@@ -247,7 +248,7 @@ class _Sessions:
     y: Floats
 
     @classmethod
-    def of(cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: int) -> "_Sessions":
+    def of(cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: Horizon) -> "_Sessions":
         target, end = return_column(primary), end_column(primary)
         rows = labelled(features, labels, (target, end)).sort("session", "entity", "decision_time")
         sessions = rows.group_by("session", maintain_order=True).agg(pl.len(), pl.col(end).max())

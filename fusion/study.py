@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from fusion import evaluation, features, model, regime, selection, target, walk_forward
+from fusion import evaluation, features, model, regime, selection, session_target, target, walk_forward
 from fusion.features.metric import market_wide, of_entities
 from fusion.flags import flags_of
 from fusion.grid import decision_grid, in_periods
+from fusion.horizon import horizon_name
 from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
 from fusion.walk_forward import Refit
-from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError, DataError
+from sources.daily_options import DailyFile
 from sources.sessions import exchange_timezone
 
 
@@ -58,11 +59,11 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     if not matrix.candidates:
         raise ConfigError("features names no feature", hint="write e.g. features: {bars: all}")
     progress("labels", None)
-    prices = target.price_stream(tables[config.price_source], source.table)
-    labels = target.forward_returns(grid, prices, plan.sessions, config.predicted, source.max_age)
+    labels = make_labels(plan, tables, grid)
     if labels[target.return_column(config.predicted.primary)].null_count() == labels.height:
         raise DataError(
-            f"no decision has a {format_duration(config.predicted.primary)} return inside its session",
+            f"no decision has a {horizon_name(config.predicted.primary)} return"
+            + ("" if config.predicted.daily else " inside its session"),
             hint="shorten targets.horizons, or check that the prices are those of the config's sessions",
         )
     progress("regimes", None)
@@ -92,6 +93,31 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     )
     by_session = evaluation.session_ic(signals, told, horizons=horizons, min_rows=config.evaluation.min_rows)
     return Study(matrix, labels, refits, regimes, ledger, models, signals, table, by_session)
+
+
+def make_labels(plan: Plan, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> pl.DataFrame:
+    """The labels of a grid: returns inside sessions, or over sessions where the config says so."""
+    config, source = plan.config, plan.config.sources[plan.config.price_source]
+    rows = tables[config.price_source]
+    if isinstance(source, DailyFile):
+        trading = session_target.trading_around(config.calendar, grid, config.predicted)
+        bars = session_target.session_prices(rows)
+        return session_target.session_returns(grid, bars, trading, config.predicted, source.delay)
+    prices = target.price_stream(rows, source.table)
+    return target.forward_returns(grid, prices, plan.sessions, config.predicted, source.max_age)
+
+
+def valid_until(plan: Plan, decisions: pl.DataFrame) -> pl.Series:
+    """When the return that a signal forecasts ends: the decision plus the primary horizon, or the exit's close."""
+    config, primary = plan.config, plan.config.predicted.primary
+    if isinstance(primary, int):
+        return decisions.select(pl.col("decision_time") + pl.duration(nanoseconds=primary)).to_series()
+    source = config.sources[config.price_source]
+    assert isinstance(source, DailyFile)
+    if decisions.is_empty():
+        return decisions["decision_time"]
+    trading = session_target.trading_around(config.calendar, decisions, config.predicted)
+    return session_target.exits(decisions["decision_time"], trading, config.predicted, source.delay)
 
 
 def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -165,11 +191,11 @@ def make_signals(
         )
         .with_columns(
             pl.max_horizontal(state).alias("regime_probability"),
-            pl.lit(format_duration(horizon)).alias("horizon"),
-            (pl.col("decision_time") + pl.duration(nanoseconds=horizon)).alias("valid_until"),
+            pl.lit(horizon_name(horizon)).alias("horizon"),
             rank_of(pl.col("score")).over("decision_time").alias("rank"),
         )
     )
+    frame = frame.with_columns(valid_until(plan, frame).alias("valid_until"))
     return frame.select(
         "entity", "session", "decision_time", "score", "score_ridge", "rank", "status", "flags",
         "regime", "regime_probability", *state, "horizon", "valid_until", "refit_session", "model_version", *ages,

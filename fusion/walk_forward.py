@@ -8,6 +8,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fusion.horizon import Horizon
 from fusion.target import end_column, return_column
 from gpu_kernels.errors import DataError
 from sources.durations import Duration
@@ -91,7 +92,7 @@ def schedule(sessions: pl.DataFrame, config: WalkForwardConfig) -> list[Refit]:
     return refits
 
 
-def training_rows(labels: pl.DataFrame, refit: Refit, horizon: int) -> pl.DataFrame:
+def training_rows(labels: pl.DataFrame, refit: Refit, horizon: Horizon) -> pl.DataFrame:
     """The labels that a refit may learn from: in its window, present, and ended before its cutoff (purge and embargo).
 
     A label counts by `label_end`, when it was known, not by when its decision was made: a label that overlaps the

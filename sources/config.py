@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from gpu_kernels.errors import ConfigError
+from sources.daily_options import DailyFile
 from sources.durations import Duration
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
@@ -342,6 +343,7 @@ Source = Annotated[
     | Lobster
     | DatabentoDbn
     | TableFile
+    | DailyFile
     | NewsFile
     | CalendarFile
     | SeriesFile

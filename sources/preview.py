@@ -15,7 +15,7 @@ from sources.readers.records import find_columns, records
 from sources.table_options import CLOCKS as CLOCKS_OF_METRICS
 from sources.table_options import TableFile
 
-_KINDS = ("table_file", "series_file", "calendar_file", "news_file")
+_KINDS = ("table_file", "daily_file", "series_file", "calendar_file", "news_file")
 _ROWS = 100_000
 
 

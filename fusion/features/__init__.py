@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
 
+from fusion.asof import nanoseconds
 from fusion.config import RunConfig
 from fusion.features import bar, book, event, metric, quote, region, site, site_names, site_table, trade
-from fusion.features.bar_rows import BarSettings
+from fusion.features.bar_rows import BarSettings, DailyBars
 from fusion.features.book_rows import BookSettings
 from fusion.features.choice import chosen, shared_entity, tells_closings
 from fusion.features.peers import Sums
@@ -17,6 +18,7 @@ from fusion.features.trade_rows import TradeSettings
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
+from sources.daily_options import DailyFile
 from sources.sessions import sessions_around
 from sources.source_options import BOOKS, TICKS, StreamSource
 from sources.stream import in_order
@@ -77,7 +79,7 @@ def build(
         source, rows, wanted = config.sources[name], tables[name], chosen(config, name)
         if source.table == "bar":
             stream, late[name] = in_order(rows, source.table)
-            columns = bar.compute(stream, grid, wanted, source.max_age, _bar_settings(config, tables, peers))
+            columns = bar.compute(stream, grid, wanted, source.max_age, _bar_settings(config, tables, grid, peers))
         elif source.table == "quote":
             stream, late[name] = in_order(rows, source.table)
             columns = quote.compute(stream, grid, wanted, source.max_age, continuous=source.carries_book)
@@ -164,10 +166,15 @@ def _family(table: str) -> str:
 
 
 def _bar_settings(
-    config: RunConfig, tables: Mapping[str, pl.DataFrame], peers: Mapping[str, Sums] | None
+    config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame, peers: Mapping[str, Sums] | None
 ) -> BarSettings:
-    events = config.volatility.events
-    return BarSettings(config.calendar, config.volatility, None if events is None else tables[events], peers)
+    events, bars = config.volatility.events, config.sources[config.source_of("bar") or ""]
+    found = BarSettings(config.calendar, config.volatility, None if events is None else tables[events], peers)
+    if not isinstance(bars, DailyFile) or grid.is_empty():
+        return found
+    trading = _sessions_before(config, grid, 2 * bars.sessions_kept)
+    assert trading is not None
+    return replace(found, daily=DailyBars(nanoseconds(trading["close"]), bars.delay, bars.sessions_kept))
 
 
 def _trade_settings(config: RunConfig, source: StreamSource) -> TradeSettings:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from fusion.features import (
+    bar_daily,
     bar_diurnal,
     bar_forecast,
     bar_market,
@@ -32,6 +33,7 @@ GROUPS: Mapping[str, Sequence[BarFeature]] = {
     "price": bar_price.FEATURES,
     "technical": (*bar_technical.FEATURES, *bar_oscillators.FEATURES),
     **_VOLATILITY,
+    "daily": bar_daily.FEATURES,
 }
 """What the name of a group in a config's list of features stands for: its features with their standard parameters."""
 
@@ -49,6 +51,9 @@ FEATURES: tuple[FeatureSpec, ...] = (
     ),
 )
 _SETTINGS = BarSettings()
+# of slots or returns inside a session
+_INSIDE = {feature.spec.name for group, made in _VOLATILITY.items() if group != "realised" for feature in made}
+_DAILY = {feature.spec.name for feature in bar_daily.FEATURES}
 
 
 VOLATILITY = "volatility"
@@ -61,14 +66,23 @@ def features_of(group: str) -> list[BarFeature]:
     return [feature for features in groups for feature in features]
 
 
-def names_of(group: str, options: VolatilityConfig, entities: int | None = None) -> list[str]:
+def groups(*, daily: bool) -> list[str]:
+    """The groups that `all` stands for, of daily bars or of those inside sessions."""
+    return ["price", "technical", "daily"] if daily else [group for group in GROUPS if group != "daily"]
+
+
+def names_of(
+    group: str, options: VolatilityConfig, entities: int | None = None, *, daily: bool | None = None
+) -> list[str]:
     """The features that the name of a group stands for, less those that `lacked` tells of so many entities."""
-    return [name for name in _standard(group) if not lacked(asked(name), options, entities)]
+    return [name for name in _standard(group) if not lacked(asked(name), options, entities, daily=daily)]
 
 
-def left_out(group: str, options: VolatilityConfig, entities: int | None) -> dict[str, str]:
+def left_out(
+    group: str, options: VolatilityConfig, entities: int | None, *, daily: bool | None = None
+) -> dict[str, str]:
     """The others, each with what it lacks."""
-    every = {name: lacked(asked(name), options, entities) for name in _standard(group)}
+    every = {name: lacked(asked(name), options, entities, daily=daily) for name in _standard(group)}
     return {name: lack for name, lack in every.items() if lack}
 
 
@@ -76,9 +90,13 @@ def _standard(group: str) -> list[str]:
     return [name for feature in features_of(group) for name in feature.names]
 
 
-def lacked(found: Asked, options: VolatilityConfig, entities: int | None = None) -> str:
-    """What a feature lacks in a config, or nothing: an option, slots that its <time> is whole ones of, or, where there
-    is one entity, a second to be compared with."""
+def lacked(found: Asked, options: VolatilityConfig, entities: int | None = None, *, daily: bool | None = None) -> str:
+    """What a feature lacks in a config, or nothing: bars of its sort, an option, slots that its <time> is whole ones
+    of, or, where there is one entity, a second to be compared with. `daily`: the sort of the bars, if known."""
+    if daily is True and found.feature.spec.name in _INSIDE:
+        return "bars inside the session"
+    if daily is False and found.feature.spec.name in _DAILY:
+        return "daily bars (kind: daily_file)"
     if found.feature.needs is not None and getattr(options, found.feature.needs) is None:
         return f"volatility.{found.feature.needs}"
     if found.time is not None and found.time % options.interval:

@@ -18,18 +18,40 @@ Array = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 KEYS = ("entity", "session")
 _ROW = "_row"
+_EVER = 2**62
+
+
+@dataclass(frozen=True)
+class DailyBars:
+    """Of bars that are one a session: when sessions close (ns, rising, from before the first decision on), how long
+    after it a bar is due, and how many sessions' bars may be used at a time: 1, the last one that is due."""
+
+    closes: Int64s
+    delay: int
+    kept: int
+
+    def oldest(self, times: Int64s) -> Int64s:
+        """The earliest event_time (ns) that a bar may have at each time. So a weekend makes no bar old, and an entity
+        that did not trade in the last session has none."""
+        due = np.searchsorted(self.closes + self.delay, times, side="right")
+        place = due - self.kept
+        none = np.where(place < 0, np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+        inside = (place >= 0) & (place < len(self.closes))
+        found: Int64s = np.where(inside, self.closes[np.where(inside, place, 0)], none) if len(self.closes) else none
+        return found
 
 
 @dataclass(frozen=True)
 class BarSettings:
     """What features of bars need to know of a config: its calendar, its section `volatility`, and the rows of the
     scheduled events that this names. `peers` tells, by the name of a feature, its sums over all entities, where the
-    grid is of some of them only."""
+    grid is of some of them only. `daily`: bars are one a session; none: they lie inside sessions."""
 
     calendar: str = "XNYS"
     volatility: VolatilityConfig = field(default_factory=VolatilityConfig)
     events: pl.DataFrame | None = None
     peers: Mapping[str, Sums] | None = None
+    daily: DailyBars | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,9 @@ class BarRows:
 
     stream    bars in order (sources.stream.in_order), sorted by (entity, event_time); sessions before the grid's first
               are the history of features that need one
-    aligned   the bar that each decision sees, of its own session
+    aligned   the bar that each decision sees, of its own session; of daily bars the last one
+
+    Of daily bars a segment holds all of an entity: windows go on from session to session, whatever a feature's name.
     """
 
     stream: pl.DataFrame
@@ -49,12 +73,16 @@ class BarRows:
 
     @classmethod
     def of(cls, stream: pl.DataFrame, grid: pl.DataFrame, max_age_ns: int, settings: BarSettings) -> "BarRows":
-        return cls(stream, grid, as_of(stream.with_row_index(_ROW), grid, list(KEYS), max_age_ns), settings)
+        numbered = stream.with_row_index(_ROW)
+        if settings.daily is None:
+            return cls(stream, grid, as_of(numbered, grid, list(KEYS), max_age_ns), settings)
+        oldest = settings.daily.oldest(nanoseconds(grid["decision_time"]))
+        return cls(stream, grid, as_of(numbered, grid, ["entity"], _EVER).not_before(oldest), settings)
 
     @cached_property
     def offsets(self) -> Int64s:
-        """Segments of one session each."""
-        return segment_offsets(self.stream.select(KEYS))
+        """Segments of one session each; of daily bars of one entity each."""
+        return self.entity_offsets if self.settings.daily is not None else segment_offsets(self.stream.select(KEYS))
 
     @cached_property
     def entity_offsets(self) -> Int64s:
@@ -84,9 +112,12 @@ class BarRows:
 
     def relative(self, own: str, values: Array) -> Array:
         """The values of a feature minus their mean over the entities at the same decision."""
+        return self.peers(own, values).relative(nanoseconds(self.grid["decision_time"]), values)
+
+    def peers(self, own: str, values: Array) -> Sums:
+        """The sums of a feature over the entities at each decision, of its values."""
         peers = self.settings.peers
-        sums = Sums.of(self.grid, values) if peers is None else peers[own]
-        return sums.relative(nanoseconds(self.grid["decision_time"]), values)
+        return Sums.of(self.grid, values) if peers is None else peers[own]
 
     def once(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a kernel of several outputs gives, made once for all features that it is part of."""

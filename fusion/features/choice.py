@@ -10,6 +10,7 @@ from gpu_kernels.errors import ConfigError
 from gpu_kernels.spec import FeatureSpec
 from sentiment import features as news
 from sources.config import Source
+from sources.daily_options import DailyFile
 from sources.source_options import BOOKS, StreamSource
 
 
@@ -40,11 +41,12 @@ def chosen(config: RunConfig, name: str, names: list[str] | None = None) -> list
 def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[str]:
     """The features of bars that a config names, groups among them; all: those of all groups."""
     options, count, found = config.volatility, _entities(config), []
-    for name in bar.GROUPS if names is None else names:
+    daily = isinstance(config.sources[source], DailyFile)
+    for name in bar.groups(daily=daily) if names is None else names:
         if name in bar.GROUPS or name == bar.VOLATILITY:
-            made = bar.names_of(name, options, count)
+            made = bar.names_of(name, options, count, daily=daily)
             if names is not None and not made:
-                lacked = ", ".join(dict.fromkeys(bar.left_out(name, options, count).values()))
+                lacked = ", ".join(dict.fromkeys(bar.left_out(name, options, count, daily=daily).values()))
                 raise ConfigError(
                     f"features.{source} names {name!r}, all of which needs {lacked}",
                     hint=f"write {lacked}, or leave the group out",
@@ -64,7 +66,7 @@ def _of_bars(source: str, names: list[str] | None, config: RunConfig) -> list[st
                 allowed=f"a <time> that is a multiple of volatility.interval, {interval}",
                 hint="ask for another time, or change the interval",
             )
-        if lack := bar.lacked(asked, options):
+        if lack := bar.lacked(asked, options, daily=daily):
             raise ConfigError(
                 f"features.{source} names {name!r}, which needs `{lack}`",
                 hint=f"write {lack}, or leave the feature out",
@@ -216,10 +218,12 @@ def left_out(config: RunConfig) -> list[str]:
 
 def _left_out_of_bars(source: str, wanted: str | list[str], config: RunConfig) -> list[str]:
     """The same of the groups of features of bars."""
-    groups = [*bar.GROUPS] if wanted == "all" else [name for name in wanted if name in (*bar.GROUPS, bar.VOLATILITY)]
+    daily = isinstance(config.sources[source], DailyFile)
+    named = [name for name in wanted if name in (*bar.GROUPS, bar.VOLATILITY)]
+    groups = bar.groups(daily=daily) if wanted == "all" else named
     by_option: dict[str, dict[str, None]] = {}
     for group in groups:
-        for name, lack in bar.left_out(group, config.volatility, _entities(config)).items():
+        for name, lack in bar.left_out(group, config.volatility, _entities(config), daily=daily).items():
             if name not in wanted:
                 by_option.setdefault(lack, {})[name] = None
     parts = [f"{', '.join(features)} (for want of {option})" for option, features in by_option.items()]

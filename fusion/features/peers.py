@@ -51,10 +51,14 @@ class Sums:
 
     def relative(self, times: Int64s, values: Floats) -> Floats:
         """Values minus the mean of all entities at their time; NaN where fewer than two have one."""
-        at = np.searchsorted(self.times, times)
-        mean = np.divide(self.sums, self.counts, out=np.full(len(self.sums), np.nan), where=self.counts > 1)
-        result: Floats = values - mean[at]
+        result: Floats = values - self.mean(times)
         return result
+
+    def mean(self, times: Int64s) -> Floats:
+        """The mean of all entities at these times, each of which is theirs; NaN where fewer than two have one."""
+        mean = np.divide(self.sums, self.counts, out=np.full(len(self.sums), np.nan), where=self.counts > 1)
+        found: Floats = mean[np.searchsorted(self.times, times)]
+        return found
 
     def frame(self) -> pl.DataFrame:
         times = pl.Series("decision_time", self.times).cast(pl.Datetime("ns")).dt.replace_time_zone("UTC").cast(TIME)

@@ -96,7 +96,7 @@ GRID = decision_grid(sorted(BETA), DAYS, make_config("all").decisions)
 
 # of the groups' <time>s only an hour is whole slots of ten minutes
 AHEAD = ["bar_expected_variance_20min", "bar_event_multiplier_20min", "bar_time_of_day_ahead_20min"]
-EVERY = [*bar.GROUPS, *AHEAD]
+EVERY = [*bar.groups(daily=False), *AHEAD]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ class TestInvariance:
 
     def test_every_feature_has_values_to_compare(self, made: pl.DataFrame) -> None:
         cut = DAYS["open"][46]
-        names = [name for group in bar.GROUPS for name in bar.names_of(group, VolatilityConfig(**OPTIONS))]
+        names = [name for group in bar.groups(daily=False) for name in bar.names_of(group, VolatilityConfig(**OPTIONS))]
         # a session has 39 bars
         names = [name for name in names if not name.endswith("_50")]
         held = {name: made.filter(pl.col("decision_time") < cut)[name].is_not_nan().sum() for name in names}
