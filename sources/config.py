@@ -20,6 +20,7 @@ from pydantic import (
 from gpu_kernels.errors import ConfigError
 from sources.daily_options import DailyFile
 from sources.durations import Duration
+from sources.entity_names import EntityNames, NamesFile
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
 from sources.source_options import BaseSource, StreamSource, texts_of
@@ -312,13 +313,14 @@ class CalendarFile(BaseSource):
 
 
 class SeriesFile(BaseSource):
-    """Daily series, one column each: `metrics` maps our name to the file's column.
+    """Daily series, one column each: `metrics` maps our name to the file's column. `entity_names` as of table_file.
 
     known_time is a column (of vintages), or told by the lag rule `known`. An empty cell is a day without a value.
     """
 
     kind: Literal["series_file"]
     metrics: dict[str, str] = Field(min_length=1)
+    entity_names: EntityNames | None = None
     known: LagRule | None = None
     no_value: list[str] = Field(default_factory=lambda: ["", "."])
 
@@ -327,6 +329,10 @@ class SeriesFile(BaseSource):
         if (self.known is None) == ("known_time" not in self.columns):
             raise ValueError("known_time: give exactly one of columns.known_time and known: {days, time, business}")
         return self
+
+    @property
+    def companions(self) -> list[str]:
+        return [self.entity_names.file] if isinstance(self.entity_names, NamesFile) else []
 
     @property
     def table(self) -> str:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from gpu_kernels.durations import format_duration
 from sources.durations import Duration
+from sources.entity_names import EntityNames, NamesFile
 from sources.schema import TABLES
 from sources.source_options import BOOKS, StreamSource, TableName, text_of, texts_of
 
@@ -34,6 +35,8 @@ class TableFile(StreamSource):
 
     constants    canonical column -> its value in every row, e.g. {metric: ships, unit: count, licence: MIT}
     only         column of the file -> the values (or the one) wanted; rows with others are counted and left out
+    entity_names what the file calls an entity -> what it is called here, e.g. {1: US-AL}; or a CSV file that tells it:
+                 {file: states.csv, key: statefips, name: stateabbrev, prefix: US-}. Rows of others are set aside
     bar          of bars: their length, where event_time is a bar's START, so that it ends (and is known) one bar later;
                  none: event_time is the END, and bars may be of any length, as tick, volume and dollar bars are
     stamp_after  how long after the bar's START the stamp lies: 4min where five-minute bars are named by their last
@@ -56,6 +59,7 @@ class TableFile(StreamSource):
     table: TableName
     constants: dict[str, Annotated[str, BeforeValidator(text_of)]] = Field(default_factory=dict)
     only: dict[str, Annotated[list[str], BeforeValidator(texts_of)]] = Field(default_factory=dict)
+    entity_names: EntityNames | None = None
     bar: Annotated[Duration, Field(gt=0)] | None = None
     stamp_after: Annotated[Duration, Field(ge=0)] = 0
     volume_unit: float = Field(default=1, gt=0)
@@ -70,6 +74,10 @@ class TableFile(StreamSource):
     @property
     def ticks(self) -> bool:
         return self.table in {"trade", "quote"}
+
+    @property
+    def companions(self) -> list[str]:
+        return [self.entity_names.file] if isinstance(self.entity_names, NamesFile) else []
 
     @model_validator(mode="after")
     def _options_fit_table(self) -> "TableFile":

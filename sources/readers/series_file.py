@@ -7,6 +7,7 @@ import polars as pl
 
 from sources.clocks import read_clock, read_known, to_utc
 from sources.config import SeriesFile
+from sources.entity_names import renamed
 from sources.files import InputFile
 from sources.readers.batch import NO_VALUE, RawBatch, canonical, entity_column, first_problem, missing_entity, number
 from sources.readers.records import find_columns, records
@@ -25,8 +26,9 @@ def read(source: SeriesFile, file: InputFile, index: int, calendar: str) -> Iter
         else:
             published = known_by_rule(event["time"], source.known, source.timezone, calendar)
             known = pl.DataFrame({"time": published, "problem": event["problem"]})
-        entity = entity_column(frame, file, columns.get("entity"))
-        problem = first_problem(frame["_problem"], event["problem"], known["problem"], missing_entity(entity))
+        entity, unknown = renamed(entity_column(frame, file, columns.get("entity")), source.entity_names)
+        nobody = first_problem(unknown, missing_entity(entity))
+        problem = first_problem(frame["_problem"], event["problem"], known["problem"], nobody)
         common = frame.select("_line").with_columns(
             entity, event["time"].alias("event_time"), known["time"].alias("known_time")
         )

@@ -6,6 +6,7 @@ import polars as pl
 
 from gpu_kernels.errors import ConfigError
 from sources.clocks import known_after, read_clock, read_known
+from sources.entity_names import renamed
 from sources.files import InputFile
 from sources.readers.batch import (
     NO_VALUE,
@@ -65,7 +66,7 @@ def read(source: TableFile, file: InputFile, index: int, calendar: str) -> Itera
         if source.volume_unit != 1:
             values["volume"] = values["volume"].with_columns(pl.col("value") * source.volume_unit)
         sites = values["site"]["value"] if {"site"} & {*columns, *source.constants} else None
-        entity, nobody = _entity(frame, file, columns.get("entity"), sites)
+        entity, nobody = _entity(frame, file, columns.get("entity"), sites, source)
         rows = frame.select("_line").with_columns(
             entity,
             event["time"].alias("event_time"),
@@ -101,17 +102,18 @@ def _known(
 
 
 def _entity(
-    frame: pl.DataFrame, file: InputFile, column: str | None, sites: pl.Series | None
+    frame: pl.DataFrame, file: InputFile, column: str | None, sites: pl.Series | None, source: TableFile
 ) -> tuple[pl.Series, pl.Series]:
     """The entity of each row, and the problem of those without one. A row of a site may leave it to the site table."""
-    if sites is None:
-        entity = entity_column(frame, file, column)
-        return entity, missing_entity(entity)
-    if file.entity is None and column is None:
+    if sites is not None and file.entity is None and column is None:
         entity = pl.repeat("", frame.height, eager=True).alias("entity")
     else:
-        entity = entity_column(frame, file, column).fill_null("")
-    return entity, pl.select(pl.when(sites == "").then(missing_entity(entity))).to_series()
+        entity = entity_column(frame, file, column)
+    entity, unknown = renamed(entity, source.entity_names)
+    nobody = first_problem(unknown, missing_entity(entity))
+    if sites is None:
+        return entity, nobody
+    return entity.fill_null(""), pl.select(pl.when(sites == "").then(nobody).otherwise(unknown)).to_series()
 
 
 def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec, constant: str | None) -> pl.DataFrame:
