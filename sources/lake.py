@@ -29,6 +29,7 @@ from urllib.parse import quote
 import polars as pl
 
 from gpu_kernels.errors import DataError, QuarantineError
+from sources import vintages
 from sources.build import Progress, build
 from sources.clocks import UNPARSABLE
 from sources.config import Source
@@ -168,6 +169,7 @@ def _ingested(
         if goals:
             for goal, record in zip(goals, build(goals, files[goals[0].name], progress, workers), strict=True):
                 inputs, key, folder = found[goal.name]
+                record["warnings"] += _rewritten(goal, folder, record)
                 (goal.folder / _RECORD).write_text(
                     json.dumps({"key": key, **record, "inputs": inputs}, indent=1) + "\n"
                 )
@@ -183,6 +185,28 @@ def _ingested(
         )
         _enforce(results[name], source)
     return results
+
+
+def _rewritten(goal: Goal, folder: Path, record: dict[str, Any]) -> list[str]:
+    """What a log of metrics tells otherwise than the last ingest of the same source, with the same settings, did: it is
+    meant to be appended to."""
+    if goal.source.table != "metric":
+        return []
+    ignored = {"files", *goal.source.not_in_key}
+    settings = {name: value for name, value in record["config"].items() if name not in ignored}
+    earlier: list[tuple[float, Path]] = []
+    for other in folder.parent.glob(f"{glob.escape(folder.name[:-12])}*/{_RECORD}"):
+        told = json.loads(other.read_text())
+        if told["name"] == goal.name and {name: told["config"].get(name) for name in settings} == settings:
+            earlier.append((other.stat().st_mtime, other.parent))
+    if not earlier:
+        return []
+    last = max(earlier)[1]
+    (goal.folder / _RECORD).write_text(json.dumps(record))  # `read` asks for it
+    counts = dict(vintages.rewritten(read(last), read(goal.folder))["what"].value_counts().iter_rows())
+    said = {"gone": "rows are gone", "changed": "have other values", "inserted": "are new though known before the last"}
+    parts = [f"{counts[what]} {words}" for what, words in said.items() if what in counts]
+    return [f"source {goal.name}: history was rewritten since {last.name}: {', '.join(parts)}"] if parts else []
 
 
 def _finished(folder: Path) -> bool:

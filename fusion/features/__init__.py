@@ -140,7 +140,8 @@ def _of_metrics(
         stores = pl.concat([tables[other] for other in source.stores])
         return compute(tables[name], stores, grid, wanted, source.max_age, source.matching)
     market = None if source.entity in set(grid["entity"].unique()) else source.entity
-    return metric.compute(tables[name], grid, wanted, source.max_age, market=market)
+    own = metric.own_names(source)
+    return metric.compute(tables[name], grid, wanted, source.max_age, market=market, own=own)
 
 
 def _of_sites(config: RunConfig, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> dict[str, site_table.Array]:

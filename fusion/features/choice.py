@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fusion.config import RunConfig
-from fusion.features import bar, book, quote, site_names, site_table, trade
+from fusion.features import bar, book, metric, metric_names, quote, site_names, site_table, trade
 from fusion.features.ticks import allowed, defaults
 from gpu_kernels.durations import format_duration
 from gpu_kernels.errors import ConfigError
@@ -124,6 +124,18 @@ def tells_closings(source: Source) -> bool:
     return bool(getattr(source, "knows_closings", True))
 
 
+def _of_metrics(source: str, names: list[str] | None, own: list[str]) -> list[str]:
+    """The features of metrics that a config names; all: the values of those that the source says it has."""
+    for name in names or []:
+        try:
+            feature = metric_names.asked(name, own)
+        except ConfigError as error:
+            raise ConfigError(f"features.{source}: {error.problem}", allowed=error.allowed) from None
+        if own and feature.metric not in own:
+            _known(source, [name], [*own, *(f"<metric>_{form}" for form in metric_names.FORMS)])
+    return own if names is None else names
+
+
 def shared_entity(config: RunConfig, source: str) -> str | None:
     """The entity of a source that is none of the run's own, so that its rows serve all of them: a market or region."""
     entity = config.sources[source].entity
@@ -134,14 +146,16 @@ def shared_entity(config: RunConfig, source: str) -> str | None:
 
 
 def _of_series(config: RunConfig, source: str, names: list[str] | None) -> list[str]:
-    """The metrics or kinds that a config names; of metrics by site or region the features of these."""
+    """The kinds that a config names, or the metrics and what is made of their vintages; of metrics by site or region
+    the features of these."""
     options = config.sources[source]
-    own = sorted(getattr(options, "metrics" if options.table == "metric" else "kinds", names or []))
+    if options.table != "metric":
+        return _known(source, names, sorted(getattr(options, "kinds", names or [])))
+    own = metric.own_names(options)
     if options.stores:
         return _of_places(config, source, own if names is None else names)
-    if options.table == "metric":
-        _no_place(source, names or [], own if hasattr(options, "metrics") else [])
-    return _known(source, names, own)
+    _no_place(source, names or [], own)
+    return _of_metrics(source, names, own)
 
 
 def _of_places(config: RunConfig, source: str, names: list[str]) -> list[str]:

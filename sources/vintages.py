@@ -1,0 +1,110 @@
+"""Vintages of metrics: what was known when, what was first printed, how values were revised, and whether a later
+delivery tells another past than an earlier one did.
+
+A vintage is a row of the metric table; those of one fact share (entity, site, metric, event_time). Of two rows of a
+fact with equal known_time the later row is the later vintage. Every function here takes rows of that table in the
+order of `sources.lake.read`, of any entities, sites and metrics.
+"""
+
+from datetime import datetime
+
+import polars as pl
+
+from sources.schema import TABLES, TIME
+
+SERIES = ("entity", "site", "metric")
+KEY = TABLES["metric"].key
+
+
+def view(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """The series as they were known at a moment: of each fact known by then the latest vintage, in the order of KEY.
+
+    Missing values: a fact whose latest vintage withdraws it (a null value) is left out.
+    """
+    return latest(rows.filter(pl.col("known_time") <= pl.lit(at, dtype=TIME)))
+
+
+def latest(rows: pl.DataFrame) -> pl.DataFrame:
+    """The last vintage of each fact: the view of all that is known.
+
+    Missing values: as `view`.
+    """
+    last = _in_order(rows).unique(KEY, keep="last", maintain_order=True)
+    return last.filter(pl.col("value").is_not_null()).sort(KEY)
+
+
+def first_prints(rows: pl.DataFrame) -> pl.DataFrame:
+    """The first vintage of each fact that has a value, whether or not it was withdrawn later, in the order of KEY.
+
+    Missing values: a fact that never had a value is left out.
+    """
+    told = _in_order(rows).filter(pl.col("value").is_not_null())
+    return told.unique(KEY, keep="first", maintain_order=True).sort(KEY)
+
+
+def revisions(rows: pl.DataFrame, *, tolerance: float = 0.0) -> pl.DataFrame:
+    """How each fact was revised: KEY, and
+
+    first, last             value of the first print and of the last vintage, in the series' unit
+    revision                last - first
+    vintages                how many rows tell it
+    first_known             known_time of the first print
+    settled                 from when on every vintage lies within `tolerance` (in the series' unit) of the last
+    days_to_settle          from first_known to settled
+
+    Missing values: facts that are withdrawn, or never had a value, are left out.
+    """
+    ends = latest(rows).select(*KEY, pl.col("value").alias("last"))
+    prints = first_prints(rows).select(*KEY, pl.col("value").alias("first"), first_known="known_time")
+    told = _in_order(rows).join(ends, on=KEY)
+    # a withdrawal in between is as far from the last value as can be
+    away = ((pl.col("value") - pl.col("last")).abs() > tolerance).fill_null(True)
+    place = pl.int_range(pl.len()).over(KEY)
+    last_away = pl.when(away).then(place).max().over(KEY).fill_null(-1)
+    counts = told.group_by(KEY).len("vintages")
+    settled = told.filter(place == last_away + 1).select(*KEY, settled="known_time")
+    found = ends.join(prints, on=KEY).join(settled, on=KEY).join(counts, on=KEY)
+    return found.select(
+        *KEY,
+        "first",
+        "last",
+        (pl.col("last") - pl.col("first")).alias("revision"),
+        "vintages",
+        "first_known",
+        "settled",
+        ((pl.col("settled") - pl.col("first_known")).cast(pl.Int64) / 86_400e9).alias("days_to_settle"),
+    ).sort(KEY)
+
+
+def rewritten(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """What a later delivery of a log tells otherwise of the past that an earlier one had told: KEY, known_time, what,
+    before and after (values of that known_time in their order, null: no row).
+
+    gone      a row of the earlier delivery that the later one lacks
+    changed   the value of a row
+    inserted  a row that was known, as the later one says, before the last row of its series in the earlier one was,
+              though the earlier one did not hold it
+
+    A log that is only appended to gives no row: its new rows are known later than its old ones.
+    """
+    old, new = (_by_time(rows, name) for rows, name in ((before, "before"), (after, "after")))
+    reach = before.group_by(SERIES).agg(reach=pl.col("known_time").max())
+    both = old.join(new, on=[*KEY, "known_time"], how="full", coalesce=True).join(reach, on=SERIES, how="left")
+    what = (
+        pl.when(pl.col("after").is_null())
+        .then(pl.lit("gone"))
+        .when(pl.col("before").is_null() & (pl.col("known_time") <= pl.col("reach")))
+        .then(pl.lit("inserted"))
+        .when(pl.col("before") != pl.col("after"))
+        .then(pl.lit("changed"))
+    )
+    found = both.with_columns(what.alias("what")).filter(pl.col("what").is_not_null())
+    return found.select(*KEY, "known_time", "what", "before", "after").sort(*KEY, "known_time")
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.sort("known_time", maintain_order=True)
+
+
+def _by_time(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.group_by(*KEY, "known_time", maintain_order=True).agg(pl.col("value").alias(name))
