@@ -1,8 +1,8 @@
 """Imagery upstream of ingest: scenes and zones in, pixels of each zone on a common grid out.
 
-    found = folder.scenes(options, variables)      # or stac.scenes: Scene by Scene, with when it was captured and known
+    found = find.find_scenes(options, variables)   # of folders, STAC or arrays: when each was captured, and when known
     places = zones.read_zones(path)                # polygons of lots or districts
-    grid = raster.grid_of(zone, resolution=0.5)    # the zone's own, the same for every scene
+    grid = grid.grid_of(zone, resolution=0.5)      # the zone's own, the same for every scene
     with raster.open_asset(scene.assets["red"]) as image:
         pixels = image.read(grid)                  # a window, never the whole scene
 

@@ -96,6 +96,14 @@ class AssetOptions(_Options):
     crs: _Name | None = None
     alpha: bool | None = None
     unit: _Name | None = None
+    bounds: tuple[float, float, float, float] | None = None
+
+    @field_validator("bounds")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        if value is not None and not (value[0] < value[2] and value[1] < value[3]):
+            raise ValueError("bounds: write the least x and y, then the largest")
+        return value
 
 
 class _SceneOptions(_Options):
@@ -157,11 +165,39 @@ class StacScenes(_SceneOptions):
         return self
 
 
-SceneOptions = Annotated[FolderScenes | StacScenes, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[FolderScenes | StacScenes] = TypeAdapter(SceneOptions)
+class ArrayScenes(_SceneOptions):
+    """A series of images as NumPy arrays [time, row, column(, band)], as eo-learn writes them.
+
+    folder      holds all of them
+    timestamps  its JSON file of a list of times, one for each image
+    bounds      its file of one polygon, the box around the pixels, with their CRS
+    timezone    of times without an offset
+    assets      our names -> {asset: data/NDVI}, which is data/NDVI.npy below the folder
+    """
+
+    kind: Literal["arrays"]
+    folder: str
+    timestamps: str = "timestamps.json"
+    bounds: str = "bbox.geojson"
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        return timezone_name(value)
+
+    @model_validator(mode="after")
+    def _assets_are_named(self) -> "ArrayScenes":
+        if not self.assets:
+            raise ValueError("write `assets`: the arrays that are read")
+        return self
 
 
-def parse_scenes(name: str, entry: object) -> FolderScenes | StacScenes:
+SceneOptions = Annotated[FolderScenes | StacScenes | ArrayScenes, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[FolderScenes | StacScenes | ArrayScenes] = TypeAdapter(SceneOptions)
+
+
+def parse_scenes(name: str, entry: object) -> FolderScenes | StacScenes | ArrayScenes:
     """The model of one entry of `scenes:`. Raises ConfigError naming the entry, the option and what is allowed."""
     try:
         return _ADAPTER.validate_python(entry)

@@ -250,6 +250,7 @@ def _assets(draft: _Draft, options: FolderScenes, found: Scenes) -> dict[str, As
             told.alpha,
             unit=told.unit,
             gsd=options.gsd,
+            bounds=told.bounds,
         )
     return assets
 

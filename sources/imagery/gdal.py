@@ -10,7 +10,9 @@ from sources.extras import need
 from sources.imagery.scene import Asset
 
 _REMOTE = {"https": "/vsicurl/", "http": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/"}
+NUMPY = "numpy"
 _MAGIC = {
+    b"\x93NUMPY": NUMPY,
     b"II*\x00": "GTiff",
     b"MM\x00*": "GTiff",
     b"II+\x00": "GTiff",

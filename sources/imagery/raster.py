@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from gpu_kernels.errors import ConfigError, DataError
 from sources.extras import need
+from sources.imagery.array_image import ArrayImage
 from sources.imagery.config import Resampling
-from sources.imagery.gdal import environment, place_of, telling
+from sources.imagery.gdal import NUMPY, environment, place_of, telling
 from sources.imagery.grid import Grid, transformer
 from sources.imagery.scene import Asset
 from sources.imagery.zones import PIXELS
@@ -62,15 +64,16 @@ def read(asset: Asset, grid: Grid, resampling: Resampling) -> Pixels:
 def open_asset(asset: Asset) -> Iterator["Image"]:
     """The image of an asset, opened once for any number of reads.
 
-    GeoTIFF, PNG, JPEG and JPEG 2000 are told by their first bytes and not by their names; nothing else is opened, VRT
-    above all, which is a list of other files. A local file reads nothing from the network, whatever it refers to.
+    GeoTIFF, PNG, JPEG, JPEG 2000 and NumPy arrays are told by their first bytes and not by their names; nothing else is
+    opened, VRT above all, which is a list of other files. A local file reads nothing from the network, whatever it
+    refers to.
     Raises DataError, in one line, for a file that is missing, empty, damaged, of another kind, or made to fill memory.
     """
     rasterio = need("rasterio")
     name, driver = place_of(asset)
     options = environment(asset, name)
     with telling(asset.href), rasterio.Env(**options):
-        dataset = rasterio.open(name, driver=driver, sharing=False)
+        dataset = ArrayImage(Path(name)) if driver == NUMPY else rasterio.open(name, driver=driver, sharing=False)
     try:
         image = Image(asset, dataset, options)
         yield image
@@ -149,12 +152,20 @@ class Image:
                 allowed="a georeferenced image",
                 hint="warp it first" if points else "write crs: EPSG:<code> of the asset, or zones in pixels",
             )
-        if self._dataset.transform.is_identity:
+        return _Reference(_crs(self.crs), self._transform(), _crs(grid.crs), affine(*grid.transform))
+
+    def _transform(self) -> Any:
+        own = getattr(self._dataset, "transform", None)
+        if own is not None and not own.is_identity:
+            return own
+        if self.asset.bounds is None:
             raise DataError(
                 f"{self.asset.href} does not say where it lies (no geotransform)",
-                hint="write zones in pixels, or give it a world file",
+                hint="write zones in pixels, or `bounds` of the asset",
             )
-        return _Reference(_crs(self.crs), self._dataset.transform, _crs(grid.crs), affine(*grid.transform))
+        left, low, right, high = self.asset.bounds
+        affine = need("rasterio").Affine
+        return affine((right - left) / self.width, 0, left, 0, (low - high) / self.height, high)
 
     def _ratio(self, grid: Grid) -> tuple[float, float]:
         """Columns and rows of the image under one pixel in the middle of the grid; NaN where there are none."""

@@ -27,6 +27,7 @@ class Asset:
     nodata    value that stands for no observation; None: the file's own; NaN: none, every value counts
     scale, offset  value = stored * scale + offset; None: the file's own, which is 1 and 0 where it says nothing
     crs       of a file that says none, e.g. EPSG:26914; it never overrides the file's own
+    bounds    least and largest x and y (x, y, x, y) of an image that does not say where it lies, north up, in `crs`
     alpha     whether a band that calls itself alpha tells which pixels are valid; None: where no nodata value does.
               The near infrared of NAIP calls itself alpha
     """
@@ -41,6 +42,7 @@ class Asset:
     remote: bool = False
     unit: str | None = None
     gsd: float | None = None
+    bounds: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class _Walk:
             return
         self.seen.add(real)
         try:
-            found = _json(path)
+            found = read_json(path)
         except DataError as error:
             yield SetAside(str(path), UNREADABLE_CATALOGUE if depth else UNREADABLE_ITEM, error.problem)
             return
@@ -148,7 +148,8 @@ def _is_old_catalogue(found: dict[str, Any]) -> bool:
     return "type" not in found and "stac_version" in found and isinstance(found.get("links"), list)
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises DataError where it cannot be read, is empty, too large or none."""
     with reading(path):
         size = path.stat().st_size
         if size == 0:
@@ -159,7 +160,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"no JSON: {_line(error)}") from error
+        raise DataError(f"{path} is no JSON: {_line(error)}") from error
 
 
 def _of_api(options: StacScenes) -> Iterator[RawItem | SetAside]:
