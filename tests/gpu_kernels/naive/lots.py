@@ -137,7 +137,8 @@ def lot_fill(
     l_j = quantile over the cells with a contrast of contrast[j, :] (linear between order statistics, as np.quantile);
     prior_i = quantile over past and i itself of l_j, clipped to empty_level - empty_range .. empty_level + empty_range;
     n = number of past rows in which cell c has a contrast; own = the quantile of its contrasts there;
-    reference = prior_i + clip( n / (n + pseudo_count) * (own - prior_i), -cap, cap ), with n = 0 prior_i;
+    reference = prior_i + clip( n / (n + pseudo_count) * (own - prior_i), -cap, cap ), with n = 0 prior_i, clipped as
+        prior_i is: what was never seen empty is not taken for empty;
     weight = area * valid of the cells with a contrast, w = weight / their sum; m = number of cells with a contrast;
     y = contrast - reference; r = exp(-(intercept + slope * y)), the likelihood ratio of empty to full;
     pi = 1/2, then `rounds` times: p = pi / (pi + (1 - pi) r) and pi = (m sum w p + 1) / (m + 2): a full lot's doubtful
@@ -180,7 +181,8 @@ def lot_fill(
                 n = known[cell] = len(own)
                 reference = prior
                 if n > 0:
-                    reference += np.clip(n / (n + pseudo_count) * (np.quantile(own, quantile) - prior), -cap, cap)
+                    moved = np.clip(n / (n + pseudo_count) * (np.quantile(own, quantile) - prior), -cap, cap)
+                    reference = np.clip(prior + moved, empty_level - empty_range, empty_level + empty_range)
                 r[cell] = np.exp(-(intercept + slope * (contrast[row, cell] - reference)))
             pi = 0.5
             for _ in range(rounds):
