@@ -6,7 +6,8 @@ fact with equal known_time the later row is the later vintage. Every function he
 order of `sources.lake.read`, of any entities, sites and metrics.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -74,6 +75,27 @@ def revisions(rows: pl.DataFrame, *, tolerance: float = 0.0) -> pl.DataFrame:
         "settled",
         ((pl.col("settled") - pl.col("first_known")).cast(pl.Int64) / 86_400e9).alias("days_to_settle"),
     ).sort(KEY)
+
+
+def revision_by_age(rows: pl.DataFrame, ages: Sequence[timedelta]) -> pl.DataFrame:
+    """What was still to come: KEY, age, and `away`, the value known so long after the first print less the last one, in
+    the series' unit; the fan of a series is its quantiles by age.
+
+    Missing values: no row where the last vintage of the series came before that age, which tells of no revision what is
+    missing of the log; facts that are withdrawn are left out; null where the fact was withdrawn at that age.
+    """
+    ends = latest(rows).select(*KEY, pl.col("value").alias("last"))
+    prints = first_prints(rows).select(*KEY, first_known="known_time")
+    reach = rows.group_by(SERIES).agg(reach=pl.col("known_time").max())
+    asked = ends.join(prints, on=KEY).join(reach, on=SERIES).join(_ages(ages), how="cross")
+    asked = asked.with_columns(at=pl.col("first_known") + pl.col("age")).filter(pl.col("at") <= pl.col("reach"))
+    told = _in_order(rows).select(*KEY, at="known_time", known="value")
+    found = asked.sort("at").join_asof(told, on="at", by=list(KEY), check_sortedness=False)
+    return found.select(*KEY, "age", away=pl.col("known") - pl.col("last")).sort(*KEY, "age")
+
+
+def _ages(ages: Sequence[timedelta]) -> pl.DataFrame:
+    return pl.DataFrame({"age": ages}, schema={"age": pl.Duration("ns")})
 
 
 def rewritten(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from fusion.features.lookup import FEATURES_OF_TA_LIB
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
+from sources.config import parse_source
+from sources.lake import ingest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WALK = (REPOSITORY / "docs" / "volatility.md").read_text()
@@ -53,6 +56,22 @@ def test_the_measures_of_volatility_run() -> None:
     assert np.isnan(names["hour"][:60]).all()
     assert np.isfinite(names["hour"][60:390]).all()
     assert names["days"].shape == (4, 3)
+
+
+@pytest.mark.data
+def test_metrics_of_vendors_are_read_and_viewed(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    page = (REPOSITORY / "docs" / "metrics.md").read_text()
+    sources = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1])["sources"]
+    for name, entry in sources.items():
+        counts = ingest(name, parse_source(name, entry), calendar="XNYS", lake=tmp_path).counts
+        assert counts["used"] > 0
+        assert counts["quarantined"] == {}
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/metrics.md", "exec"), names)
+    assert 0 < names["then"].height < names["last"].height == names["first"].height
 
 
 def test_scoring_runs() -> None:

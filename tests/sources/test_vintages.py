@@ -65,6 +65,14 @@ class TestByHand:
         log = table((0, 1, 1.0), (0, 2, 2.0), (0, 3, 1.0), (1, 1, 1.0), (1, 2, None), (1, 4, 1.0))
         assert vintages.revisions(log)["days_to_settle"].to_list() == [2.0, 3.0]
 
+    def test_what_was_still_to_come_by_age(self) -> None:
+        found = vintages.revision_by_age(LOG, [timedelta(0), timedelta(1), timedelta(2), timedelta(4), timedelta(5)])
+        days = (pl.col("event_time") - DAY).dt.total_days(), pl.col("age").dt.total_days()
+        assert found.select(*days, "away").rows() == [
+            *((0, 0, -0.25), (0, 1, -0.25), (0, 2, 0.25), (0, 4, 0.0)),  # its fifth day is after the log's end
+            (2, 0, 0.0),
+        ]
+
     def test_sites_and_entities_are_apart(self) -> None:
         log = table(("A", "", 0, 1, 1.0), ("A", "s", 0, 2, 2.0), ("B", "", 0, 3, 3.0))
         assert vintages.latest(log)["value"].to_list() == [1.0, 2.0, 3.0]
