@@ -39,6 +39,7 @@ from sources import metric_checks
 from sources.config import Source
 from sources.duplicates import in_export_order, mark_duplicates
 from sources.front_contract import OTHER_CONTRACT, of_front_contract
+from sources.metric_screen import screened
 from sources.schema import ACTIONS, TABLES, TIME
 from sources.sequence_checks import Jumps, Order
 from sources.sessions import assign_session, sessions_around
@@ -115,6 +116,9 @@ def check(rows: pl.DataFrame, source: Source, window: Window, doubts: "Doubts | 
         rows = mark(rows, "reason", metric_checks.OTHER_SENSOR, pl.lit(metric_checks.other_sensor(rows, is_good())))
     rows = mark_duplicates(rows, TABLES[table], ticks=source.ticks, vintages=_vintages(source))
     if table == "metric":
+        if (screen := getattr(source, "screen", None)) is not None:
+            reasons = screened(rows, screen, source.timezone, is_good())
+            rows = rows.with_columns(reason=pl.coalesce("reason", pl.lit(reasons)))
         found = checked(rows)
         return replace(found, notes=metric_checks.notes(found.good))
     if stream:

@@ -7,11 +7,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from gpu_kernels.durations import format_duration
 from sources.durations import Duration
 from sources.entity_names import EntityNames, NamesFile
+from sources.metric_screen import Screen
 from sources.schema import TABLES
 from sources.source_options import BOOKS, StreamSource, TableName, text_of, texts_of
 
 CLOCKS = ("event_time", "event_end", "known_time", "ingested_time")
-_OF_METRICS = ("known", "period", "no_value", "nowcast", "backfill", "backfill_after")
+_OF_METRICS = ("known", "period", "no_value", "nowcast", "backfill", "backfill_after", "screen")
 _DAY = 86_400 * 10**9
 
 
@@ -53,6 +54,7 @@ class TableFile(StreamSource):
     backfill        what becomes of known_time where the row was written later (ingested_time): trust it; or
                     as_ingested, the later of both counts
     backfill_after  rows that were written this long after known_time are history filled in later, and are counted
+    screen          values set aside that cannot be what they say (sources.metric_screen)
     """
 
     kind: Literal["table_file"]
@@ -70,6 +72,7 @@ class TableFile(StreamSource):
     no_value: list[str] = Field(default_factory=list)
     backfill: Literal["trust", "as_ingested"] = "trust"
     backfill_after: Annotated[Duration, Field(ge=0)] = 7 * _DAY
+    screen: Screen | None = None
 
     @property
     def ticks(self) -> bool:
