@@ -345,10 +345,10 @@ class _Reference:
         easting, northing = _apply(self.grid_transform, x, y)
         if self.image_crs != self.grid_crs:
             way = transformer(self.grid_crs.to_wkt(), self.image_crs.to_wkt())
-            easting, northing = way.transform(easting, northing)
+            # where there are none PROJ gives infinities, of which sums are no numbers
+            easting, northing = (np.where(np.isfinite(one), one, np.nan) for one in way.transform(easting, northing))
             if self.image_crs.is_geographic:
                 # points on both sides of the antimeridian belong together
-                easting = np.where(np.isfinite(easting), easting, np.nan)
                 middle = easting[0]
                 easting = middle + (easting - middle + 180) % 360 - 180
         columns, rows = _apply(~self.image_transform, easting, northing)
