@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, link, runs, score
+from fusion.commands import features, files, link, observe, runs, score
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ app.command()(files.schema)
 app.command("config")(files.config)
 app.command()(score.score)
 app.command()(link.link)
+app.command()(observe.observe)
 app.command()(files.simulate)
 
 

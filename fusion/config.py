@@ -270,6 +270,14 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
 
     Raises ConfigError, one line, that names each wrong key, what it holds, and what is allowed.
     """
+    return parse(read_tree(path, overrides), str(path))
+
+
+def read_tree(path: Path | str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """The mapping that a YAML file holds, with `overrides` put in.
+
+    Raises ConfigError for a file that is missing or no mapping of YAML, and for an override that is none.
+    """
     path = Path(path)
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
@@ -287,7 +295,7 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
         )
     for override in overrides or []:
         _override(tree, override)
-    return parse(tree, str(path))
+    return tree
 
 
 def parse(tree: dict[str, Any], origin: str = "config") -> RunConfig:
