@@ -113,7 +113,67 @@ def _replace_in_order_typed(_, ordered, groups, leaving, entering):
     return types.none(ordered, groups, leaving, entering), generate
 
 
+def four_sums(target, place, step, source, first, stride, weights, taps):
+    """Four neighbouring weighted sums of vectors of eight places, each sum's terms in order:
+
+        target[place + k step + i] = sum over tap < taps of w[tap] source[first + (k + tap) stride + i],  k = 0, 1, 2, 3
+
+    `target` is float64, `source` float32 or float64, `weights` float64: three zeros, the w, three zeros. What is read
+    once serves four sums, which stay in registers; of a plain loop Numba makes a store for each term."""
+    for k in range(4):
+        total = np.zeros(8)
+        for tap in range(taps + 3):
+            at = first + tap * stride
+            total = total + weights[tap + 3 - k] * source[at : at + 8].astype(np.float64)
+        target[place + k * step : place + k * step + 8] = total
+
+
+def _four_sums_typed(_, target, place, step, source, first, stride, weights, taps):
+    double, integer, index = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+    eight, whole = ir.VectorType(double, 8), types.int64
+    single = source.dtype == types.float32
+    loaded = ir.VectorType(ir.FloatType() if single else double, 8)
+
+    def generate(context, builder, signature, arguments):
+        def data(argument):
+            return context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+
+        def number(value):
+            return ir.Constant(integer, value)
+
+        def everywhere(value):
+            one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, ir.Constant(index, 0))
+            return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(index, 8), [0] * 8))
+
+        out, values, factors = data(0), data(3), data(6)
+        _, place, step, _, first, stride, _, taps = arguments
+        before, loop, done = builder.block, builder.append_basic_block("tap"), builder.append_basic_block("summed")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        tap, totals = builder.phi(integer), [builder.phi(eight) for _ in range(4)]
+        at = builder.gep(values, [builder.add(first, builder.mul(tap, stride))])
+        value = builder.load(builder.bitcast(at, loaded.as_pointer()), align=4 if single else 8)
+        value = builder.fpext(value, eight) if single else value
+        following, sums = builder.add(tap, number(1)), []
+        for k, total in enumerate(totals):
+            weight = everywhere(builder.load(builder.gep(factors, [builder.add(tap, number(3 - k))])))
+            sums.append(builder.fadd(total, builder.fmul(weight, value)))
+            total.add_incoming(ir.Constant(eight, [0.0] * 8), before)
+            total.add_incoming(sums[k], loop)
+        tap.add_incoming(number(0), before)
+        tap.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, builder.add(taps, number(3))), loop, done)
+        builder.position_at_end(done)
+        for k, total in enumerate(sums):
+            at = builder.gep(out, [builder.add(place, builder.mul(step, number(k)))])
+            builder.store(total, builder.bitcast(at, eight.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.none(target, whole, whole, source, whole, whole, weights, whole), generate
+
+
 if not config.DISABLE_JIT:
     decay_eight = intrinsic(_decay_eight_typed)
     quotient = intrinsic(_quotient_typed)
     replace_in_order = intrinsic(_replace_in_order_typed)
+    four_sums = intrinsic(_four_sums_typed)

@@ -1,0 +1,3 @@
+from naive.lots import lot_fill
+
+__all__ = ["lot_fill"]
