@@ -124,13 +124,15 @@ def _of_image(contrast, valid, area, prior, own, history, rule, occupancy):
         return math.nan, math.nan, math.nan, math.nan
     share_seen = seen_area / all_area
     scale = 1.0 / max(seen_area, 1e-300)
-    prior = min(max(prior, empty_level - empty_range), empty_level + empty_range)
+    lowest, highest = empty_level - empty_range, empty_level + empty_range
+    prior = min(max(prior, lowest), highest)
     for cell in range(contrast.shape[0]):
         occupancy[cell] = math.nan
         if _there(contrast[cell], area[cell]):
             reference, known = prior, history[cell]
             if known > 0.0:
                 reference += min(max(known / (known + pseudo_count) * (own[cell] - prior), -cap), cap)
+                reference = min(max(reference, lowest), highest)
             exponent = -(intercept + slope * (contrast[cell] - reference))
             occupancy[cell] = math.exp(min(max(exponent, -_MOST_EXPONENT), _MOST_EXPONENT))
     prevalence = 0.5
@@ -262,7 +264,8 @@ def lot_fill(
         low_j       = quantile over the cells of their contrast in image j
         prior       = quantile over the past and i of low_j, within empty_range of empty_level
         own         = quantile over the past of the cell's contrast, from n images
-        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap )
+        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap ), within empty_range of empty_level:
+                      what was never seen empty is not taken for empty
         r           = exp( -(intercept + slope (contrast - reference)) ), the likelihood ratio of empty to full
         p           = pi / (pi + (1 - pi) r)
         fill        = sum of w p,  w = area * valid over its sum, of the m cells with a contrast

@@ -140,7 +140,7 @@ class TestFill:
     @pytest.mark.parametrize("pseudo_count", [1e-9, 50.0])
     def test_parameters_at_their_ends(self, quantile: float, pseudo_count: float) -> None:
         arrays = contrasts(40)
-        rule = FILL | {"quantile": quantile, "pseudo_count": pseudo_count, "cap": 1e9, "empty_range": 0.0, "lapse": 0.5}
+        rule = FILL | {"quantile": quantile, "pseudo_count": pseudo_count, "cap": 1e9, "empty_range": 0.3, "lapse": 0.5}
         assert_close(lot_fill(*arrays, **rule), imagery_fill.lot_fill(*arrays, **rule))
 
     @pytest.mark.parametrize("keep", [1, 21, 33])
