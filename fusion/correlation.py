@@ -13,7 +13,8 @@ a score that persists over a large part of the sample AND is driven by the retur
 (Stambaugh 1999); give such a feature as a change, or as a distance from something recent.
 
 Sessions, not rows, are what is independent: inside one, labels overlap and scores persist. The error sums each
-session's influence before squaring it, so that any dependence inside a session is allowed.
+session's influence before squaring it, so that any dependence inside a session is allowed. Labels that span several
+sessions make neighbouring ones dependent too: `fusion.overlap`.
 
 Source: Spearman (1904); linearisation and clusters: Binder (1983), Liang & Zeger (1986); effective number: Kish (1965).
 """
@@ -25,6 +26,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
+from fusion.overlap import long_run
 from gpu_kernels.errors import ArgumentError
 
 Floats = NDArray[np.float64]
@@ -77,7 +79,7 @@ class Moments:
             found: Floats = np.clip((cross - mean_u * mean_v) / (scale_u * scale_v), -1.0, 1.0)
         return found
 
-    def pooled(self, weights: Floats, *, min_rows: int = 3) -> PooledIC:
+    def pooled(self, weights: Floats, *, min_rows: int = 3, overlap: int = 1) -> PooledIC:
         """The weighted correlation with its error clustered by session.
 
             psi_s = sum_{i in s} w_i (z_u z_v - ic (z_u^2 + z_v^2) / 2)
@@ -90,6 +92,9 @@ class Moments:
         2002): a few sessions with extreme values are few degrees of freedom, however many sessions there are.
 
         weights: (..., sessions), not negative.
+        overlap: how many sessions in a row have labels in common; above 1 the error's variance is
+        `fusion.overlap.long_run`'s, and t has its degrees of freedom where they are fewer than m - 1. Sessions are then
+        in the order of time.
         Missing values: everything is NaN with fewer than min_rows rows or a constant u or v; error, t and p with one
         session. `sessions` is 0 where nothing weighs anything.
         """
@@ -98,6 +103,7 @@ class Moments:
         total, mean_u, mean_v, scale_u, scale_v, _ = (value[..., None] for value in self._weighted(weights))
         weighs = np.einsum("...s,s->...", (weights > 0).astype(np.float64), rows)
         ic = np.where(weighs >= min_rows, self.correlation(weights), np.nan)
+        freedom: Floats | float = np.inf
         with np.errstate(invalid="ignore", divide="ignore"):
             cross = (uv - mean_v * u - mean_u * v + rows * mean_u * mean_v) / (scale_u * scale_v)
             square_u = (uu - 2 * mean_u * u + rows * mean_u**2) / scale_u**2
@@ -105,14 +111,17 @@ class Moments:
             influence = weights * (cross - ic[..., None] * (square_u + square_v) / 2)
             share = weights * rows / total
             n = np.nan_to_num(1.0 / (share * share).sum(axis=-1), posinf=0.0)
-            variance = (influence * influence).sum(axis=-1) * n / (n - 1.0)
+            if overlap > 1:
+                variance, freedom = _long_run(influence, share, n, overlap)
+            else:
+                variance = (influence * influence).sum(axis=-1) * n / (n - 1.0)
             # sessions that all agree would divide by zero: rounding is the least error they can have
             error = np.where(n > 1.0 + _ROUNDING, np.maximum(np.sqrt(variance) / total[..., 0], _ROUNDING), np.nan)
             t = ic / error
             spread = weights * weights * square_u * square_v
             m = spread.sum(axis=-1) ** 2 / (spread * spread).sum(axis=-1)
             # no degree of freedom is the limit of ever fewer: p = 1, never significant
-            p = np.asarray(2 * stats.t.sf(np.abs(t), np.maximum(m - 1.0, _ROUNDING)))
+            p = np.asarray(2 * stats.t.sf(np.abs(t), np.maximum(np.minimum(m - 1.0, freedom), _ROUNDING)))
         return PooledIC(ic, np.where(np.isfinite(ic), error, np.nan), t, p, n)
 
     def contributions(self) -> Floats:
@@ -176,6 +185,14 @@ def ranks(values: Floats) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     ranked: Floats = _ranks(values, order(values), np.isfinite(values))
     return ranked
+
+
+def _long_run(influence: Floats, share: Floats, n: Floats, overlap: int) -> tuple[Floats, Floats]:
+    """`fusion.overlap.long_run` of each of many weightings."""
+    shape, sessions = n.shape, influence.shape[-1]
+    rows = zip(influence.reshape(-1, sessions), share.reshape(-1, sessions), n.ravel(), strict=True)
+    found = np.array([long_run(*row, overlap) for row in rows], dtype=np.float64).reshape(*shape, 2)
+    return found[..., 0], found[..., 1]
 
 
 def _checked(x: Floats, y: Floats, offsets: Integers) -> tuple[Floats, Floats, Integers]:

@@ -5,6 +5,9 @@ ranks and means are those of all rows (or of all rows of a group), never those o
 the future (`fusion.correlation` says how much that costs). A session is what is independent of the next: errors are
 clustered by it, intervals resample whole sessions, and no lag, change of rank or return crosses from one to another.
 
+Of horizons in sessions (`5 sessions`) neighbouring sessions share returns: errors and intervals are those of
+`fusion.overlap`, and lags and changes of rank go from session to session.
+
 Source: Grinold & Kahn (2000) for IC and ICIR; Efron & Tibshirani (1993) for the percentile bootstrap.
 """
 
@@ -19,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fusion.correlation import Moments, rank_moments, ranks, value_moments
-from fusion.horizon import Horizon, horizon_name
+from fusion.horizon import Horizon, Sessions, horizon_name, overlap
+from fusion.overlap import resamples, stretched
 from fusion.regime import at
 from fusion.selection import labelled
 from fusion.target import KEYS, return_column
@@ -57,7 +61,7 @@ class EvaluationConfig(BaseModel):
     """Settings of the evaluation.
 
     quantiles    groups of the score, over all rows
-    bootstrap    resamples of whole sessions
+    bootstrap    resamples of whole sessions, or of blocks of as many as a label spans
     confidence   level of the intervals
     lags         decisions by which the return is delayed at most, for the decay
     min_rows     least rows of the sample, or of a group of it, for its IC
@@ -121,7 +125,7 @@ def evaluate(
     found: list[tuple[object, ...]] = []
     for score in scores:
         for horizon in horizons:
-            sample = _Sample.of(rows, score, return_column(horizon), config)
+            sample = _Sample.of(rows, score, horizon, config)
             measures = _measures(sample, primary=horizon == primary)
             found += [(metric, score, horizon_name(horizon), *rest) for metric, *rest in measures]
     return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
@@ -172,18 +176,23 @@ class _Sample:
     y: Floats
     offsets: NDArray[np.int64]
     config: EvaluationConfig
+    horizon: Horizon
     resamples: Floats = field(repr=False)
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, score: str, target: str, config: EvaluationConfig) -> "_Sample":
+    def of(cls, rows: pl.DataFrame, score: str, horizon: Horizon, config: EvaluationConfig) -> "_Sample":
         # whole sessions stay, so that a step in a session remains a step where a score between is missing
         scored = rows.filter(pl.col(score).is_finite().any().over("session"))
         _, offsets = _sessions(scored)
-        sessions = len(offsets) - 1
         generator = np.random.default_rng(config.seed)
-        shares = np.full(sessions, 1 / max(sessions, 1))
-        drawn = generator.multinomial(sessions, shares, size=config.bootstrap) if sessions else np.zeros((0, 0))
-        return cls(scored, _values(scored, score), _values(scored, target), offsets, config, drawn.astype(np.float64))
+        drawn = resamples(len(offsets) - 1, overlap(horizon), config.bootstrap, generator)
+        x, y = _values(scored, score), _values(scored, return_column(horizon))
+        return cls(scored, x, y, offsets, config, horizon, drawn)
+
+    @property
+    def segments(self) -> list[str]:
+        """Inside which a step leads from one decision of an entity to the next."""
+        return ["entity"] if isinstance(self.horizon, Sessions) else ["session", "entity"]
 
     @property
     def both(self) -> Booleans:
@@ -205,13 +214,15 @@ class _Sample:
             return np.nan, np.nan, np.nan, 0
         count = int(np.count_nonzero(moments.rows))
         # ranks stay those of the sample: a resample weighs its sessions anew
-        low, high = self.interval(moments.correlation(self.resamples)) if count >= _MIN_SESSIONS else (np.nan, np.nan)
+        if count < _MIN_SESSIONS:
+            return value, np.nan, np.nan, count
+        low, high = self.interval(value, moments.correlation(self.resamples))
         return value, low, high, count
 
     def ratio(self, above: Floats, below: Floats) -> tuple[float, float, float]:
         """sum(above) / sum(below) over sessions, with its interval."""
         value = float(_divide(above.sum(), below.sum()))
-        return (value, *self.interval(_divide(self.drawn(above), self.drawn(below))))
+        return (value, *self.interval(value, _divide(self.drawn(above), self.drawn(below))))
 
     def mean(self, values: Floats) -> tuple[float, float, float, int]:
         """Mean of the defined per-session values, its interval, and how many there are."""
@@ -225,14 +236,15 @@ class _Sample:
         sums: Floats = np.einsum("bs,s->b", self.resamples, values)
         return sums
 
-    def interval(self, resampled: Floats) -> tuple[float, float]:
-        """Percentile interval; NaN with too few sessions."""
+    def interval(self, value: float, resampled: Floats) -> tuple[float, float]:
+        """Percentile interval, of blocks stretched about the value; NaN with too few sessions."""
+        sessions, confidence = len(self.offsets) - 1, self.config.confidence
         resampled = resampled[np.isfinite(resampled)]
-        if len(self.offsets) - 1 < _MIN_SESSIONS or not len(resampled):
+        if sessions < _MIN_SESSIONS or not len(resampled):
             return np.nan, np.nan
-        tail = (1 - self.config.confidence) / 2
-        low, high = np.quantile(resampled, [tail, 1 - tail])
-        return float(low), float(high)
+        tail = (1 - confidence) / 2
+        low, high = (float(end) for end in np.quantile(resampled, [tail, 1 - tail]))
+        return stretched(value, low, high, sessions=sessions, overlap=overlap(self.horizon), confidence=confidence)
 
 
 _Measure = tuple[str, str, str, float, float, float, int]
@@ -279,12 +291,13 @@ def _information_ratio(sample: _Sample, moments: Moments) -> _Measure:
 
     icir = float(ratio(values.sum(keepdims=True), (values**2).sum(keepdims=True), np.array([float(n)]))[0])
     drawn = ratio(sample.drawn(values), sample.drawn(values**2), sample.drawn(present))
-    low, high = sample.interval(drawn) if n >= _MIN_SESSIONS else (np.nan, np.nan)
+    low, high = sample.interval(icir, drawn) if n >= _MIN_SESSIONS else (np.nan, np.nan)
     return ("icir", "all", "all", icir, low, high, n)
 
 
 def _t_stat(sample: _Sample, moments: Moments) -> _Measure:
-    found = moments.pooled(np.ones(len(moments.rows)), min_rows=sample.config.min_rows)
+    spanned, weights = overlap(sample.horizon), np.ones(len(moments.rows))
+    found = moments.pooled(weights, min_rows=sample.config.min_rows, overlap=spanned)
     count = int(np.count_nonzero(moments.rows)) if np.isfinite(found.ic) else 0
     return ("t_stat", "all", "all", float(found.t), np.nan, np.nan, count)
 
@@ -311,7 +324,7 @@ def _quantile_returns(sample: _Sample) -> Iterator[_Measure]:
     drawn = _divide(sample.drawn(sums[-1]), sample.drawn(counts[-1]))
     drawn = drawn - _divide(sample.drawn(sums[0]), sample.drawn(counts[0]))
     sessions = int(((counts[-1] > 0) | (counts[0] > 0)).sum())
-    yield ("top_minus_bottom", "all", "all", value, *sample.interval(drawn), sessions)
+    yield ("top_minus_bottom", "all", "all", value, *sample.interval(value, drawn), sessions)
 
 
 def _turnover(sample: _Sample) -> Floats:
@@ -352,9 +365,10 @@ def _divide(above: ArrayLike, below: ArrayLike) -> Floats:
 
 
 def _shifted(sample: _Sample, values: Floats, steps: int) -> Floats:
-    """The value `steps` decisions earlier (later if negative) of the same entity and session; NaN beyond its ends."""
+    """The value `steps` decisions earlier (later if negative) of the same entity and session (of horizons in sessions:
+    of the same entity); NaN beyond its ends."""
     frame = sample.rows.select("session", "entity").with_columns(pl.Series("value", values))
-    return frame.select(pl.col("value").shift(steps).over("session", "entity"))["value"].cast(pl.Float64).to_numpy()
+    return frame.select(pl.col("value").shift(steps).over(sample.segments))["value"].cast(pl.Float64).to_numpy()
 
 
 def _grouped(

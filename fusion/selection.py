@@ -2,8 +2,9 @@
 
 For each refit and regime, a feature's information coefficient is its rank correlation with the primary forward return
 over all rows of the training window, each weighted by its session's filtered probability of the regime, and its t
-statistic is clustered by session. `fusion.correlation` has the formulas, and says why no mean is taken in a session.
-The p-values of all features and regimes of one refit go through Benjamini-Hochberg.
+statistic is clustered by session, and allows for labels that span several. `fusion.correlation` has the formulas, and
+says why no mean is taken in a session. The p-values of all features and regimes of one refit go through
+Benjamini-Hochberg.
 
 Source: Grinold (1989) for the IC; Benjamini & Hochberg (1995).
 """
@@ -19,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import stats
 
 from fusion.correlation import Moments, PooledIC, order, rank_moments, ranks
-from fusion.horizon import Horizon
+from fusion.horizon import Horizon, overlap
+from fusion.overlap import least_sessions
 from fusion.regime import RegimePath, at
 from fusion.target import KEYS, end_column, return_column
 from fusion.walk_forward import Refit
@@ -106,7 +108,7 @@ def select(
     rows = []
     for refit in refits:
         window = table.window(refit)
-        scores = _scored(table, window, table.weights(regimes, refit), orders, y_order, config)
+        scores = _scored(table, window, table.weights(regimes, refit), orders, y_order, config, overlap(primary))
         q_values = np.full(scores.ic.p.shape, np.nan)
         tested = np.isfinite(scores.ic.p)
         if tested.any():
@@ -115,7 +117,7 @@ def select(
         compared = config.min_features > 0 or bool((q_values <= config.false_discovery_rate).any())
         similarity = table.similarity(window) if compared else np.zeros((len(names), len(names)))
         for k in range(regimes.states):
-            kept, reasons = _choose(names, scores, k, q_values[k], similarity, config)
+            kept, reasons = _choose(names, scores, k, q_values[k], similarity, config, overlap(primary))
             for f, name in enumerate(names):
                 position = kept.index(f) + 1 if f in kept else None
                 ic, q = scores.ic, q_values[k, f]
@@ -173,8 +175,10 @@ def _scored(
     orders: list[Integers],
     y_order: Integers,
     config: SelectionConfig,
+    spanned: int,
 ) -> _Scores:
-    """weights (regimes, sessions). A regime with too few sessions for a t statistic has its IC and no more."""
+    """weights (regimes, sessions); `spanned`: how many sessions a label spans. A regime with too few sessions for a t
+    statistic has its IC and no more."""
     shape = (len(weights), len(table.names))
     ic, error, t, p, n, expected = (np.full(shape, np.nan) for _ in range(6))
     coverage = np.zeros(len(table.names))
@@ -185,10 +189,10 @@ def _scored(
         moments = rank_moments(table.column(name), y, table.offsets, x_order=orders[f], y_order=y_order)
         # only these: sums over more sessions would round differently, even where the others hold nothing
         moments = Moments(moments.sums[:, window])
-        found = moments.pooled(weights, min_rows=config.min_rows)
+        found = moments.pooled(weights, min_rows=config.min_rows, overlap=spanned)
         # a regime that never came has tiny weights, whose effective number may yet be large: their sum tells
         expected[:, f] = np.einsum("ks,s->k", weights, (moments.rows > 0).astype(np.float64))
-        tested = np.where(expected[:, f] >= config.min_sessions, 1.0, np.nan)
+        tested = np.where(expected[:, f] >= _needed(config, spanned), 1.0, np.nan)
         ic[:, f], n[:, f] = found.ic, found.sessions
         error[:, f], t[:, f], p[:, f] = found.error * tested, found.t * tested, found.p * tested
         coverage[f] = moments.rows.sum() / total if total else 0.0
@@ -202,12 +206,14 @@ def _choose(
     q: Floats,
     similarity: Floats,
     config: SelectionConfig,
+    spanned: int,
 ) -> tuple[list[int], list[str]]:
     """Best first: the kept features' positions, and a reason for every feature."""
     ic, p = scores.ic.ic[regime], scores.ic.p[regime]
     best = sorted((f for f in range(len(names)) if np.isfinite(p[f])), key=lambda f: (p[f], -abs(ic[f]), names[f]))
     kept: list[int] = []
-    reasons = [_unscored(scores.coverage[f], ic[f], scores.expected[regime, f], config) for f in range(len(names))]
+    expected = scores.expected[regime]
+    reasons = [_unscored(scores.coverage[f], ic[f], expected[f], config, spanned) for f in range(len(names))]
     for f in best:
         significant = q[f] <= config.false_discovery_rate
         close = [g for g in kept if abs(similarity[f, g]) > config.max_rank_correlation]
@@ -227,12 +233,17 @@ def _choose(
     return kept, reasons
 
 
-def _unscored(coverage: float, ic: float, sessions: float, config: SelectionConfig) -> str:
+def _needed(config: SelectionConfig, spanned: int) -> float:
+    """Least expected number of sessions for a t statistic of labels that span so many."""
+    return max(config.min_sessions, float(least_sessions(spanned)))
+
+
+def _unscored(coverage: float, ic: float, sessions: float, config: SelectionConfig, spanned: int) -> str:
     if not coverage > 0:
         return "no value in the training window"
     if np.isnan(ic):
         return f"rank IC undefined in this regime (constant, or fewer than {config.min_rows} rows)"
-    return f"too few sessions of this regime ({sessions:.1f} expected, {config.min_sessions:g} needed)"
+    return f"too few sessions of this regime ({sessions:.1f} expected, {_needed(config, spanned):g} needed)"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fusion.horizon import overlap, parse_horizon
+from fusion.overlap import resamples, stretched
 from fusion.report.run_folder import Estimate, RunFolder, number, section
 
 _DRAWS = 1000
@@ -17,7 +19,8 @@ def rank_ic_difference(run: RunFolder) -> Estimate:
     """Rank IC of the model less that of the ridge at the primary horizon, over the sessions that both scored.
 
     Each rank IC is the mean of its sessions' contributions, weighted by rows. The interval is the percentile one from
-    drawing whole sessions, the same for both scores, with the seed of the run's evaluation.
+    drawing whole sessions, the same for both scores, with the seed of the run's evaluation; of horizons in sessions
+    blocks of them, as `fusion.overlap` says.
 
     Missing values: a session that one score lacks counts for neither; all NaN where the run has no such sessions or no
     row counts; no interval from fewer than 5 sessions.
@@ -48,6 +51,8 @@ def rank_ic_difference(run: RunFolder) -> Estimate:
     settings = section(run.config, "evaluation")
     tail = (1 - number(settings.get("confidence", 0.95))) / 2
     generator = np.random.default_rng(int(settings.get("seed", 7)))
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=_DRAWS).astype(np.float64)
-    low, high = np.quantile(difference(drawn), [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), count)
+    spanned = overlap(parse_horizon(run.primary))
+    drawn = difference(resamples(count, spanned, _DRAWS, generator))
+    low, high = (float(end) for end in np.quantile(drawn, [tail, 1 - tail]))
+    ends = stretched(value, low, high, sessions=count, overlap=spanned, confidence=1 - 2 * tail)
+    return Estimate(value, *ends, count)

@@ -112,7 +112,8 @@ def decay(run: RunFolder) -> Figure | None:
     return Figure(
         "decay",
         "Decay",
-        f"Rank IC against the {run.primary} return that starts that many decisions later, in the same session.",
+        f"Rank IC against the {run.primary_adjective} return that starts that many decisions later"
+        + ("." if run.spanned else ", in the same session."),
         "Rank IC by lag in decisions. " + "; ".join(words),
         traces,
         layout(320, "decisions waited", "rank IC", yaxis=_WITH_ZERO, **_DODGED),
@@ -257,7 +258,8 @@ def quantiles(run: RunFolder) -> Figure | None:
     return Figure(
         "quantiles",
         "Forward return by quantile of the score",
-        f"Mean {run.primary} log return before costs, and its {run.confidence} interval; 1 holds the lowest scores.",
+        f"Mean {run.primary_adjective} log return before costs, and its {run.confidence} interval; 1 holds the lowest "
+        "scores.",
         "; ".join(words),
         traces,
         layout(340, "quantile of the score", f"bps per {run.primary}", xaxis={"type": "category"}, barmode="group"),

@@ -3,9 +3,15 @@
 from typing import Any
 
 from fusion.report.run_folder import RunFolder, section
+from fusion.session_target import DEFAULT_ENTRY
 from sources.config import RECEIPTS
 
 _PRICES = {"bar": "the closes of the last bars", "quote": "the mids of the last quotes", "trade": "last traded prices"}
+_ENTRIES = {
+    "next_open": "the next session's open",
+    "next_close": "the next close",
+    "last": "the last known close, at which nobody could trade any more,",
+}
 
 
 def not_verified(run: RunFolder) -> list[str]:
@@ -13,11 +19,11 @@ def not_verified(run: RunFolder) -> list[str]:
     config = run.config
     points = [
         "Costs: spread, fees, market impact and borrow are not in any figure; a return smaller than they are is none.",
-        f"Execution: returns run between {_prices(run)} at the decision and at the horizon; no order was simulated.",
+        f"Execution: returns run {_prices(run)}; no order was simulated.",
         "Multiplicity: the false discovery rate covers features and regimes inside one refit. Horizons, groups and the "
         "configs tried before this one are not corrected for.",
-        "Confidence intervals and t statistics take sessions as independent; dependence between sessions would widen "
-        "them, and a score that persists over many sessions while returns drive it (a price level) keeps some bias.",
+        f"Confidence intervals and t statistics {_dependence(run)} would widen them, and a score that persists over "
+        "many sessions while returns drive it (a price level) keeps some bias.",
         "Universe: the entities were chosen by whoever wrote the config; survivorship was not examined.",
         "Truncation invariance (no value before it was known) was not checked by this run itself; "
         "`trifuse verify CONFIG` does it.",
@@ -32,11 +38,20 @@ def not_verified(run: RunFolder) -> list[str]:
     return points
 
 
+def _dependence(run: RunFolder) -> str:
+    if run.spanned > 1:
+        return f"allow for labels that span {run.spanned} sessions; any other dependence between sessions"
+    return "take sessions as independent; dependence between sessions"
+
+
 def _prices(run: RunFolder) -> str:
     """What the returns are between, told by the table of the source of prices: the bars where none is named."""
+    if run.spanned:
+        begins = _ENTRIES[str(section(run.config, "targets").get("entry") or DEFAULT_ENTRY)]
+        return f"from {begins} to the close {run.primary} on, and what a share lost at its delisting is in none"
     name = section(run.config, "targets").get("price")
     table = section(section(run.manifest, "sources"), str(name)).get("table") if name else "bar"
-    return _PRICES.get(str(table), "the last prices")
+    return f"between {_PRICES.get(str(table), 'the last prices')} at the decision and at the horizon"
 
 
 def _clock(name: str, source: Any) -> list[str]:

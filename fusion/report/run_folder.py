@@ -5,6 +5,7 @@ Every table but the manifest may be absent (a run without a regime writes no reg
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,17 @@ class RunFolder:
         """The primary horizon, e.g. "15min"."""
         targets = section(self.config, "targets")
         return str(targets.get("primary") or next(iter(self.horizons), ""))
+
+    @property
+    def primary_adjective(self) -> str:
+        """The same before a noun: "15min", "5-session"."""
+        return re.sub(r"^(\d+) sessions?$", r"\1-session", self.primary)
+
+    @property
+    def spanned(self) -> int:
+        """How many sessions a label of the primary horizon spans; 0 where labels lie inside sessions."""
+        found = re.fullmatch(r"(\d+) sessions?", self.primary)
+        return int(found[1]) if found else 0
 
     @property
     def period(self) -> str:

@@ -29,7 +29,9 @@ _EXAMPLES = 2
 _TWICE = "expected_observations"  # expected_sessions in another unit
 _TWO_DAYS = 48 * 60.0  # minutes
 _FIRST = ("refit_session", "regime", "share", "expected_sessions")
-_NO_CROSSING = "No change or return crosses from one session to the next. Quantiles are those of all scores."
+_ALLOWED = ", with the variance that labels spanning several of them leave between neighbours"
+_QUANTILES = "Quantiles are those of all scores."
+_NO_CROSSING = f"No change or return crosses from one session to the next. {_QUANTILES}"
 _SKILL = ("rank_ic", "ic", "icir", "hit_rate")
 
 
@@ -72,8 +74,9 @@ def skill(run: RunFolder) -> Table | None:
     ]
     note = (
         "Rank IC: Spearman; IC: Pearson; both over all decisions, as a session's own mean holds the future. t: errors "
-        "clustered by session. ICIR: mean over standard deviation of the sessions' contributions to the rank IC, not "
-        "annualised. Hit rate: share of decisions whose return had the sign of the score."
+        f"clustered by session{_ALLOWED if run.spanned > 1 else ''}. ICIR: mean over standard deviation of the "
+        "sessions' contributions to the rank IC, not annualised. Hit rate: share of decisions whose return had the "
+        "sign of the score."
     )
     return Table("Skill by horizon", columns, rows, note, text_columns=2)
 
@@ -114,7 +117,9 @@ def trading(run: RunFolder) -> Table | None:
     if not rows:
         return None
     columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", f"{run.period}s"]
-    return Table("Turnover, autocorrelation, spread", columns, rows, _NO_CROSSING, text_columns=3)
+    return Table(
+        "Turnover, autocorrelation, spread", columns, rows, _QUANTILES if run.spanned else _NO_CROSSING, text_columns=3
+    )
 
 
 def states(run: RunFolder) -> Table | None:

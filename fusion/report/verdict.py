@@ -36,7 +36,7 @@ def verdict(run: RunFolder) -> Verdict:
 def _headline(run: RunFolder, ic: Estimate) -> tuple[str, str]:
     if not ic.known:
         return _without_ic(run)
-    name = f"the {run.primary} rank IC is {signed(ic.value)}"
+    name = f"the {run.primary_adjective} rank IC is {signed(ic.value)}"
     if not ic.has_interval:
         return "unknown", f"No verdict: {name}, but it has no confidence interval."
     name += f", {run.confidence} confidence interval {interval(ic)}"
@@ -60,7 +60,7 @@ def _without_ic(run: RunFolder) -> tuple[str, str]:
             f"walk_forward.train_sessions {train:,.0f}; lower it or lengthen the window."
         )
     if ledger is None or ledger["kept"].any() or ledger["significant"].any():
-        return "unknown", f"No verdict: the {run.primary} rank IC could not be computed from this run."
+        return "unknown", f"No verdict: the {run.primary_adjective} rank IC could not be computed from this run."
     of = f"none of {plural(ledger['feature'].n_unique(), 'candidate feature')}"
     at = f"at any of {plural(ledger['refit_session'].n_unique(), 'refit')}"
     if not ledger["q_value"].is_finite().any():
