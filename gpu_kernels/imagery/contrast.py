@@ -295,7 +295,7 @@ def _down_cuda(images, begin, inner, outer, columns):
 @cuda.jit
 def _across_cuda(images, begin, inner, outer, columns, energy):
     item = cuda.grid(1)
-    rows, height, width = energy.shape
+    _, height, width = energy.shape
     if item < energy.size and begin + item // (width * height) < images.shape[0]:
         x, y, row = item % width, item // width % height, item // (width * height)
         value = np.float64(images[begin + row, y, x])
@@ -389,8 +389,8 @@ def cell_contrast(
         light    = max(level - dark, level / 4)
         level    = median over the cells of their mean luminance
 
-    G is a Gaussian mean with weights exp(-d² / (2 sigma²)), d up to ceil(3 sigma) rows and columns, over the pixels that
-    are there (normalised convolution). Neither a gain of the sensor nor an offset by haze changes a contrast.
+    G is a Gaussian mean with weights exp(-d² / (2 sigma²)), d up to ceil(3 sigma) rows and columns, over the pixels
+    that are there (normalised convolution). Neither a gain of the sensor nor an offset by haze changes a contrast.
 
     images   (rows, height, width) float32, uint8 or uint16: luminance, an image of one lot each
     cells    (lots, height, width) int16: the pixel's cell, 0 to count - 1 (a stall, or a part of the lot of its size);
@@ -406,7 +406,7 @@ def cell_contrast(
     returns, float64 each
              contrast   (rows, count)
              mean       (rows, count) luminance of the cell
-             valid      (rows, count) share of the cell's pixels that are there; 0 for a number that the lot does not use
+             valid      (rows, count) share of the cell's pixels that are there; 0 for a number that the lot has not
              level      (rows,)
              surround   (rows,) contrast of the surroundings
              saturated  (rows,) saturated share of the pixels that are there in all cells
@@ -464,7 +464,8 @@ def _on_device(
     kernels = [to_side(weights, like=images) for weights in (inner, outer)]
     nothing = np.array([height, -1, width, -1], np.int64)
     boxes = to_side(np.tile(nothing, (batch.segments, count + 1, 1)), like=images)
-    columns, energy = (empty(shape, np.float64, like=images) for shape in ((4, rows, height, width), (rows, height, width)))
+    columns = empty((4, rows, height, width), np.float64, like=images)
+    energy = empty((rows, height, width), np.float64, like=images)
     sums, middle = (empty(shape, np.float64, like=images) for shape in ((5, rows, count + 1), (rows, count)))
     saturation, *minima = rule
     if pixels:

@@ -107,7 +107,7 @@ def _full(prevalence, ratio):
 
 
 @body
-def _of_image(contrast, valid, area, prior, own, history, rule, occupancy):
+def _of_image(contrast, valid, area, prior, own, history, rule, occupancy):  # noqa: PLR0912
     """(fill, std, valid_frac, history) of an image; `occupancy` holds the likelihood ratios for a while."""
     intercept, slope, rounds, pseudo_count, cap, empty_level = rule[0], rule[1], rule[2], rule[3], rule[4], rule[5]
     empty_range, reference_error, scene_error, lapse, cluster = rule[6], rule[7], rule[8], rule[9], rule[10]
@@ -140,13 +140,13 @@ def _of_image(contrast, valid, area, prior, own, history, rule, occupancy):
         total = 0.0
         for cell in range(contrast.shape[0]):
             ratio = occupancy[cell]
-            if ratio == ratio:
+            if not math.isnan(ratio):
                 total += area[cell] * valid[cell] * scale * _full(prevalence, ratio)
         prevalence = (cells * total + 1.0) / (cells + 2.0)
     fill, past, wrong, unknown, doubtful = 0.0, 0.0, 0.0, 0.0, 0.0
     for cell in range(contrast.shape[0]):
         ratio = occupancy[cell]
-        if ratio == ratio:
+        if not math.isnan(ratio):
             weight, p = area[cell] * valid[cell] * scale, _full(prevalence, ratio)
             occupancy[cell] = p
             fill += weight * p
@@ -264,8 +264,8 @@ def lot_fill(
         low_j       = quantile over the cells of their contrast in image j
         prior       = quantile over the past and i of low_j, within empty_range of empty_level
         own         = quantile over the past of the cell's contrast, from n images
-        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap ), within empty_range of empty_level:
-                      what was never seen empty is not taken for empty
+        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap ), within empty_range of
+                      empty_level: what was never seen empty is not taken for empty
         r           = exp( -(intercept + slope (contrast - reference)) ), the likelihood ratio of empty to full
         p           = pi / (pi + (1 - pi) r)
         fill        = sum of w p,  w = area * valid over its sum, of the m cells with a contrast
