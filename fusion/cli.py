@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, link, observe, runs, score
+from fusion.commands import features, files, link, observe, runs, score, sites
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -59,6 +59,7 @@ app.command()(score.score)
 app.command()(link.link)
 app.command()(observe.observe)
 app.command()(files.simulate)
+app.add_typer(sites.app, name="sites")
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:

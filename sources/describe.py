@@ -12,10 +12,12 @@ import polars as pl
 from gpu_kernels.errors import DataError
 from sources.clocks import read_clock
 from sources.files import members, open_member, reading
-from sources.guess import ENTITY_NAMES, guess_source, news_text
+from sources.guess import ENTITY_NAMES, answer, guess_source, news_text
 from sources.guess_feeds import describe_feed
+from sources.guess_sites import guess_sites
 from sources.readers.news_file import tickers
 from sources.readers.records import file_format, records
+from sources.sites.geometries import geometries, of_geometries
 from sources.table_options import TableFile
 
 ROWS_AT_MOST = 2_000_000
@@ -32,8 +34,8 @@ _MANY = 50
 def describe(path: Path | str) -> dict[str, Any]:
     """Facts about a data file, a lake folder or a run folder, as a tree that JSON can hold.
 
-    path, kind (csv, jsonl, parquet, lean_zip, lake, run; a venue's own feed has that of its source), bytes, rows, and
-    for files and lake folders:
+    path, kind (csv, jsonl, parquet, lean_zip, lake, run; a venue's own feed has that of its source, geometries have
+    geojson, gpkg, shp or fgb), bytes, rows, and for files and lake folders:
     columns      name, type (clock, number, text, list), nulls, distinct, first and last in order of size; of clocks the
                  time_format, whether they name days only, and the time zone if the values tell it
     warnings     of files: sentences about what must be decided before the file is used
@@ -53,9 +55,7 @@ def describe(path: Path | str) -> dict[str, Any]:
         raise DataError(f"{path} does not exist")
     if path.is_dir():
         return _folder(path)
-    with reading(path), open_member(path, _first_member(path)) as stream:
-        if not stream.read(1):
-            raise DataError(f"{path} is empty (0 bytes)", hint="fetch the file again")
+    _check_not_empty(path)
     if _is_zip(path) and (lean := guess_source(path, pl.DataFrame(), [])) is not None:
         names = members(path)
         return {"path": str(path), "kind": "lean_zip", "bytes": path.stat().st_size, "members": names, "source": lean}
@@ -64,16 +64,35 @@ def describe(path: Path | str) -> dict[str, Any]:
     layout, said = _layout(path)
     frame = _read(path, layout)
     facts, typical = _facts(frame)
-    guessed = guess_source(path, frame.drop("_line", "_problem"), facts["columns"], layout, typical)
+    rows = frame.drop("_line", "_problem")
+    if (sites := guess_sites(path, rows, facts["columns"])) is not None:
+        guessed: dict[str, Any] | None = answer(path, sites[0] | layout, sites[1])
+    else:
+        guessed = guess_source(path, rows, facts["columns"], layout, typical)
     question = None if guessed is None else guessed.pop("question", None)
     return {
         "path": str(path),
-        "kind": file_format(path),
+        "kind": path.suffix[1:].lower() if of_geometries(path) else file_format(path),
         "bytes": path.stat().st_size,
         "warnings": said + ([question] if question else []),
         **facts,
         "source": guessed,
     }
+
+
+def columns_of(path: Path) -> tuple[pl.DataFrame, list[dict[str, Any]], dict[str, Any]]:
+    """The first rows of a file of columns, what `describe` tells of each column, and the options that it needs to be
+    read, such as its delimiter. Raises DataError as `describe`."""
+    _check_not_empty(path)
+    layout, _ = _layout(path)
+    frame = _read(path, layout)
+    return frame.drop("_line", "_problem"), _facts(frame)[0]["columns"], layout
+
+
+def _check_not_empty(path: Path) -> None:
+    with reading(path), open_member(path, _first_member(path)) as stream:
+        if not stream.read(1):
+            raise DataError(f"{path} is empty (0 bytes)", hint="fetch the file again")
 
 
 def _is_zip(path: Path) -> bool:
@@ -87,7 +106,7 @@ def _first_member(path: Path) -> str | None:
 
 def _layout(path: Path) -> tuple[dict[str, Any], list[str]]:
     """The `delimiter` and `header` that a CSV file needs, and a sentence about each."""
-    if file_format(path) != "csv":
+    if of_geometries(path) or file_format(path) != "csv":
         return {}, []
     with reading(path), open_member(path, _first_member(path)) as stream:
         line = stream.read(10_000).partition(b"\n")[0].decode("utf-8", "replace").strip("\ufeff\r")
@@ -108,6 +127,8 @@ def _layout(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _read(path: Path, layout: dict[str, Any]) -> pl.DataFrame:
+    if of_geometries(path):
+        return geometries(path)
     # any source reads a file's columns alike; only the settings of text files matter here
     source = TableFile(kind="table_file", table="metric", files=str(path), timezone="UTC", max_age=0, **layout)
     seen, parts = 0, []

@@ -9,9 +9,12 @@ from sources.clocks import read_clock, unreadable
 from sources.config import NewsFile, Source
 from sources.files import InputFile
 from sources.quality import Doubts, Window, in_window
+from sources.readers import site_file
 from sources.readers.metric_clocks import metric_clocks
 from sources.readers.news_clocks import CLOCKS, news_clocks
 from sources.readers.records import find_columns, records
+from sources.site_options import SiteFile
+from sources.sites.geometries import of_geometries
 from sources.table_options import CLOCKS as CLOCKS_OF_METRICS
 from sources.table_options import TableFile
 
@@ -27,6 +30,8 @@ def preview(name: str, source: Source, files: list[InputFile], window: Window) -
     has in the source's format, and bars whose stamps are not where the source says; ConfigError for metrics of which
     nothing tells when they were known.
     """
+    if isinstance(source, SiteFile) and files:
+        next(site_file.read(source, files[0], 0, window.calendar), None)
     if source.kind not in _KINDS or not files:
         return []
     path = files[0].path
@@ -67,10 +72,11 @@ def preview(name: str, source: Source, files: list[InputFile], window: Window) -
 
 def unreadable_times(source: Source, path: Path) -> str | None:
     """Of a file that `records` reads: `unreadable` of its first rows."""
-    if source.kind not in _KINDS:
+    if source.kind not in _KINDS and (not isinstance(source, SiteFile) or of_geometries(path)):
         return None
     frame = next(records(path, source), None)
-    for clock in CLOCKS if isinstance(source, NewsFile) else ("event_time",):
+    own = [clock for clock in site_file.CLOCKS if clock in source.columns] if isinstance(source, SiteFile) else None
+    for clock in own or (CLOCKS if isinstance(source, NewsFile) else ("event_time",)):
         column = source.column(clock)
         if frame is None or column not in frame.columns:
             continue

@@ -22,9 +22,9 @@ MISSING_SITE = "missing_site"
 MISSING_BRAND = "missing_brand"
 UNKNOWN_BRAND = "unknown_brand"
 MISSING_DAY = "missing_{}"
-_DAY_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d{2})\2(\d{2})(?!\d)")
+DAY_IN_NAME = re.compile(r"(?<!\d)(\d{4})([-_]?)(\d{2})\2(\d{2})(?!\d)")
 # they say when something was known or held, so only a column that the config names is read as one
-_CLOCKS = ("opened", "closed", "known_time", "snapshot")
+CLOCKS = ("opened", "closed", "known_time", "snapshot")
 _OPTIONAL = ("entity", "brand", "latitude", "longitude", "region", GEOMETRY, "name")
 _PLACE = ("latitude", "longitude")
 
@@ -32,7 +32,9 @@ _PLACE = ("latitude", "longitude")
 def read(source: SiteFile, file: InputFile, index: int, calendar: str) -> Iterator[RawBatch]:
     """Sites of one file; one with a closing, of a source with a lag, gives two rows, which are known apart. The entity
     is the brand where the source has `tickers`: sources.sites.facts turns it into tickers."""
-    frames = [geometries(file.path, source)] if of_geometries(file.path) else records(file.path, source)
+    frames = (
+        [geometries(file.path, source.crs, source.layer)] if of_geometries(file.path) else records(file.path, source)
+    )
     for frame in frames:
         rows = _rows(frame, source, file)
         yield RawBatch(canonical(rows, "site", index))
@@ -44,7 +46,7 @@ def raw_rows(path: Path, lines: list[int]) -> dict[int, str] | None:
 
 
 def _rows(frame: pl.DataFrame, source: SiteFile, file: InputFile) -> pl.DataFrame:
-    clocks = tuple(name for name in _CLOCKS if name in source.columns)
+    clocks = tuple(name for name in CLOCKS if name in source.columns)
     needed = ("site", *(("brand",) if source.tickers and source.brand is None else ()))
     if GEOMETRY not in source.columns:
         needed = (*needed, *_PLACE)
@@ -174,7 +176,7 @@ def _times(
 
 def _day_in_name(path: Path) -> date:
     """The first day in a file's name."""
-    for found in _DAY_IN_NAME.finditer(path.name):
+    for found in DAY_IN_NAME.finditer(path.name):
         try:
             return date(int(found[1]), int(found[3]), int(found[4]))
         except ValueError:

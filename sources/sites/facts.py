@@ -53,7 +53,7 @@ def facts_of(found: Checked, source: SiteFile) -> Checked:
         snapshots = rows.partition_by("known_time", maintain_order=True)
         snapshots.sort(key=lambda snapshot: snapshot["known_time"][0])
         changed = changes(*snapshots, moved=source.moved, most_closed=source.most_closed)
-        if len(snapshots) == 1:
+        if len(snapshots) == 1 and source.knows_closings:
             notes["one_snapshot"] = rows.height
         notes.update({f"sites_{what}": count for what, count in changed.counts.items() if count})
         own = changed.rows.join(

@@ -10,7 +10,6 @@ from gpu_kernels.errors import ConfigError
 from sources.extras import need
 from sources.imagery.grid import transformer
 from sources.imagery.zones import LONGITUDE_LATITUDE, PIXELS, crs_of, read_geometries
-from sources.site_options import SiteFile
 
 GEOMETRY = "geometry"
 BAD_GEOMETRY = "bad_geometry"
@@ -23,20 +22,22 @@ def of_geometries(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def geometries(path: Path, source: SiteFile) -> pl.DataFrame:
+def geometries(path: Path, crs: str | None = None, layer: str | None = None) -> pl.DataFrame:
     """The features of a file of geometries as a frame of named columns, with `_line` (the number of the feature from 1)
     and `_problem`, as sources.readers.records gives lines: its attributes, and
 
     geometry             polygons as WKT in longitude and latitude; null for points
     latitude, longitude  of a point, or of a point inside a polygon; null where a feature has no geometry
 
-    Raises DataError for a file that cannot be read, ConfigError for one without a CRS where the source tells none.
+    crs    of a file that tells none; layer  of a GeoPackage that holds several
+
+    Raises DataError for a file that cannot be read, ConfigError for one without a CRS.
     """
-    found, table, told = read_geometries(path, source.layer)
-    crs = crs_of(path, told, source.crs)
-    if crs == PIXELS:
+    found, table, told = read_geometries(path, layer)
+    own_crs = crs_of(path, told, crs)
+    if own_crs == PIXELS:
         raise ConfigError(f"{path}: sites in pixels are nowhere", allowed="crs: EPSG:<code>")
-    places = _places(found, crs)
+    places = _places(found, own_crs)
     own = [name for name in (GEOMETRY, *_PLACE) if name in table.columns]
     return pl.concat([table.drop(own), places], how="horizontal").with_columns(
         _line=pl.int_range(1, places.height + 1, dtype=pl.Int64)
