@@ -1,29 +1,33 @@
 """Features of sites and regions: against their definitions, under the one rule, and on stores whose truth is known."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import polars as pl
 import pytest
 import site_naive
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_tables import DAY, HOUR, START, cut, day_after_start, frame, grid, random_tables
+from site_tables import DAY, HOUR, SECOND, START, cut, day_after_start, frame, grid, random_tables
 
 from fusion.features import region, site
+from fusion.features.observed import local_clock
 from fusion.features.site_members import stays
 from fusion.features.site_names import REGION_GROUPS, SITE_GROUPS, asked, names_of
 from gpu_kernels.errors import ConfigError
+from sources.schema import TIME
 from sources.site_rules import MatchingRules
 from sources.sites import sites_at
 
 SITES = [*names_of(SITE_GROUPS, "fill"), "site_acceleration_fill_28d"]
 REGIONS = [*names_of(REGION_GROUPS, "visits"), "region_change_visits_364d"]
 RULES = MatchingRules(days=10, hours="5h", least=3, shrink=4.0)
-MAX_AGE = 45 * DAY
+MAX_AGE, REGION_MAX_AGE = 45 * DAY, 4 * DAY
 
 
 def computed(metrics: pl.DataFrame, sites: pl.DataFrame, at: pl.DataFrame, rules: MatchingRules = RULES) -> dict:
     found = site.compute(metrics, sites, at, SITES, MAX_AGE, rules)
-    return found | region.compute(metrics, sites, at, REGIONS, MAX_AGE, rules)
+    return found | region.compute(metrics, sites, at, REGIONS, REGION_MAX_AGE, rules)
 
 
 class TestDefinitions:
@@ -43,6 +47,7 @@ class TestDefinitions:
                 what = {"staleness": "age"}.get(one.what, one.what)
                 wanted = site_naive.site_feature(day, what, one.time)
                 assert found[name][place] == pytest.approx(wanted, rel=1e-9, abs=1e-9, nan_ok=True), (name, decision)
+            day.max_age = REGION_MAX_AGE
             for name in REGIONS if change == "difference" else []:
                 one = asked(REGION_GROUPS, name)
                 wanted = site_naive.region_feature(day, one.what, one.time)
@@ -187,6 +192,27 @@ class TestMissing:
         rows = weekly("s", [0.5] * 60, entity="BBB")
         assert self.yoy(rows, [store("s")])[1] == 0
         assert self.yoy(weekly("s", [0.5] * 60, entity="AAA"), [store("s")])[1] == 1
+
+
+class TestClocks:
+    def test_a_zone_has_summer_time_and_a_longitude_does_not(self) -> None:
+        moments = [datetime(2023, 1, 6, 15, tzinfo=UTC), datetime(2023, 7, 7, 15, tzinfo=UTC)]
+        rows = pl.DataFrame({"event_time": pl.Series(moments, dtype=TIME), "longitude": [-75.0, None]})
+        hours = [local_clock(rows, zone) % DAY / HOUR for zone in ("America/New_York", None)]
+        assert hours[0].tolist() == [10, 11]
+        assert hours[1].tolist() == [10, 15]
+        assert (local_clock(rows.drop("longitude"), None) % DAY / HOUR).tolist() == [15, 15]
+
+    def test_the_zone_decides_what_is_like(self) -> None:
+        """15:00 UTC of two Tuesdays 364 days apart: summer time had begun in 2020 and not yet in 2021."""
+        base = {"entity": "", "site": "s", "metric": "fill", "value": 0.5}
+        moments = (datetime(2020, 3, 10, 15, tzinfo=UTC), datetime(2021, 3, 9, 15, tzinfo=UTC))
+        times = [int(moment.timestamp()) * SECOND for moment in moments]
+        metrics = frame("metric", [base | {"event_time": time, "known_time": time} for time in times])
+        sites, at = frame("site", [store("s", longitude=-75.0)]), grid(["AAA"], [(times[1] - START) // DAY])
+        for zone, count in ((None, 1.0), ("America/New_York", 0.0)):
+            rules = MatchingRules(zone=zone, hours="30min")
+            assert site.compute(metrics, sites, at, ["site_count_fill"], MAX_AGE, rules)["site_count_fill"][0] == count
 
 
 class TestPlantedTruth:
