@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, link, observe, runs, score, sites
+from fusion.commands import features, files, link, observe, runs, score, sites, vintages
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ app.command("config")(files.config)
 app.command()(score.score)
 app.command()(link.link)
 app.command()(observe.observe)
+app.command()(vintages.vintages)
 app.command()(files.simulate)
 app.add_typer(sites.app, name="sites")
 

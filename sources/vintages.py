@@ -77,6 +77,40 @@ def revisions(rows: pl.DataFrame, *, tolerance: float = 0.0) -> pl.DataFrame:
     ).sort(KEY)
 
 
+def summary(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a series: entity, site, metric, and
+
+    facts, vintages           how many facts have a value, and how many known_times told any
+    first_event, last_event   of those facts
+    first_known, last_known   of all rows
+    revised                   share of the facts whose last vintage differs from the first print
+    mean_size                 mean of the size of that difference, in the series' unit
+    days_to_settle            median over facts, from the first print to the last vintage
+
+    Missing values: null where no fact has a value.
+    """
+    all_rows = rows.group_by(SERIES).agg(
+        vintages=pl.col("known_time").n_unique(),
+        first_known=pl.col("known_time").min(),
+        last_known=pl.col("known_time").max(),
+    )
+    facts = (
+        revisions(rows)
+        .group_by(SERIES)
+        .agg(
+            facts=pl.len(),
+            first_event=pl.col("event_time").min(),
+            last_event=pl.col("event_time").max(),
+            revised=(pl.col("revision") != 0).mean(),
+            mean_size=pl.col("revision").abs().mean(),
+            days_to_settle=pl.col("days_to_settle").median(),
+        )
+    )
+    found = all_rows.join(facts, on=SERIES, how="left").with_columns(pl.col("facts").fill_null(0))
+    ends = ("first_event", "last_event", "first_known", "last_known", "revised", "mean_size", "days_to_settle")
+    return found.select(*SERIES, "facts", "vintages", *ends).sort(SERIES)
+
+
 def revision_by_age(rows: pl.DataFrame, ages: Sequence[timedelta]) -> pl.DataFrame:
     """What was still to come: KEY, age, and `away`, the value known so long after the first print less the last one, in
     the series' unit; the fan of a series is its quantiles by age.

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from sources import vintages
-from sources.config import Source, parse_source
-from sources.files import input_files
-from sources.quality import Window, check
-from sources.readers import READERS
+from sources.metric_log import read_file
 
 AGES = tuple(timedelta(weeks=week) for week in (0, 1, 2, 4, 8, 13, 26, 52, 104))
 LOGS = {
@@ -46,24 +44,8 @@ class Revised:
 def read_log(name: str) -> pl.DataFrame:
     """The rows of one of LOGS, of TRIFUSE_DATA. Raises DataError where the file is not there."""
     file, _ = LOGS[name]
-    source: Source = parse_source(
-        "log",
-        {
-            "kind": "table_file",
-            "table": "metric",
-            "files": f"${{TRIFUSE_DATA}}/alt/series/{file}",
-            "timezone": "UTC",
-            "max_age": "60d",
-            "entity": "US",
-            "columns": {"event_time": "event_date", "known_time": "available_time", "metric": "series"},
-        },
-    )
-    batches = [
-        batch.rows
-        for index, path in enumerate(input_files(source, {}))
-        for batch in READERS[source.kind](source, path, index, "XNYS")
-    ]
-    return check(pl.concat(batches), source, Window("XNYS")).good.sort("known_time", "event_time", maintain_order=True)
+    columns = {"event_time": "event_date", "known_time": "available_time", "metric": "series"}
+    return read_file(Path("${TRIFUSE_DATA}/alt/series", file), columns=columns, entity="US").rows
 
 
 def measured(rows: pl.DataFrame, tolerances: tuple[float, ...] = (0.0, 0.005, 0.02)) -> Revised:

@@ -41,6 +41,7 @@ COMMANDS = (
     "config",
     "score",
     "link",
+    "vintages",
     "simulate",
     "verify",
 )

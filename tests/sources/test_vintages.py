@@ -65,6 +65,13 @@ class TestByHand:
         log = table((0, 1, 1.0), (0, 2, 2.0), (0, 3, 1.0), (1, 1, 1.0), (1, 2, None), (1, 4, 1.0))
         assert vintages.revisions(log)["days_to_settle"].to_list() == [2.0, 3.0]
 
+    def test_summary(self) -> None:
+        log = pl.concat([LOG, table(("B", "", 0, 1, None))])
+        found = vintages.summary(log)
+        told = ("entity", "facts", "vintages", "revised", "mean_size", "days_to_settle")
+        assert found.select(told).rows() == [("A", 2, 5, 1.0, 0.625, 2.0), ("B", 0, 1, None, None, None)]
+        assert found["last_known"].to_list() == [DAY + timedelta(5), DAY + timedelta(1)]
+
     def test_what_was_still_to_come_by_age(self) -> None:
         found = vintages.revision_by_age(LOG, [timedelta(0), timedelta(1), timedelta(2), timedelta(4), timedelta(5)])
         days = (pl.col("event_time") - DAY).dt.total_days(), pl.col("age").dt.total_days()
