@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ class _Work:
     def __init__(self, config: ObservationConfig, zones: list[Zone], told: Observed, now: datetime) -> None:
         self.config, self.zones, self.told = config, zones, told
         self.shown: set[str] | None = None
-        self._now = now
+        self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
         self._outlines: dict[int, Outline] = {}
         self._rows: list[dict[str, Any]] = []
         self._aside: list[dict[str, Any]] = []
@@ -250,7 +250,8 @@ class _Work:
             "cloud_frac": None if math.isnan(seen.cloud_frac) else seen.cloud_frac,
             "valid_frac": seen.valid_frac,
             "n_obs": measured.n_obs,
-            "ingested_time": self._now,
+            # of a lag that is not over yet: a row that was written before it is known would contradict itself
+            "ingested_time": max(self._now, scene.known),
             "vintage": scene.vintage or scene.id,
             "supersedes": scene.supersedes or None,
             "sensor": scene.sensor or scene.platform,

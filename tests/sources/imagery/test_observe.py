@@ -16,11 +16,13 @@ from rasterio.features import geometry_mask
 from rasterio.warp import transform_geom
 
 from gpu_kernels.errors import ConfigError, DataError
+from sources.config import parse_source
 from sources.hold import BusyError, holding
 from sources.imagery import observe as module
 from sources.imagery.observation_log import ObservationLog
 from sources.imagery.observe import CHANGED, OUTSIDE_ALL, UNREADABLE, observe
 from sources.imagery.observe_config import ObservationConfig, parse_observation
+from sources.lake import ingest, read
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "observe"
 WEST, NORTH = 500_000.0, 4_000_000.0
@@ -122,6 +124,15 @@ class TestRows:
         assert told.counts == {
             "scenes": 3, "zones": 2, "before": 0, "observed": 3, "failed": 0, "rows": 10, "set_aside": 2,
         }  # fmt: skip
+
+    def test_an_image_whose_lag_is_not_over_is_read_back_as_known_after_it(self, place: Path, tmp_path: Path) -> None:
+        observe(config(place), place / "log", {}, now=datetime(2020, 1, 8, tzinfo=UTC))
+        files = str(place / "log/parts/*/observations.parquet")
+        entry = {"kind": "table_file", "table": "metric", "files": files, "timezone": "UTC", "max_age": "30d"}
+        result = ingest("lights", parse_source("lights", entry), calendar="XNYS", lake=tmp_path / "lake")
+        assert result.counts["quarantined"] == {}
+        assert result.counts["used"] == rows(place / "log").height
+        assert read(result.folder)["known_time"].min() == datetime(2020, 1, 11, tzinfo=UTC)
 
     def test_a_cloudy_zone_is_set_aside_and_its_neighbour_is_not(self, place: Path) -> None:
         observe(config(place), place / "log", {}, now=NOW)
