@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
 from sources.config import parse_source
 from sources.lake import ingest
+from sources.macro.lags import packaged
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WALK = (REPOSITORY / "docs" / "volatility.md").read_text()
@@ -72,6 +74,16 @@ def test_metrics_of_vendors_are_read_and_viewed(
     names: dict[str, Any] = {}
     exec(compile("\n".join(BLOCK.findall(page)), "docs/metrics.md", "exec"), names)
     assert 0 < names["then"].height < names["last"].height == names["first"].height
+
+
+def test_the_page_of_macro_has_sources_that_parse_and_the_lags_of_the_table() -> None:
+    page = (REPOSITORY / "docs" / "macro.md").read_text()
+    for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        for name, entry in yaml.safe_load(block)["sources"].items():
+            assert parse_source(name, entry).table == "metric"
+    told = set(re.findall(r"^\| (.+?) \| (\d+) \| (\d+) (?:business )?days, (\d\d:\d\d) \|$", page, re.MULTILINE))
+    releases = Counter((found.release, str(found.lag.days), found.lag.time) for found in packaged().values())
+    assert told == {(release, str(count), days, time) for (release, days, time), count in releases.items()}
 
 
 def test_scoring_runs() -> None:
