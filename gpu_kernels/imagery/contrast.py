@@ -14,40 +14,20 @@ from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, empty, grid_of, on_cpu, positive, to_side
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.imagery.batch import Batch, share
-from gpu_kernels.imagery.lanes import (
-    LANES,
-    across,
-    add_run,
-    add_to_all,
-    count_bright,
-    down,
-    move_up,
-    put,
-    runs,
-    set_missing_aside,
-    spread,
-)
+from gpu_kernels.imagery.cell_sums import BRIGHT, ENERGIES, PIXELS, SEEN, VALUES, energy_of, sum_cells
+from gpu_kernels.imagery.lanes import LANES
 from gpu_kernels.imagery.order import quantile_of
 from gpu_kernels.segments import segment_of, tile_rows
 
 _FLAT = 1e-6
 """Of its mean: a cell that varies less is constant but for rounding, or saturated."""
 
-_WIDEST = 256.0
-_BLOCK = 16
-"""Rows that are held at a time, besides those that a window reaches above and below; a multiple of four."""
+_TILE = 4 * LANES
+"""Images of one unit of CPU work."""
 
+_WIDEST = 256.0
 _CUDA_BYTES = 1 << 28
 """Of device memory for sums of pixels: that many images go at a time."""
-
-VALUES, ENERGIES, SEEN, BRIGHT, PIXELS = range(5)  # what is summed over a cell
-
-
-@body
-def _energy(inner, inner_weight, outer, outer_weight):
-    """Square of the difference of two means."""
-    band = (inner * outer_weight - outer * inner_weight) / (inner_weight * outer_weight)
-    return band * band
 
 
 @body
@@ -86,127 +66,6 @@ def _finish(sums, dark, minimum_valid, minimum_pixels, middle, contrast, mean, v
     return level, surround, saturated
 
 
-@body
-def _energies(inner, inner_weight, outer, outer_weight, out):
-    for i in range(out.shape[0]):
-        out[i] = _energy(inner[i], inner_weight[i], outer[i], outer_weight[i])
-
-
-@body
-def _leave_out_missing(present, out):
-    for x in range(present.shape[0]):
-        for lane in range(LANES):
-            out[x, lane] = out[x, lane] if present[x, lane] > np.float32(0.0) else 0.0
-
-
-@body
-def _take_rows(images, begin, end, top, far, saturation, value, present):
-    """The next `_BLOCK` rows of the images, from `top` on, with as many above and below as a window reaches; those that
-    the block before has are moved up. Outside of the images lies nothing. Gives how many of the new pixels are missing,
-    and how many are saturated."""
-    _, height, width = images.shape
-    depth = value.shape[1]
-    fresh = far if top == 0 else 2 * far
-    stop = min(depth, height - top + far)
-    for at in range(fresh, stop):
-        put(images, begin, end, top - far + at, at, value)
-    missing, reached, there = 0, 0, slice(fresh * LANES, stop * LANES)
-    for x in range(width):
-        pixels, marks = value[x].reshape(-1), present[x].reshape(-1)
-        lacking, bright = set_missing_aside(pixels[there], marks[there], saturation)
-        missing += lacking
-        reached += bright
-        for i in range(stop * LANES, depth * LANES):
-            pixels[i], marks[i] = np.float32(0.0), np.float32(0.0)
-    return missing, reached
-
-
-@body
-def _add_runs(cells, found, start, stop, at, value, energy, present, complete, reached, saturation, sums):
-    for run in range(found):
-        first, last = start[run], stop[run]
-        cell = cells[first] if cells[first] >= 0 else sums.shape[1] - 1
-        add_run(value[:, at], first, last, sums[VALUES, cell])
-        add_run(energy, first, last, sums[ENERGIES, cell])
-        add_to_all(last - first, sums[PIXELS, cell])
-        if complete:
-            add_to_all(last - first, sums[SEEN, cell])
-        else:
-            add_run(present[:, at], first, last, sums[SEEN, cell])
-        if reached:
-            count_bright(value[:, at], present[:, at], first, last, saturation, sums[BRIGHT, cell])
-
-
-@body
-def _eight_images(images, begin, end, cells, inner, outer, whole, same, saturation, sums):
-    """Sums over the cells of the images `begin` to `end` of one lot, at most eight: block by block of rows, and in it
-    four rows at a time."""
-    _, height, width = images.shape
-    near_taps, far_taps = inner.shape[0] - 6, outer.shape[0] - 6
-    far = far_taps // 2
-    wide, depth = (width + 3) // 4 * 4, far_taps - 1 + _BLOCK
-    value, present = np.zeros((width, depth, LANES), np.float32), np.zeros((width, depth, LANES), np.float32)
-    flat_value, flat_present = value.reshape(-1), present.reshape(-1)
-    # columns have zeros on both sides, which stay
-    left, step = far * LANES, (wide + 2 * far) * LANES
-    columns, weight_columns = np.zeros((2, 4 * step)), np.zeros((2, 4 * step))
-    lanes, nearer = wide * LANES, far - near_taps // 2
-    inner_sum, outer_sum, energy = np.empty(lanes), np.empty(lanes), np.empty((wide, LANES))
-    inner_weight, outer_weight = np.ones(lanes), np.ones(lanes)
-    found, start, stop = np.empty(4, np.int64), np.empty((4, width), np.int64), np.empty((4, width), np.int64)
-    complete, reached, spread_of = True, False, -1  # so far
-    for top in range(0, height, _BLOCK):
-        if top > 0:
-            for x in range(width):
-                move_up(value[x].reshape(-1), 2 * far * LANES, _BLOCK * LANES)
-                move_up(present[x].reshape(-1), 2 * far * LANES, _BLOCK * LANES)
-        lacking, bright = _take_rows(images, begin, end, top, far, saturation, value, present)
-        complete, reached = complete and lacking == 0, reached or bright > 0
-        for y in range(top, min(top + _BLOCK, height), 4):
-            several, any_run = min(4, height - y), False
-            for row in range(several):
-                found[row] = runs(cells[y + row], start[row], stop[row])
-                any_run = any_run or found[row] > 0
-            if not any_run:
-                continue
-            at = y - top
-            down(flat_value, width, at + nearer, inner, near_taps, columns[0], left, step)
-            down(flat_value, width, at, outer, far_taps, columns[1], left, step)
-            if not complete:
-                down(flat_present, width, at + nearer, inner, near_taps, weight_columns[0], left, step)
-                down(flat_present, width, at, outer, far_taps, weight_columns[1], left, step)
-            for row in range(several):
-                of_row = row * step
-                across(columns[0], wide, of_row + nearer * LANES, inner, near_taps, inner_sum)
-                across(columns[1], wide, of_row, outer, far_taps, outer_sum)
-                if not complete:
-                    across(weight_columns[0], wide, of_row + nearer * LANES, inner, near_taps, inner_weight)
-                    across(weight_columns[1], wide, of_row, outer, far_taps, outer_weight)
-                    spread_of = -1
-                elif spread_of != same[y + row]:
-                    spread(whole[0, y + row], inner_weight)
-                    spread(whole[1, y + row], outer_weight)
-                    spread_of = same[y + row]
-                _energies(inner_sum, inner_weight, outer_sum, outer_weight, energy.reshape(-1))
-                here = at + far + row
-                if not complete:
-                    _leave_out_missing(present[:, here], energy)
-                _add_runs(
-                    cells[y + row],
-                    found[row],
-                    start[row],
-                    stop[row],
-                    here,
-                    value,
-                    energy,
-                    present,
-                    complete,
-                    reached,
-                    saturation,
-                    sums,
-                )
-
-
 @cpu_loop
 def _contrast_cpu(
     images,
@@ -227,9 +86,9 @@ def _contrast_cpu(
     of_image,
 ):
     for unit in prange(tiles[-1]):
-        lot, begin, end = tile_rows(unit, tiles, offsets, LANES)
-        sums, middle = np.zeros((5, contrast.shape[1] + 1, LANES)), np.empty(contrast.shape[1])
-        _eight_images(images, begin, end, cells[lot], inner, outer, whole, same, saturation, sums)
+        lot, begin, end = tile_rows(unit, tiles, offsets, _TILE)
+        sums, middle = np.zeros((5, contrast.shape[1] + 1, _TILE)), np.empty(contrast.shape[1])
+        sum_cells(images, begin, end, cells[lot], inner, outer, whole, same, saturation, sums)
         for row in range(begin, end):
             of_image[0, row], of_image[1, row], of_image[2, row] = _finish(
                 sums[:, :, row - begin],
@@ -301,7 +160,7 @@ def _across_cuda(images, begin, inner, outer, columns, energy):
         value = np.float64(images[begin + row, y, x])
         energy[row, y, x] = 0.0
         if math.isfinite(value):
-            energy[row, y, x] = _energy(
+            energy[row, y, x] = energy_of(
                 _row_sum(columns[0, row, y], x, inner),
                 _row_sum(columns[1, row, y], x, inner),
                 _row_sum(columns[2, row, y], x, outer),
@@ -406,7 +265,7 @@ def cell_contrast(
     returns, float64 each
              contrast   (rows, count)
              mean       (rows, count) luminance of the cell
-             valid      (rows, count) share of the cell's pixels that are there; 0 for a number that the lot has not
+             valid      (rows, count) share of the cell's pixels that are there; 0 for a number not used
              level      (rows,)
              surround   (rows,) contrast of the surroundings
              saturated  (rows,) saturated share of the pixels that are there in all cells
@@ -441,7 +300,7 @@ def cell_contrast(
         # rows of one number have the same sums
         same = np.zeros(height, np.int64)
         np.cumsum((whole[:, 1:] != whole[:, :-1]).any(axis=(0, 2)), out=same[1:])
-        tiles = batch.tiles(LANES)
+        tiles = batch.tiles(_TILE)
         on_cpu(_contrast_cpu, batch.images.size, int(tiles[-1]))(
             batch.images, batch.cells, batch.dark, batch.offsets, tiles, *kernels, whole, same, *rule, *outs, of_image
         )
@@ -464,8 +323,9 @@ def _on_device(
     kernels = [to_side(weights, like=images) for weights in (inner, outer)]
     nothing = np.array([height, -1, width, -1], np.int64)
     boxes = to_side(np.tile(nothing, (batch.segments, count + 1, 1)), like=images)
-    columns = empty((4, rows, height, width), np.float64, like=images)
-    energy = empty((rows, height, width), np.float64, like=images)
+    columns, energy = (
+        empty(shape, np.float64, like=images) for shape in ((4, rows, height, width), (rows, height, width))
+    )
     sums, middle = (empty(shape, np.float64, like=images) for shape in ((5, rows, count + 1), (rows, count)))
     saturation, *minima = rule
     if pixels:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
-from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid_of, on_cpu, positive, to_side
+from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid_of, on_cpu, positive, to_host, to_side
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.imagery.batch import contiguous, share
 from gpu_kernels.imagery.order import between, quantile_of
@@ -107,62 +107,88 @@ def _full(prevalence, ratio):
 
 
 @body
-def _of_image(contrast, valid, area, prior, own, history, rule, occupancy):  # noqa: PLR0912
-    """(fill, std, valid_frac, history) of an image; `occupancy` holds the likelihood ratios for a while."""
-    intercept, slope, rounds, pseudo_count, cap, empty_level = rule[0], rule[1], rule[2], rule[3], rule[4], rule[5]
-    empty_range, reference_error, scene_error, lapse, cluster = rule[6], rule[7], rule[8], rule[9], rule[10]
-    minimum_valid = rule[11]
+def _weigh(contrast, valid, area, weight):
+    """Weights of the cells with a contrast, their sum being 1, and NaN for the others. Gives how many there are, and
+    the share of the lot's area that they show."""
     cells, all_area, seen_area = 0, 0.0, 0.0
     for cell in range(contrast.shape[0]):
         all_area += area[cell]
         if _there(contrast[cell], area[cell]):
             seen_area += area[cell] * valid[cell]
             cells += 1
-    if not all_area > 0.0:
-        for cell in range(contrast.shape[0]):
-            occupancy[cell] = math.nan
-        return math.nan, math.nan, math.nan, math.nan
-    share_seen = seen_area / all_area
     scale = 1.0 / max(seen_area, 1e-300)
-    lowest, highest = empty_level - empty_range, empty_level + empty_range
+    for cell in range(contrast.shape[0]):
+        there = _there(contrast[cell], area[cell])
+        weight[cell] = area[cell] * valid[cell] * scale if there else math.nan
+    return cells, seen_area / all_area if all_area > 0.0 else math.nan
+
+
+@body
+def _compare(contrast, weight, prior, own, history, rule, ratio):
+    """Likelihood ratio of empty to full of each cell."""
+    intercept, slope, pseudo_count, cap = rule[0], rule[1], rule[2], rule[3]
+    lowest, highest = rule[4] - rule[5], rule[4] + rule[5]
     prior = min(max(prior, lowest), highest)
     for cell in range(contrast.shape[0]):
-        occupancy[cell] = math.nan
-        if _there(contrast[cell], area[cell]):
+        ratio[cell] = math.nan
+        if not math.isnan(weight[cell]):
             reference, known = prior, history[cell]
             if known > 0.0:
                 reference += min(max(known / (known + pseudo_count) * (own[cell] - prior), -cap), cap)
                 reference = min(max(reference, lowest), highest)
             exponent = -(intercept + slope * (contrast[cell] - reference))
-            occupancy[cell] = math.exp(min(max(exponent, -_MOST_EXPONENT), _MOST_EXPONENT))
+            ratio[cell] = math.exp(min(max(exponent, -_MOST_EXPONENT), _MOST_EXPONENT))
+
+
+@body
+def _prevalence(weight, ratio, cells, rounds):
     prevalence = 0.5
-    for _ in range(np.int64(rounds)):
+    for _ in range(rounds):
         total = 0.0
-        for cell in range(contrast.shape[0]):
-            ratio = occupancy[cell]
-            if not math.isnan(ratio):
-                total += area[cell] * valid[cell] * scale * _full(prevalence, ratio)
+        for cell in range(weight.shape[0]):
+            if not math.isnan(weight[cell]):
+                total += weight[cell] * _full(prevalence, ratio[cell])
         prevalence = (cells * total + 1.0) / (cells + 2.0)
+    return prevalence
+
+
+@body
+def _judge(weight, history, cells, seen, prevalence, rule, occupancy):
+    """(fill, std, history) of an image; `occupancy` holds the likelihood ratios before."""
+    slope, pseudo_count, reference_error, scene_error = rule[1], rule[2], rule[6], rule[7]
+    lapse, cluster = rule[8], rule[9]
     fill, past, wrong, unknown, doubtful = 0.0, 0.0, 0.0, 0.0, 0.0
-    for cell in range(contrast.shape[0]):
-        ratio = occupancy[cell]
-        if not math.isnan(ratio):
-            weight, p = area[cell] * valid[cell] * scale, _full(prevalence, ratio)
+    for cell in range(weight.shape[0]):
+        w = weight[cell]
+        if not math.isnan(w):
+            p = _full(prevalence, occupancy[cell])
             occupancy[cell] = p
-            fill += weight * p
-            past += weight * history[cell]
-            doubtful += weight * p * (1.0 - p)
             q, g = lapse + (1.0 - 2.0 * lapse) * p, slope * p * (1.0 - p)
-            wrong += weight * weight * q * (1.0 - q)
+            fill += w * p
+            past += w * history[cell]
+            doubtful += w * p * (1.0 - p)
+            wrong += w * w * q * (1.0 - q)
             if pseudo_count > 0.0:
-                unknown += weight * weight * g * g * pseudo_count / (history[cell] + pseudo_count)
-    if cells == 0 or share_seen < minimum_valid:
-        return math.nan, math.nan, share_seen, math.nan
+                unknown += w * w * g * g * pseudo_count / (history[cell] + pseudo_count)
     h = (cells * fill + 0.5) / (cells + 1.0)
     kept = 1.0 - min(doubtful / (prevalence * (1.0 - prevalence)), _MOST_LOST)
     variance = wrong / kept + reference_error * reference_error * unknown / (kept * kept)
-    variance += scene_error * scene_error * h * (1.0 - h) + (1.0 - share_seen) * h * (1.0 - h) * cluster / cells
-    return fill, math.sqrt(variance), share_seen, past
+    variance += scene_error * scene_error * h * (1.0 - h) + (1.0 - seen) * h * (1.0 - h) * cluster / cells
+    return fill, math.sqrt(variance), past
+
+
+@body
+def _of_image(contrast, valid, area, prior, own, history, rule, weight, occupancy):
+    """(fill, std, valid_frac, history) of an image."""
+    cells, seen = _weigh(contrast, valid, area, weight)
+    _compare(contrast, weight, prior, own, history, rule, occupancy)
+    fill, std, past = math.nan, math.nan, math.nan
+    if cells > 0:
+        prevalence = _prevalence(weight, occupancy, cells, np.int64(rule[11]))
+        fill, std, past = _judge(weight, history, cells, seen, prevalence, rule, occupancy)
+    if not seen >= rule[10]:
+        fill, std, past = math.nan, math.nan, math.nan
+    return fill, std, seen, past
 
 
 @cpu_loop
@@ -181,7 +207,15 @@ def _fill_cpu(
             _own_past(contrast, use, area[lot, cell], first, last, cell, probability, window, ordered, 0, own, history)
         for row in range(first, last):
             fill[row], std[row], seen[row], past[row] = _of_image(
-                contrast[row], valid[row], area[lot], prior[row - first], own[row], history[row], rule, occupancy[row]
+                contrast[row],
+                valid[row],
+                area[lot],
+                prior[row - first],
+                own[row],
+                history[row],
+                rule,
+                values,
+                occupancy[row],
             )
 
 
@@ -220,7 +254,7 @@ def _past_cuda(contrast, use, area, offsets, low, probability, window, ordered, 
 
 
 @cuda.jit
-def _fill_cuda(contrast, valid, area, offsets, prior, own, history, rule, occupancy, fill, std, seen, past):
+def _fill_cuda(contrast, valid, area, offsets, prior, own, history, rule, weight, occupancy, fill, std, seen, past):
     row = cuda.grid(1)
     if row < fill.shape[0]:
         fill[row], std[row], seen[row], past[row] = _of_image(
@@ -231,6 +265,7 @@ def _fill_cuda(contrast, valid, area, offsets, prior, own, history, rule, occupa
             own[row],
             history[row],
             rule,
+            weight[row],
             occupancy[row],
         )
 
@@ -264,8 +299,8 @@ def lot_fill(
         low_j       = quantile over the cells of their contrast in image j
         prior       = quantile over the past and i of low_j, within empty_range of empty_level
         own         = quantile over the past of the cell's contrast, from n images
-        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap ), within empty_range of
-                      empty_level: what was never seen empty is not taken for empty
+        reference   = prior + clip( n / (n + pseudo_count) (own - prior), -cap, cap ), within the same range: what was
+                      never seen empty is not taken for empty
         r           = exp( -(intercept + slope (contrast - reference)) ), the likelihood ratio of empty to full
         p           = pi / (pi + (1 - pi) r)
         fill        = sum of w p,  w = area * valid over its sum, of the m cells with a contrast
@@ -319,12 +354,14 @@ def lot_fill(
             f"area is {tuple(area.shape)} for {rows.segments} lots and {contrast.shape[1]} cells",
             allowed=f"{(rows.segments, contrast.shape[1])}",
         )
+    weights = to_host(area)
+    if weights.size and not (weights.min() >= 0.0 and weights.max() < math.inf):
+        raise ArgumentError(f"area spans {weights.min():g} to {weights.max():g}", allowed="finite, 0 or more")
     probability, window = share("quantile", quantile), positive("window", window)
     most = 1e300
     numbers = (
         share("intercept", intercept, least=-most, most=most),
         share("slope", slope, least=-most, most=most),
-        float(positive("rounds", rounds, minimum=0, maximum=10**6)),
         share("pseudo_count", pseudo_count, most=most),
         share("cap", cap, most=most),
         share("empty_level", empty_level, least=-most, most=most),
@@ -334,6 +371,7 @@ def lot_fill(
         share("lapse", lapse, most=0.5),
         share("cluster", cluster, most=most),
         share("minimum_valid", minimum_valid),
+        float(positive("rounds", rounds, minimum=0, maximum=10**6)),
     )
     rule = to_side(np.array(numbers), like=contrast)
     occupancy, own, history = (rows.empty(contrast.shape, np.float64) for _ in range(3))
@@ -344,11 +382,12 @@ def lot_fill(
         longest = int(np.diff(rows.host_offsets).max())
         lanes = min(rows.segments * (contrast.shape[1] + 1), _CUDA_THREADS)
         ordered = empty((min(window, longest) + 1, lanes), np.float64, like=contrast)
-        _low_cuda[grid_of(rows.count)](contrast, area, rows.offsets, probability, own, low)
+        values = rows.empty(contrast.shape, np.float64)
+        _low_cuda[grid_of(rows.count)](contrast, area, rows.offsets, probability, values, low)
         _past_cuda[grid_of(lanes)](
             contrast, use, area, rows.offsets, low, probability, window, ordered, own, history, prior
         )
-        _fill_cuda[grid_of(rows.count)](contrast, valid, area, rows.offsets, prior, own, history, rule, *outs)
+        _fill_cuda[grid_of(rows.count)](contrast, valid, area, rows.offsets, prior, own, history, rule, values, *outs)
     elif rows.count:
         on_cpu(_fill_cpu, contrast.size, rows.segments)(
             contrast, valid, use, area, rows.offsets, probability, window, rule, own, history, *outs

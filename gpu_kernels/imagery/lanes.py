@@ -25,32 +25,43 @@ def put(images, begin, end, row, at, value):
 
 
 @body
-def set_missing_aside(value, present, bright):
-    """0 for what is not finite; 1 or 0 in `present`. Gives how many are missing, and how many reach `bright`."""
-    missing, reached = 0, 0
-    for i in range(value.shape[0]):
-        number = value[i]
-        there = number - number == _NONE
-        value[i] = number if there else _NONE
-        present[i] = _THERE if there else _NONE
-        missing += 0 if there else 1
-        reached += 1 if there and np.float64(number) >= bright else 0
+def set_missing_aside(value, present, first, last, bright):
+    """0 for what is not finite, 1 or 0 in `present`, of the places `first` to `last` of all pixels. Gives whether one
+    is missing, and whether one reaches `bright`."""
+    missing, reached = False, False
+    for x in range(value.shape[0]):
+        for i in range(first, last):
+            number = value[x, i]
+            there = number - number == _NONE
+            value[x, i] = number if there else _NONE
+            present[x, i] = _THERE if there else _NONE
+            missing |= not there
+            reached |= there and number >= bright
     return missing, reached
 
 
 @body
-def move_up(values, places, by):
-    for i in range(places):
-        values[i] = values[i + by]
+def move_up(value, places, by):
+    for x in range(value.shape[0]):
+        for i in range(places):
+            value[x, i] = value[x, i + by]
 
 
 @body
-def down(values, width, first, weights, taps, out, left, step):
-    """For each pixel of a row, four sums of `taps` rows each, from row `first` and the three below it on. `values` has
-    the rows of a pixel side by side; `out` has `step` places a row of sums, filled from `left` on."""
-    rows = values.shape[0] // width
+def clear(value, first, last):
+    for x in range(value.shape[0]):
+        for i in range(first, last):
+            value[x, i] = _NONE
+
+
+@body
+def down(value, first, weights, taps, out, left, step):
+    """For each pixel of a row, four sums of `taps` rows each, from row `first` and the three below it on: of value
+    (pixels, rows * LANES), into `out` with `step` places a row of sums, from `left` on."""
+    width, places = value.shape
+    flat = value.reshape(-1)
     for x in range(width):
-        four_sums(out, left + x * LANES, step, values, x * rows + first * LANES, LANES, weights, taps)
+        four_sums(out, left + x * LANES, step, flat, x * places + first * LANES, LANES, weights, taps)
 
 
 @body
@@ -69,33 +80,34 @@ def spread(row, out):
 
 
 @body
-def add_run(values, first, last, into):
-    """Adds the vectors of a run of pixels. Eight names, of which the compiler makes one vector."""
+def add_run(values, at, first, last, sums, kind, cell, lane):
+    """Adds the vectors of a run of pixels to those of a cell. Eight names, of which the compiler makes one vector."""
+    into = sums[kind, cell, lane : lane + LANES]
     a, b, c, d, e, f, g, h = into[0], into[1], into[2], into[3], into[4], into[5], into[6], into[7]
-    for x in range(first, last):
-        pixel = values[x]
-        a += np.float64(pixel[0])
-        b += np.float64(pixel[1])
-        c += np.float64(pixel[2])
-        d += np.float64(pixel[3])
-        e += np.float64(pixel[4])
-        f += np.float64(pixel[5])
-        g += np.float64(pixel[6])
-        h += np.float64(pixel[7])
+    for x in range(np.uint64(first), np.uint64(last)):
+        a += np.float64(values[x, at, 0])
+        b += np.float64(values[x, at, 1])
+        c += np.float64(values[x, at, 2])
+        d += np.float64(values[x, at, 3])
+        e += np.float64(values[x, at, 4])
+        f += np.float64(values[x, at, 5])
+        g += np.float64(values[x, at, 6])
+        h += np.float64(values[x, at, 7])
     into[0], into[1], into[2], into[3], into[4], into[5], into[6], into[7] = a, b, c, d, e, f, g, h
 
 
 @body
-def add_to_all(number, into):
-    for lane in range(LANES):
-        into[lane] += number
+def count_run(number, sums, kind, cell, lane):
+    for image in range(lane, lane + LANES):
+        sums[kind, cell, image] += number
 
 
 @body
-def count_bright(values, present, first, last, bright, into):
+def count_bright(value, present, at, first, last, bright, sums, kind, cell, lane):
     for x in range(first, last):
-        for lane in range(LANES):
-            into[lane] += 1.0 if present[x, lane] > _NONE and np.float64(values[x, lane]) >= bright else 0.0
+        for image in range(LANES):
+            shines = present[x, at, image] > _NONE and value[x, at, image] >= bright
+            sums[kind, cell, lane + image] += 1.0 if shines else 0.0
 
 
 @body
