@@ -54,7 +54,7 @@ def cells_of_a_lot() -> tuple[Array, int]:
 
 
 def images_of(lots: int, images: int, seed: int, *, clouds: bool = False) -> tuple[Arrays, Array]:
-    """(images, cells, dark, offsets) and which stalls are taken; uint8, or float32 with holes where there are clouds."""
+    """(images, cells, dark, offsets) and which stalls are taken: uint8, or float32 with holes for clouds."""
     rng = np.random.default_rng(seed)
     cells, count = cells_of_a_lot()
     taken = rng.random((lots * images, count)) < rng.random((lots * images, 1))
@@ -97,6 +97,7 @@ def _smooth(values: Array, sigma: float) -> Array:
     return gaussian(values, sigma, mode="constant", truncate=reach, preserve_range=True)  # type: ignore[no-any-return]
 
 
+@np.errstate(divide="ignore", invalid="ignore")
 def peer_contrast(arrays: Arrays, count: int) -> Outputs:
     images, cells, dark, offsets = arrays
     sigmas = CONTRAST["inner"], CONTRAST["outer"]
@@ -223,10 +224,10 @@ def main() -> None:
         chunks += 1
     rows = options.lots * options.images
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{options.lots:,} lots x {options.images} images of {SIDE} x {SIDE}, {rows * SIDE * SIDE / 1e9:.2f} G pixels in "
+    sys.stdout.write(
+        f"{options.lots:,} lots x {options.images} images of {SIDE} x {SIDE}, {rows * SIDE * SIDE / 1e9:.2f} G pixels, "
         f"{chunks} chunks: {taking:.1f} s ({taking / rows * 1e6:.0f} us an image), beside {making:.1f} s to make them; "
-        f"the process held {peak:.2f} GiB at most; mean error of the fill {error / rows:.3f}"
+        f"the process held {peak:.2f} GiB at most; mean error of the fill {error / rows:.3f}\n"
     )
 
 

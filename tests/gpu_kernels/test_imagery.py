@@ -248,7 +248,7 @@ C, V, U, A, LOTS = contrasts(9)
         (lambda: lot_fill(C, V, U[1:], A, LOTS, **FILL), r"use \(8,\); allowed: \(rows, count\) twice, and \(rows,\)"),
         (lambda: lot_fill(C, V, U, A[1:], LOTS, **FILL), r"area is \(2, 7\) for 3 lots and 7 cells"),
         (lambda: lot_fill(C, V, U, A - 0.1, LOTS, **FILL), "area spans -0.1 to .*; allowed: finite, 0 or more"),
-        (lambda: lot_fill(C, V, U, A * np.inf, LOTS, **FILL), "area spans nan to nan"),
+        (lambda: lot_fill(C, V, U, A + np.nan, LOTS, **FILL), "area spans nan to nan"),
         (lambda: lot_fill(C, V, U.astype(int), A, LOTS, **FILL), "use is int64; allowed: bool"),
         (lambda: lot_fill(C, V, U, A, LOTS, **FILL | {"window": 0}), "window is 0"),
         (lambda: lot_fill(C, V, U, A, LOTS, **FILL | {"slope": np.nan}), "slope is nan"),
