@@ -1,6 +1,7 @@
 """Pictures of alternative data, for docs/.
 
     python scripts/draw_alternative.py vintages                    # docs/vintages.png, and the figures of real logs
+    python scripts/draw_alternative.py stores                      # docs/stores.png, and the errors behind it
 
 Real files are read from TRIFUSE_DATA.
 """
@@ -14,21 +15,27 @@ import numpy as np
 import polars as pl
 import typer
 
+from fusion import features, pipeline
+from fusion.config import load
 from fusion.console import note, one_line_errors
+from fusion.grid import decision_grid
+from fusion.plan import make_plan
+from fusion.studies import planted_stores
 from fusion.studies.revised_series import LOGS, Revised, measured, read_log
 from gpu_kernels.errors import ConfigError
 from sources import vintages
+from sources.site_rules import MatchingRules
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 Debug = Annotated[bool, typer.Option("--debug", envvar="TRIFUSE_DEBUG", help="Show tracebacks.")]
 LINES = 40  # of all vintages, evenly in time: more could not be told apart
 WEEKS = range(0, 157)
+CONFIG = Path(__file__).resolve().parent.parent / "configs" / "store_visits.yaml"
+SIZES = {1: 30, 2: 30, 5: 30, 10: 30, 20: 30, 50: 12, 100: 12, 400: 6}
+SHRINK = MatchingRules().shrink
+SHOWN = {400: "#1f4e79", 20: "#c0392b"}
+CHAINS = {"WMT": "#1f4e79", "HD": "#e67e22", "COST": "#c0392b", "KR": "#27ae60"}
 BANDS = ((0.05, 0.95, "#d6e4f0"), (0.25, 0.75, "#8fb4d6"))
-
-
-@app.callback()
-def group() -> None:
-    """Keeps `vintages` a command of its own."""
 
 
 def need_matplotlib() -> None:
@@ -130,6 +137,73 @@ def draw_vintages_of_spend(
         draw_vintages(logs["card spend"], "US card spend", picture)
         for name, rows in logs.items():
             say(name, measured(rows))
+
+
+def draw_stores(chains: planted_stores.Chains, off: pl.DataFrame, visits: pl.DataFrame, path: Path) -> None:
+    """Left, the planted change of one chain and what two numbers of stores tell of it; in the middle the errors by the
+    number of stores; right, visits to shops weighted by the stores of real chains."""
+    from matplotlib.dates import ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    one, errors, real = figure.subplots(1, 3)
+    found = planted_stores.estimates(chains, SHRINK)
+    for size, colour in SHOWN.items():
+        name = next(name for name, stores in chains.sizes.items() if stores == size)
+        weeks = np.arange(len(found[name]))
+        one.plot(weeks, 100 * chains.truth[name], color=colour, linewidth=1.0, linestyle="--")
+        one.plot(weeks, 100 * found[name], color=colour, linewidth=1.3, label=f"{size} stores")
+    one.plot([], [], color="#555555", linewidth=1.0, linestyle="--", label="truth")
+    one.axhline(0, color="black", linewidth=0.6)
+    one.set(xlabel="weeks", ylabel="fill, change over the year, points", title="two chains, planted and told")
+    one.legend(frameon=False)
+    for column, words, colour in (
+        ("error_0", "as it is", "#c0392b"),
+        (f"error_{SHRINK:g}", f"shrunk by n / (n + {SHRINK:g})", "#1f4e79"),
+        ("truth", "saying 0", "#888888"),
+    ):
+        errors.loglog(off["stores"], 100 * off[column], ".-", color=colour, label=words)
+    ticks = off["stores"].to_list()
+    errors.set_xticks(ticks, [str(tick) for tick in ticks])
+    errors.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    errors.minorticks_off()
+    errors.set(xlabel="stores", ylabel="root mean square error, points", title="error of the change")
+    errors.legend(frameon=False)
+    for entity, colour in CHAINS.items():
+        own = visits.filter(pl.col("entity") == entity).sort("decision_time")
+        real.plot(own["decision_time"], 100 * own["region_retail"], color=colour, linewidth=1.0, label=entity)
+    real.axhline(0, color="black", linewidth=0.6)
+    real.xaxis.set_major_formatter(ConciseDateFormatter(real.xaxis.get_major_locator()))
+    real.set(ylabel="% from January 2020", title="visits to shops by state as known, by stores")
+    real.legend(frameon=False, loc="lower right")
+    finish(figure, path)
+
+
+@app.command("stores")
+def draw_stores_of_chains(
+    picture: Annotated[Path, typer.Option("--picture", help="Where the picture goes.")] = Path("docs/stores.png"),
+    lake: Annotated[Path, typer.Option("--lake", help="Where the real lists are ingested to.")] = Path("lake"),
+    debug: Debug = False,
+) -> None:
+    """Draw how near the same-store change comes to a planted one, and visits weighted by the stores of real chains."""
+    with one_line_errors(debug):
+        need_matplotlib()
+        chains = planted_stores.simulate([size for size, count in SIZES.items() for _ in range(count)])
+        off = planted_stores.errors(chains, (0, SHRINK))
+        for row in off.iter_rows(named=True):
+            shrunk = 100 * row[f"error_{SHRINK:g}"]
+            note(
+                f"{row['stores']} stores: error {100 * row['error_0']:.2f} points, shrunk {shrunk:.2f}, of saying 0 "
+                f"{100 * row['truth']:.2f}; told at {100 * row['share']:.0f} % of decisions"
+            )
+        plan = make_plan(load(CONFIG), lake)
+        tables = pipeline.load(plan, pipeline.ingest(plan.config, lake=lake, plan=plan), lake=lake)
+        grid = decision_grid(list(plan.entities), plan.sessions, plan.config.decisions)
+        visits = features.build(plan.config, tables, grid).frame
+        draw_stores(chains, off, visits, picture)
+        table = visits.pivot(on="entity", index="decision_time", values="region_retail").select(*CHAINS).drop_nans()
+        pairs = np.corrcoef(table.to_numpy().T)[np.triu_indices(len(CHAINS), 1)]
+        note(f"visits of {', '.join(CHAINS)}: correlations of {pairs.min():.3f} to {pairs.max():.3f}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class TestVisitsByState:
     @pytest.mark.parametrize(
         ("entity", "list_", "state", "day"),
         [
-            ("HD", "home-depot_locations", "state", "2020-04-20"),
+            ("HD", "home-depot_locations", "state", "2020-05-14"),
             ("WMT", "walmart_openings_1962_2006", "STRSTATE", "2020-12-28"),
         ],
     )
@@ -45,19 +45,19 @@ class TestVisitsByState:
         names = pl.read_csv(data_root / "alt/series/oi_geoids_state.csv")
         visits = pl.read_csv(data_root / "alt/series/google_mobility_state_daily.csv", null_values=".")
         visits = visits.join(names, on="statefips").with_columns(date=pl.date("year", "month", "day"))
-        # known six days later at noon, New York; the decision is at 10:30
-        of_day = visits.filter(pl.col("date") == pl.lit(day).str.to_date().dt.offset_by("-7d"))
+        # known thirty days later at nine in New York; the decision is at 10:30
+        of_day = visits.filter(pl.col("date") == pl.lit(day).str.to_date().dt.offset_by("-30d"))
         each = stores.join(of_day, left_on=state, right_on="stateabbrev")["gps_retail_and_recreation"].drop_nulls()
         found = self.row(frame, entity, day)
         assert found["region_retail"] == pytest.approx(each.mean(), rel=1e-9)
         assert found["region_coverage_retail"] == pytest.approx(len(each) / stores.height)
-        assert found["region_staleness_retail"] == pytest.approx(7 + 10.5 / 24, abs=1e-3)
+        assert found["region_staleness_retail"] == pytest.approx(30 + 10.5 / 24, abs=1e-3)
 
     def test_the_spring_of_2020_is_seen_and_undone_a_year_later(self, frame: pl.DataFrame) -> None:
         for entity in ("WMT", "COST", "HD", "KR"):
-            assert -0.5 < self.row(frame, entity, "2020-04-20")["region_retail"] < -0.4
-            assert 0.35 < self.row(frame, entity, "2021-04-20")["region_change_retail_364d"] < 0.45
-            assert math.isnan(self.row(frame, entity, "2020-04-20")["region_change_retail_364d"])
+            assert -0.5 < self.row(frame, entity, "2020-05-14")["region_retail"] < -0.4
+            assert 0.35 < self.row(frame, entity, "2021-05-14")["region_change_retail_364d"] < 0.45
+            assert math.isnan(self.row(frame, entity, "2020-05-14")["region_change_retail_364d"])
 
     def test_a_list_of_2024_says_nothing_of_2020(self, frame: pl.DataFrame) -> None:
         own = frame.filter(pl.col("entity") == "DLTR")
