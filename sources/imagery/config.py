@@ -97,6 +97,7 @@ class AssetOptions(_Options):
     alpha: bool | None = None
     unit: _Name | None = None
     bounds: tuple[float, float, float, float] | None = None
+    overviews: bool = False
 
     @field_validator("bounds")
     @classmethod

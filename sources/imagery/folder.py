@@ -251,6 +251,7 @@ def _assets(draft: _Draft, options: FolderScenes, found: Scenes) -> dict[str, As
             unit=told.unit,
             gsd=options.gsd,
             bounds=told.bounds,
+            overviews=told.overviews,
         )
     return assets
 

@@ -8,22 +8,22 @@ a mask of the other three.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import DataError
 from sources.extras import need
 from sources.imagery.array_image import ArrayImage
 from sources.imagery.config import Resampling
 from sources.imagery.gdal import NUMPY, environment, place_of, telling
-from sources.imagery.grid import Grid, transformer
+from sources.imagery.grid import Grid
+from sources.imagery.reference import Reference, moved, rasterio_crs
 from sources.imagery.scene import Asset
 from sources.imagery.zones import PIXELS
 
@@ -37,7 +37,6 @@ _EDGE = 17
 _TOLERANCE = 0.01
 _COMPLEX = ("complex_int16", "complex64", "complex128")
 _UNREFERENCED = "EPSG:32631"  # any CRS in metres: both sides of a copy between pixel coordinates name it
-_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +73,30 @@ def open_asset(asset: Asset) -> Iterator["Image"]:
     options = environment(asset, name)
     with telling(asset.href), rasterio.Env(**options):
         dataset = ArrayImage(Path(name)) if driver == NUMPY else rasterio.open(name, driver=driver, sharing=False)
-    try:
-        image = Image(asset, dataset, options)
-        yield image
-    finally:
-        dataset.close()
+    with ExitStack() as opened:
+        opened.callback(dataset.close)
+
+        def at_level(level: int) -> "Image":
+            with telling(asset.href), rasterio.Env(**options):
+                coarser = rasterio.open(name, driver=driver, sharing=False, overview_level=level)
+            opened.callback(coarser.close)
+            return Image(asset, coarser, options)
+
+        yield Image(asset, dataset, options, at_level)
 
 
 class Image:
     """An open image."""
 
-    def __init__(self, asset: Asset, dataset: Any, options: dict[str, object]) -> None:
-        self.asset, self._dataset, self._options = asset, dataset, options
+    def __init__(
+        self,
+        asset: Asset,
+        dataset: Any,
+        options: dict[str, object],
+        at_level: Callable[[int], "Image"] | None = None,
+    ) -> None:
+        self.asset, self._dataset, self._options, self._at_level = asset, dataset, options, at_level
+        self._coarser: dict[int, Image] = {}
         self.bands = int(dataset.count)
         self.width, self.height = int(dataset.width), int(dataset.height)
         self._check()
@@ -115,7 +126,11 @@ class Image:
             raise DataError(f"{self.asset.href} has no band {number}", allowed=f"1 to {self.bands}")
         values = np.full(grid.shape, np.nan, dtype=np.float32)
         with telling(self.asset.href), rasterio.Env(**self._options):
-            seen = self._fill(values, grid, resampling, number, self._ratio(grid))
+            ratio = self._ratio(grid)
+            level = self._level(number, ratio)
+            if level is not None:
+                return self._overview(level).read(grid, resampling, band=number)
+            seen = self._fill(values, grid, resampling, number, ratio)
         scale = self._dataset.scales[number - 1] if self.asset.scale is None else self.asset.scale
         offset = self._dataset.offsets[number - 1] if self.asset.offset is None else self.asset.offset
         if (scale, offset) != (1, 0):
@@ -137,14 +152,28 @@ class Image:
                 hint="write it anew in tiles, e.g. as a cloud-optimised GeoTIFF",
             )
 
-    def _reference(self, grid: Grid) -> "_Reference":
+    def _level(self, number: int, ratio: tuple[float, float]) -> int | None:
+        """The coarsest overview that is still no coarser than the grid, where the asset lets overviews be read."""
+        if not self.asset.overviews or self._at_level is None:
+            return None
+        factors = enumerate(self._dataset.overviews(number))
+        usable = [level for level, factor in factors if factor <= min(ratio) * 1.01]
+        return max(usable, default=None)
+
+    def _overview(self, level: int) -> "Image":
+        if level not in self._coarser:
+            assert self._at_level is not None
+            self._coarser[level] = self._at_level(level)
+        return self._coarser[level]
+
+    def _reference(self, grid: Grid) -> Reference:
         """Where the image and the grid lie, in CRSs between which GDAL knows the way."""
         affine = need("rasterio").Affine
         if grid.crs == PIXELS:
             # rows are counted downwards: y = -row
             resolution, _, x, _, _, y = grid.transform
-            crs = _crs(_UNREFERENCED)
-            return _Reference(crs, affine(1, 0, 0, 0, -1, 0), crs, affine(resolution, 0, x, 0, -resolution, -y))
+            crs = rasterio_crs(_UNREFERENCED)
+            return Reference(crs, affine(1, 0, 0, 0, -1, 0), crs, affine(resolution, 0, x, 0, -resolution, -y))
         if self.crs is None:
             points = self._dataset.gcps[0]
             raise DataError(
@@ -152,7 +181,7 @@ class Image:
                 allowed="a georeferenced image",
                 hint="warp it first" if points else "write crs: EPSG:<code> of the asset, or zones in pixels",
             )
-        return _Reference(_crs(self.crs), self._transform(), _crs(grid.crs), affine(*grid.transform))
+        return Reference(rasterio_crs(self.crs), self._transform(), rasterio_crs(grid.crs), affine(*grid.transform))
 
     def _transform(self) -> Any:
         own = getattr(self._dataset, "transform", None)
@@ -198,7 +227,7 @@ class Image:
             raise DataError(
                 f"{size:.3g} pixels of {self.asset.href} lie under the zone",
                 allowed=f"{_MOST_READ:.3g}",
-                hint="take smaller zones, or an image made coarser first",
+                hint="take smaller zones, or overviews: true of the asset, where the file holds them",
             )
         if size > _PART and max(grid.shape) > 1:
             return self._fill_parts(values, grid, resampling, number, ratio)
@@ -226,7 +255,7 @@ class Image:
         return seen
 
     def _windows(
-        self, grid: Grid, reference: "_Reference", ratio: tuple[float, float]
+        self, grid: Grid, reference: Reference, ratio: tuple[float, float]
     ) -> Iterator[tuple[int, int, int, int]]:
         """First and last row, first and last column of the image, last excluded, under the grid and a little around it;
         two where the image goes around the globe and the grid lies across its seam."""
@@ -254,7 +283,7 @@ class Image:
         self,
         values: NDArray[np.float32],
         window: tuple[int, int, int, int],
-        reference: "_Reference",
+        reference: Reference,
         resampling: Resampling,
         number: int,
         ratio: tuple[float, float],
@@ -271,7 +300,7 @@ class Image:
         warp.reproject(
             self._stored(number, window, exact=resampling == "nearest"),
             target,
-            src_transform=_moved(reference.image_transform, left, first),
+            src_transform=moved(reference.image_transform, left, first),
             src_crs=reference.image_crs,
             dst_transform=reference.grid_transform,
             dst_crs=reference.grid_crs,
@@ -331,51 +360,6 @@ class Image:
         return number if self.asset.alpha else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    """Where the pixels of an image and of a grid lie."""
-
-    image_crs: Any
-    image_transform: Any
-    grid_crs: Any
-    grid_transform: Any
-
-    def to_image(self, x: _Floats, y: _Floats) -> tuple[_Floats, _Floats]:
-        """Columns and rows of the image at columns and rows of the grid; not finite where there are none."""
-        easting, northing = _apply(self.grid_transform, x, y)
-        if self.image_crs != self.grid_crs:
-            way = transformer(self.grid_crs.to_wkt(), self.image_crs.to_wkt())
-            # where there are none PROJ gives infinities, of which sums are no numbers
-            easting, northing = (np.where(np.isfinite(one), one, np.nan) for one in way.transform(easting, northing))
-            if self.image_crs.is_geographic:
-                # points on both sides of the antimeridian belong together
-                middle = easting[0]
-                easting = middle + (easting - middle + 180) % 360 - 180
-        columns, rows = _apply(~self.image_transform, easting, northing)
-        return np.asarray(columns, dtype=np.float64), np.asarray(rows, dtype=np.float64)
-
-    def turns(self) -> list[float]:
-        """By how many columns the grid may be moved and lie at the same place: whole turns of the globe."""
-        if not self.image_crs.is_geographic or self.image_transform.a == 0:
-            return [0.0]
-        turn = 360 / abs(self.image_transform.a)
-        return [0.0, turn, -turn]
-
-
-def _apply(transform: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    # affine's own operator changed its name
-    return (
-        transform.a * x + transform.b * y + transform.c,
-        transform.d * x + transform.e * y + transform.f,
-    )
-
-
-def _moved(transform: Any, column: int, row: int) -> Any:
-    """The transform of a window that begins at that column and row."""
-    x, y = _apply(transform, column, row)
-    return type(transform)(transform.a, transform.b, x, transform.d, transform.e, y)
-
-
 def _kernel_scale(ratio: float) -> float:
     """GDAL's: pixels of the grid for each of the image; the kernel is widened where it is below 1."""
     return 1.0 if ratio < 1.05 else 1 / ratio
@@ -384,12 +368,3 @@ def _kernel_scale(ratio: float) -> float:
 def _fits(value: float, kind: np.dtype[Any]) -> bool:
     limits = np.iinfo(kind)
     return float(value).is_integer() and limits.min <= value <= limits.max
-
-
-@lru_cache(maxsize=256)
-def _crs(text: str) -> Any:
-    rasterio = need("rasterio")
-    try:
-        return rasterio.crs.CRS.from_user_input(text)
-    except rasterio.errors.CRSError as error:
-        raise ConfigError(f"crs {text[:60]!r} is none that PROJ knows", allowed="EPSG:<code> or WKT") from error

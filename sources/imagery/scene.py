@@ -30,6 +30,8 @@ class Asset:
     bounds    least and largest x and y (x, y, x, y) of an image that does not say where it lies, north up, in `crs`
     alpha     whether a band that calls itself alpha tells which pixels are valid; None: where no nodata value does.
               The near infrared of NAIP calls itself alpha
+    overviews  whether a grid much coarser than the image may be read from the file's overviews, whose pixels its maker
+              averaged or picked: fewer bytes, other values
     """
 
     href: str
@@ -43,6 +45,7 @@ class Asset:
     unit: str | None = None
     gsd: float | None = None
     bounds: tuple[float, float, float, float] | None = None
+    overviews: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,7 @@ def _asset(item: Any, key: str, name: str, told: AssetOptions, href: str, remote
         told.unit or (unit if isinstance(unit, str) else None),
         finite(said("gsd", "raster:spatial_resolution")) or finite(item.properties.get("gsd")),
         told.bounds,
+        told.overviews,
     )
 
 

@@ -1,5 +1,7 @@
 """Windows of images on a common grid, against planes and means that NumPy makes from the definition."""
 
+import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import rasterio
 from images import NORTH, UTM, WEST, apply, box, pixel_box, plane, write
 from rasterio import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 
 from gpu_kernels.errors import ConfigError, DataError
 from sources.imagery import raster
@@ -123,6 +125,23 @@ class TestWhereThingsLie:
         found = read(asset, grid, "nearest")
         assert found.valid.all()
         assert np.mean(found.values == np.floor((longitude + 360 - 170) / 0.1)) > 0.98
+
+    def test_overviews_are_read_only_where_the_asset_says_so(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(3).normal(size=(512, 512)).astype("f4")
+        asset = write(tmp_path / "a.tif", values, tiled=True, blockxsize=128, blockysize=128)
+        with rasterio.open(asset.href, "r+") as image:
+            image.build_overviews([2, 4, 8], Resampling.average)
+        grid = grid_of(box(WEST + 160, NORTH - 3360, WEST + 3360, NORTH - 160), 40)
+        expected = values[16:336, 16:336].astype("f8").reshape(80, 4, 80, 4).mean(axis=(1, 3))
+        for overviews in (False, True):
+            found = read(replace(asset, overviews=overviews), grid, "average")
+            np.testing.assert_allclose(found.values, expected, atol=1e-5)
+        # overviews that say something else than the image tell which of them was read
+        with rasterio.open(asset.href, "r+") as image:
+            image.write(np.zeros((1, 512, 512), "f4"))
+        assert (read(asset, grid, "average").values == 0).all()
+        np.testing.assert_allclose(read(replace(asset, overviews=True), grid, "average").values, expected, atol=1e-5)
+        assert (read(replace(asset, overviews=True), grid_of(MIDDLE, 10), "average").values == 0).all()
 
 
 class TestWhatIsMissing:
@@ -326,6 +345,28 @@ class TestSafety:
     def test_no_other_place_than_a_local_file_unless_told(self, href: str) -> None:
         with pytest.raises(DataError, match=r"is no file|no address|lies in the network"):
             read(Asset(href), grid_of(MIDDLE, 10), "nearest")
+
+    @pytest.mark.parametrize("beside", ["mask", "overview"])
+    def test_what_lies_beside_a_file_leads_nowhere_into_the_network(self, tmp_path: Path, beside: str) -> None:
+        asset = write(tmp_path / "a.tif", np.ones((40, 40), "u1"))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"/vsicurl/http://127.0.0.1:{server.getsockname()[1]}/a.tif"
+            source = (
+                f"<SimpleSource><SourceFilename>{address}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+            )
+            band = f'<VRTRasterBand dataType="Byte" band="1">{source}</VRTRasterBand>'
+            flags = '<Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>'
+            mask = f'<VRTDataset rasterXSize="40" rasterYSize="40">{flags}{band}</VRTDataset>'
+            overview = f'<Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{address}</MDI></Metadata>'
+            if beside == "mask":
+                (tmp_path / "a.tif.msk").write_text(mask)
+            else:
+                (tmp_path / "a.tif.aux.xml").write_text(f"<PAMDataset>{overview}</PAMDataset>")
+            with suppress(DataError):
+                read(replace(asset, overviews=True), grid_of(MIDDLE, 100), "average")
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):  # nobody has called
+                server.accept()
 
     def test_an_address_where_nobody_answers_is_one_line(self) -> None:
         with pytest.raises(DataError, match="cannot be read") as caught:
