@@ -93,6 +93,18 @@ class TestWhereThingsLie:
         expected = values[10:30, 10:30].astype("f8").reshape(4, 5, 4, 5).mean(axis=(1, 3))
         np.testing.assert_allclose(pixels.values, expected, atol=1e-6)
 
+    def test_the_kernel_is_as_wide_as_a_coarser_pixel(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(4).normal(size=(40, 40)).astype("f4")
+        grid = grid_of(MIDDLE, 40)
+        pixels = read(write(tmp_path / "a.tif", values), grid, "bilinear")
+        # a triangle that reaches one pixel of the grid, four of the image, to either side
+        for row, column in ((1, 1), (2, 3), (3, 2)):
+            middle_row, middle_column = (np.array([row, column]) + 0.5) * 4 + 8  # edges lie at whole 40 m
+            down = np.clip(1 - np.abs(np.arange(40) + 0.5 - middle_row) / 4, 0, None)
+            across = np.clip(1 - np.abs(np.arange(40) + 0.5 - middle_column) / 4, 0, None)
+            expected = down @ values @ across / (down.sum() * across.sum())
+            assert pixels.values[row, column] == pytest.approx(expected, abs=1e-5)
+
     def test_what_is_read_does_not_depend_on_how_the_grid_is_cut(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
