@@ -86,6 +86,22 @@ def test_the_page_of_macro_has_sources_that_parse_and_the_lags_of_the_table() ->
     assert told == {(release, str(count), days, time) for (release, days, time), count in releases.items()}
 
 
+@pytest.mark.data
+def test_lists_of_sites_are_read_and_viewed(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    page = (REPOSITORY / "docs" / "sites.md").read_text()
+    sources = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1])["sources"]
+    for name, entry in sources.items():
+        counts = ingest(name, parse_source(name, entry), calendar="XNYS", lake=tmp_path).counts
+        assert counts["used"] > 0
+        assert counts["quarantined"] == {}
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/sites.md", "exec"), names)
+    assert (names["spring"].height, names["summer"].height) == (8159, 8352)
+    totals = names["weights"].unique("decision_time").sort("decision_time")["total"].to_list()
+    assert totals == [8159, 8352]
+
+
 def test_scoring_runs() -> None:
     code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "scoring.md").read_text()))
     names: dict[str, Any] = {}
