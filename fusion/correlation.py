@@ -190,7 +190,8 @@ def ranks(values: Floats) -> Floats:
 def _long_run(influence: Floats, share: Floats, n: Floats, overlap: int) -> tuple[Floats, Floats]:
     """`fusion.overlap.long_run` of each of many weightings."""
     shape, sessions = n.shape, influence.shape[-1]
-    rows = zip(influence.reshape(-1, sessions), share.reshape(-1, sessions), n.ravel(), strict=True)
+    # a sample without scores has no session, of which -1 could not tell how many weightings there are
+    rows = zip(influence.reshape(n.size, sessions), share.reshape(n.size, sessions), n.ravel(), strict=True)
     found = np.array([long_run(*row, overlap) for row in rows], dtype=np.float64).reshape(*shape, 2)
     return found[..., 0], found[..., 1]
 

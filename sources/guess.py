@@ -12,6 +12,7 @@ import yaml
 
 from gpu_kernels.durations import format_duration
 from sources.clocks import read_clock
+from sources.guess_macro import macro_entry
 from sources.quality import outside_by_zone
 from sources.sessions import sessions_around
 from sources.stamps import after_start, evidence, spacing, undecided
@@ -101,9 +102,10 @@ def guess_source(
         return _thinkorswim(path, rows)
     event = _find("event_time", lower, clocks) or next(iter(clocks), None)
     known = _find("known_time", lower, {name for name in clocks if name != event})
-    entry = None if event is None else _entry(path, rows, columns, lower, event, known)
+    macro = macro_entry(path, rows)
+    entry = None if event is None or macro else _entry(path, rows, columns, lower, event, known)
     if event is None or entry is None:
-        return None
+        return None if macro is None else answer(path, macro[0] | (layout or {}), macro[1])
     entry |= layout or {}
     if entry["kind"] == "news_file":
         answered = _news(path, entry, lower, clocks, typical)

@@ -117,3 +117,9 @@ def test_an_interval_of_95_percent_leaves_zero_out_about_as_often(sessions: int,
             single += block == 1 and not low < 0 < high
     assert 0.012 < outside / 300 < 0.09
     assert single / 300 > 0.2
+
+
+def test_a_sample_without_sessions_has_no_error() -> None:
+    none = rank_moments(np.zeros(0), np.zeros(0), np.zeros(1, dtype=np.int64))
+    found = none.pooled(np.ones(0), overlap=5)
+    assert np.isnan([found.ic, found.error, found.p]).all()

@@ -254,3 +254,35 @@ def test_files_without_header_and_with_other_delimiters(tmp_path: Path, delimite
     lake = tmp_path / "lake"
     found = ingest(name, source, calendar="XNYS", lake=lake)
     assert (source.table, found.counts["read"], found.counts["used"]) == ("bar", 80, 80)
+
+
+class TestMacro:
+    """As daily series with a lag of days these would be used weeks too early."""
+
+    def test_fred_md(self, tmp_path: Path) -> None:
+        path = tmp_path / "2020-01.csv"
+        path.write_text(
+            "sasdate,UNRATE,MINE,S&P 500\nTransform:,2,1,5\n" + "1/1/2018,4.1,2,2789\n2/1/2018,4.1,2,2705\n"
+        )
+        source = guessed(describe(path))
+        assert source.kind == "fred_md"
+        assert source.metrics == ["UNRATE_revised", "SP_500_revised"]  # type: ignore[union-attr]
+
+    @pytest.mark.data
+    def test_the_real_one(self, data_root: Path) -> None:
+        assert guessed(describe(data_root / "macro/fred_md_2026-02.csv.gz")).series == "all"  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        ("text", "metrics"),
+        [
+            ("date,realtime_start,realtime_end,value\n2010-01-01,2010-02-01,9999-12-31,1\n", {"series": "SERIES"}),
+            ("series_id,date,realtime_start,value\nGDP,2010-01-01,2010-02-01,1\n", {"gdp": "GDP"}),
+            ("observation_date,GDP_20100201,GDP_20100301\n2010-01-01,1,2\n", {"gdp": "GDP"}),
+        ],
+    )
+    def test_alfred(self, tmp_path: Path, text: str, metrics: dict[str, str]) -> None:
+        (tmp_path / "v.csv").write_text(text)
+        facts = describe(tmp_path / "v.csv")
+        assert guessed(facts).kind == "alfred"
+        assert guessed(facts).metrics == metrics  # type: ignore[union-attr]
+        assert {"time", "max_age"} <= set(facts["source"]["check"])
