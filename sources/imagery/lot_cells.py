@@ -51,13 +51,15 @@ def lot_of(
     stall_width: float = STALL_WIDTH,
     stall_depth: float = STALL_DEPTH,
     crs: str | None = None,
+    name: str | None = None,
 ) -> Lot:
     """The grid of a lot, two stall widths wider than its polygon, and its cells.
 
-    stalls    polygons of the single stalls: a cell each, of like weight. A pixel of two is the later one's capacity
-    None: as many as there are stalls; else one to each stall width x depth, with a standard error of 30 %, since
-              nobody knows how much of the polygon is aisles and how many of the cells those are
+    stalls    polygons of the single stalls: a cell each, of like weight. A pixel of two is the later one's
+    capacity  None: as many as there are stalls; else one to each stall width x depth, with a standard error of 30 %,
+              since nobody knows how much of the polygon is aisles
     stall_width, stall_depth  in metres, or of a zone in pixel coordinates in pixels
+    name      of the lot; None: the zone's site
 
     Without stalls the polygon is cut into cells of stall_width x stall_depth along the longer side of its least
     rotated rectangle, from a corner of it. Pieces under a quarter of that go with the surroundings. A pixel is where
@@ -65,9 +67,9 @@ def lot_of(
 
     Raises ArgumentError for a size or capacity that is not positive, DataError for more than 32,767 cells.
     """
-    for name, value in (("stall_width", stall_width), ("stall_depth", stall_depth), ("capacity", capacity)):
+    for option, value in (("stall_width", stall_width), ("stall_depth", stall_depth), ("capacity", capacity)):
         if value is not None and not (math.isfinite(value) and value > 0.0):
-            raise ArgumentError(f"{name} is {value!r}", allowed="a number above 0")
+            raise ArgumentError(f"{option} is {value!r}", allowed="a number above 0")
     shapely = need("shapely")
     grid = grid_of(zone, resolution, margin=2.0 * stall_width, crs=crs)
     cells = np.full(grid.shape, SURROUNDINGS, np.int16)
@@ -80,7 +82,7 @@ def lot_of(
             cells[rows, columns][inside] = each
         weight = np.ones(len(stalls))
         known = float(len(stalls)) if capacity is None else capacity
-        return Lot(zone.site, grid, cells, weight, known, 0.0)
+        return Lot(name or zone.site, grid, cells, weight, known, 0.0)
     rows, columns, inside = _inside(shape, grid)
     x, y = _centres(grid)
     corner, along, across = _frame(shapely.minimum_rotated_rectangle(shape))
@@ -94,9 +96,9 @@ def lot_of(
     cells[rows, columns][inside] = new[number.ravel()]
     area = pixels[large].astype(np.float64) * grid.pixel_area
     if capacity is not None:
-        return Lot(zone.site, grid, cells, area, capacity, 0.0)
+        return Lot(name or zone.site, grid, cells, area, capacity, 0.0)
     guess = float(area.sum()) / size
-    return Lot(zone.site, grid, cells, area, guess, 0.3 * guess)
+    return Lot(name or zone.site, grid, cells, area, guess, 0.3 * guess)
 
 
 def _few(count: int, site: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from gpu_kernels.errors import DataError
 from sources.imagery.grid import Grid
 from sources.imagery.lot_cells import Lot
+from sources.imagery.measures import MaskRule
 from sources.imagery.raster import Image, open_asset
 from sources.imagery.scene import Scene
 from sources.imagery.zones import PIXELS
@@ -44,15 +45,13 @@ def read_lots(
     lots: Sequence[Lot],
     *,
     bands: Mapping[str, float] = LUMINANCE,
-    clear: Mapping[str, Sequence[float]] | None = None,
+    masks: Sequence[MaskRule] = (),
     dark_object: bool = True,
 ) -> list[LotImage]:
     """The lots that lie in a scene, one window of each band for each of them.
 
-    bands  names of the scene's assets and their weights; luminance is the weighted sum, NaN where a band is clear
-    assets that tell clouds and the like, and the classes of theirs that are clear: {"scl": [4, 5, 6, 7]}; other
-    classes and
-           pixels without one are left out
+    bands  names of the scene's assets and their weights; luminance is the weighted sum, NaN where a band is
+    masks  a pixel is clear where all of them say so
     dark_object  whether the darkest hundredth of the scene is taken for haze (Chavez 1988, "An improved dark-object
            subtraction technique"); False for surface reflectance, of which that was taken off. It is measured on the
            scene itself, whole or on a lattice of 16 x 16 windows of 32 x 32 pixels, so that no lot's value depends on
@@ -61,7 +60,8 @@ def read_lots(
     A pixel of the grid is the mean over the band's area under it, whichever is finer. Lots outside of the scene give
     no image. Raises DataError for a scene without one of the assets or whose files cannot be read.
     """
-    missing = [name for name in [*bands, *(clear or {})] if name not in scene.assets]
+    needed = list(dict.fromkeys([*bands, *(rule.asset for rule in masks)]))
+    missing = [name for name in needed if name not in scene.assets]
     if missing:
         raise DataError(
             f"scene {scene.id} has no asset {', '.join(missing)}", allowed=", ".join(scene.assets) or "none there"
@@ -69,18 +69,17 @@ def read_lots(
     wanted = [lot for lot in lots if scene.site is None or scene.site == lot.site]
     found = []
     with ExitStack() as opened:
-        images = {name: opened.enter_context(open_asset(scene.assets[name])) for name in [*bands, *(clear or {})]}
+        images = {name: opened.enter_context(open_asset(scene.assets[name])) for name in needed}
         dark = _dark({name: images[name] for name in bands}, bands) if dark_object and wanted else 0.0
         for lot in wanted:
             luminance = _luminance(images, bands, lot.grid, "average")
             if luminance is None:
                 continue
             cloud_frac = None
-            if clear:
+            if masks:
                 hidden = np.zeros(lot.grid.shape, bool)
-                for name, classes in clear.items():
-                    seen = images[name].read(lot.grid, "nearest").values
-                    hidden |= ~np.isin(seen, np.asarray(classes, np.float32))
+                for rule in masks:
+                    hidden |= ~rule.clear(images[rule.asset].read(lot.grid, "nearest").values)
                 inside = lot.cells >= 0
                 cloud_frac = float(hidden[inside].mean()) if inside.any() else None
                 luminance[hidden] = np.nan

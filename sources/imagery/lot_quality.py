@@ -1,13 +1,13 @@
 """What a reader of a lot's fill should know of the image behind it.
 
-few_valid     less of the lot than minimum_valid was seen (clouds, nodata): no value flat          nothing of it
-varies (a constant or wholly saturated image), or its cells have too few pixels: no value too_small     the lot has no
-cell at this resolution: no value saturated     5 % of it or more is as bright as the sensor goes (glare, snow): no
-reference for later images dark          its level is under 0.4 of what it was in past images (night, dusk, deep
-shadow): no reference low_contrast  its surroundings show less than half of their past contrast (haze, blur, rain): no
-reference uneven_light  cells that look empty are lit unlike each other, compared with their past: the ninth decile is
-e^0.5 times the
-              first or more (shadows, wet ground)
+few_valid     less of the lot than minimum_valid was seen (clouds, nodata): no value
+flat          nothing of it varies (a constant or wholly saturated image), or its cells have too few pixels: no value
+too_small     the lot has no cell at this resolution: no value
+saturated     5 % of it or more is as bright as the sensor goes (glare, snow): no reference for later images
+dark          its level is under 0.4 of what it was in past images (night, dusk, deep shadow): no reference
+low_contrast  its surroundings show less than half of their past contrast (haze, blur, rain): no reference
+uneven_light  cells that look empty are lit unlike each other, compared with their past: the ninth decile of that is
+              e^0.5 times the first or more (shadows, wet ground)
 no_past       it was compared with other cells of its own image, within what is usual, and not with itself
 short_past    fewer than three past images, on average over the cells
 

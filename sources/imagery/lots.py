@@ -98,6 +98,14 @@ class LotWatch:
         rows = self._fill(sites, of_site)
         return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
+    def may_add(self, image: LotImage) -> bool:
+        """False where its scene was known before one of its lot that was added already."""
+        return image.scene.known >= self._past[image.site].known
+
+    def nothing(self, image: LotImage) -> pl.DataFrame:
+        """The rows of an image that is not added: without values."""
+        return pl.DataFrame(self._rows(image, (np.nan, np.nan, 0.0, 0, "not_added")), schema=_SCHEMA, orient="row")
+
     def _check(self, image: LotImage) -> None:
         if image.site not in self._lots:
             raise ArgumentError(f"an image of site {image.site!r}", allowed="a lot that is watched")
@@ -106,7 +114,7 @@ class LotWatch:
                 f"an image of {image.luminance.shape} pixels of {image.site}",
                 allowed=f"{self._lots[image.site].grid.shape}, as its grid has",
             )
-        if image.scene.known < self._past[image.site].known:
+        if not self.may_add(image):
             raise ArgumentError(
                 f"scene {image.scene.id} of {image.site} was known before one that was added already",
                 allowed="scenes in the order of their known times",
@@ -186,9 +194,8 @@ class LotWatch:
         fill, std, valid_frac, seen, flags = found or (np.nan, np.nan, 0.0, 0, "too_small")
         lot, scene = self._lots[image.site], image.scene
         vehicles, spread = lot.capacity * fill, float(np.hypot(lot.capacity * std, fill * lot.capacity_error))
-        gsd = scene.gsd
         common = (flags, image.cloud_frac, valid_frac, float(seen), scene.vintage or scene.id, scene.supersedes or None)
-        last = (scene.sensor, gsd, self.parameters.method_version, scene.licence)
+        last = (scene.sensor or scene.platform, scene.gsd, self.parameters.method_version, scene.licence)
         times = (scene.captured, scene.captured_end, scene.known)
         return [
             ("", image.site, FILL, *times, _told(fill), "share", _told(std), *common, *last),

@@ -24,6 +24,7 @@ from sources.imagery.grid import grid_of
 from sources.imagery.measures import Measured
 from sources.imagery.observation_log import ROWS, ROWS_ASIDE, SCENE_ROWS, ObservationLog, content_of
 from sources.imagery.observe_config import ObservationConfig, metrics_of
+from sources.imagery.observe_lots import LotObserver
 from sources.imagery.raster import Image, open_asset
 from sources.imagery.scene import NO_ASSET, Scene, Scenes, SetAside
 from sources.imagery.zonal import Outline, Values, outline
@@ -87,7 +88,11 @@ def observe(
         told.warnings.append(f"{zones.repaired} invalid polygons were repaired")
     with holding(target, wait=False):
         log = ObservationLog(target, config.model_dump(mode="json"))
-        work = _Work(config, zones.zones, told, (now or datetime.now(UTC)).astimezone(UTC))
+        lots = None
+        if config.lots is not None:
+            lots = LotObserver(config.lots, config.grid, zones.zones, variables, target, len(log.parts))
+            told.set_aside += lots.set_aside
+        work = _Work(config, zones.zones, told, (now or datetime.now(UTC)).astimezone(UTC), lots)
         _run(work, log, found, retry, progress)
     return told
 
@@ -149,8 +154,10 @@ def _content(scene: Scene, assets: list[str]) -> str:
 class _Work:
     """Zones and measures, each zone's outline made once, and the rows of the part at hand."""
 
-    def __init__(self, config: ObservationConfig, zones: list[Zone], told: Observed, now: datetime) -> None:
-        self.config, self.zones, self.told = config, zones, told
+    def __init__(
+        self, config: ObservationConfig, zones: list[Zone], told: Observed, now: datetime, lots: LotObserver | None
+    ) -> None:
+        self.config, self.zones, self.told, self._lots = config, zones, told, lots
         self.shown: set[str] | None = None
         self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
         self._outlines: dict[int, Outline] = {}
@@ -195,7 +202,12 @@ class _Work:
         if not self._scenes:
             return
         self.told.counts.update({"rows": len(self._rows), "set_aside": len(self._aside)})
+        part = len(log.parts) + 1
+        if self._lots is not None:
+            self._lots.save(part)
         log.append(_frame(self._rows, ROWS), _frame(self._aside, ROWS_ASIDE), _frame(self._scenes, SCENE_ROWS))
+        if self._lots is not None:
+            self._lots.forget(part)
         self._rows, self._aside, self._scenes = [], [], []
 
     def _observe(self, scene: Scene) -> int:
@@ -204,8 +216,29 @@ class _Work:
         if missing:
             raise DataError(f"scene {scene.id} has no asset {missing[0]!r} ({NO_ASSET})")
         with ExitStack() as stack:
-            images = {name: stack.enter_context(open_asset(scene.assets[name])) for name in self.config.assets}
-            return sum(self._zone(scene, zone, images) for zone in self._valid(scene))
+            images = {name: stack.enter_context(open_asset(scene.assets[name])) for name in self.config.measured}
+            zones = list(self._valid(scene))
+            shown = sum(self._zone(scene, zone, images) for zone in zones) if images else 0
+        return max(shown, self._see_lots(self._lots, scene, zones)) if self._lots is not None else shown
+
+    def _see_lots(self, lots: LotObserver, scene: Scene, zones: list[Zone]) -> int:
+        """How many of the zones it shows as lots."""
+        rows, sites = lots.see(scene, zones)
+        self.shown = (self.shown or set()) | set(sites)
+        if not self.config.measures:
+            self.told.counts["outside"] += len(zones) - len(sites)
+        entities = {zone.site: self._entity(zone) for zone in zones}
+        for row in rows:
+            row |= {"entity": entities[row["site"]], "ingested_time": max(self._now, scene.known)}
+            if row["value"] is None:
+                self._aside.append({**row, "scene": scene.id, "reason": row["quality"]})
+            else:
+                self._rows.append(row)
+        return len(sites)
+
+    def _entity(self, zone: Zone) -> str:
+        column = self.config.zones.entity
+        return "" if column is None else str(zone.attributes[column] or "")
 
     def _valid(self, scene: Scene) -> Iterator[Zone]:
         for zone in self.zones:
@@ -236,9 +269,8 @@ class _Work:
     ) -> None:
         seen = measured.seen
         value = seen.statistics[statistic]
-        entity = self.config.zones.entity
         row = {
-            "entity": "" if entity is None else str(zone.attributes[entity] or ""),
+            "entity": self._entity(zone),
             "site": zone.site,
             "metric": metric,
             "event_time": scene.captured,

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sources.imagery.config import Resampling, SceneOptions, config_error, timezone_name
-from sources.imagery.measures import Measure
+from sources.imagery.measures import MaskRule, Measure
 
+LOT_METRICS = ["lot_fill", "lot_vehicles"]
 _Name = Annotated[str, Field(min_length=1)]
 
 
@@ -55,28 +56,73 @@ class GridOptions(_Section):
     resampling: Resampling = "bilinear"
 
 
+class StallOptions(_Section):
+    """Polygons of the single stalls; see ZoneOptions. lot: the column that names the zone a stall belongs to."""
+
+    file: _Name
+    lot: _Name
+    site: _Name | None = None
+    crs: _Name | None = None
+    layer: _Name | None = None
+
+
+class LotOptions(_Section):
+    """The zones are parking lots: lot_fill and lot_vehicles of each (docs/parking_lots.md).
+
+    bands        assets and their weights, whose sum is luminance
+    masks        a pixel is clear where all of them say so
+    stalls       none: each lot is cut into cells of a stall's size
+    capacity     the zones' column of vehicles that a lot holds; none: its stalls, or a guess with 30 % error
+    stall_width, stall_depth  in metres, or of zones in pixel coordinates in pixels
+    dark_object  whether the scene's darkest hundredth is taken for haze; false for surface reflectance
+    saturation   luminance as bright as the sensor goes, e.g. 255
+    parameters   a file of sources.imagery.lot_parameters, fitted on labels of one's own
+    """
+
+    bands: Annotated[dict[_Name, float], Field(min_length=1)] = {"red": 0.299, "green": 0.587, "blue": 0.114}
+    masks: list[MaskRule] = []
+    stalls: StallOptions | None = None
+    capacity: _Name | None = None
+    stall_width: float = Field(default=2.5, gt=0)
+    stall_depth: float = Field(default=5.5, gt=0)
+    dark_object: bool = True
+    saturation: float | None = None
+    parameters: _Name | None = None
+
+    @property
+    def assets(self) -> list[str]:
+        return list(dict.fromkeys([*self.bands, *(rule.asset for rule in self.masks)]))
+
+
 class ObservationConfig(_Section):
-    """A whole observation; `trifuse observe` reads it from YAML."""
+    """A whole observation, of measures or of lots or both; `trifuse observe` reads it from YAML."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     scenes: SceneOptions
     zones: ZoneOptions
     grid: GridOptions
-    measures: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")], Measure], Field(min_length=1)
-    ]
+    measures: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")], Measure] = {}
+    lots: LotOptions | None = None
 
     @model_validator(mode="after")
     def _metrics_are_distinct(self) -> "ObservationConfig":
+        if not self.measures and self.lots is None:
+            raise ValueError("nothing is measured; write `measures`, or `lots`")
         names = [metric for name, measure in self.measures.items() for metric in metrics_of(name, measure)]
+        names += [] if self.lots is None else LOT_METRICS
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two measures give the metric {twice[0]}; call one of them otherwise")
         return self
 
     @property
-    def assets(self) -> list[str]:
+    def measured(self) -> list[str]:
         """All bands that the measures read."""
         return list(dict.fromkeys(asset for measure in self.measures.values() for asset in measure.assets))
+
+    @property
+    def assets(self) -> list[str]:
+        """All bands that are read."""
+        return list(dict.fromkeys([*self.measured, *([] if self.lots is None else self.lots.assets)]))
 
 
 def metrics_of(name: str, measure: Measure) -> list[str]:

@@ -20,6 +20,7 @@ from gpu_kernels.errors import ArgumentError, DataError
 from sources.imagery.lot_cells import Lot
 from sources.imagery.lot_images import read_lots
 from sources.imagery.lots import LotWatch
+from sources.imagery.measures import MaskRule
 from sources.imagery.scene import Asset, Scene
 from sources.imagery.zones import read_zones
 
@@ -62,7 +63,7 @@ def test_what_is_not_clear_is_left_out_of_the_lot_alone(tmp_path: Path) -> None:
     a, _, c, _, e, f = lot.grid.transform
     mask = write(tmp_path / "scl.tif", classes, transform=rasterio.Affine(a, 0, c, 0, e, f))
     scene, seen = scene_of(tmp_path, lot, scl=mask)
-    [found] = read_lots(scene, [lot], clear={"scl": [4, 5]})
+    [found] = read_lots(scene, [lot], masks=[MaskRule(asset="scl", values=[8, 9])])
     assert np.isnan(found.luminance[:, : width // 3]).all()
     np.testing.assert_allclose(found.luminance[:, width // 3 :], seen[:, width // 3 :], rtol=1e-5)
     inside = lot.cells >= 0
@@ -89,7 +90,7 @@ def test_a_scene_without_an_asset_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="scene scene has no asset nir; allowed: red, green, blue"):
         read_lots(scene, [lot], bands={"nir": 1.0})
     with pytest.raises(DataError, match="has no asset scl"):
-        read_lots(scene, [lot], clear={"scl": [4]})
+        read_lots(scene, [lot], masks=[MaskRule(asset="scl", values=[9])])
     coarse = write(tmp_path / "coarse.tif", np.ones((10, 10), np.float32))
 
     mixed = replace(scene, assets={"red": scene.assets["red"], "green": coarse})

@@ -315,7 +315,7 @@ class TestBadInput:
         ("changes", "said"),
         [
             ({"zones__entity": "brand"}, "no column 'brand'"),
-            ({"measures": {}}, "at least 1 item"),
+            ({"measures": {}}, "nothing is measured"),
             ({"measures__lights__statistics": ["average"]}, "statistic 'average'"),
             ({"measures__lights__minimum_observations": 3}, "needs `observations`"),
             ({"grid__resolution": 0}, "greater than 0"),
