@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import rasterio
 import shapely
+import yaml
 from images import write
 from lot_pictures_drawn import METRES, drawn_lot, ground, parked, stalls
 
@@ -217,3 +218,11 @@ def test_a_broken_scene_fails_alone_and_is_not_remembered(place: Path, tmp_path:
     run(place, tmp_path / "other")
     other = log(place, tmp_path / "other").observations().filter(pl.col("metric") == "lot_fill")
     assert rows.equals(other)
+
+
+def test_the_config_of_the_page_can_be_read() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "parking_lots.md").read_text()
+    found = parse_observation(yaml.safe_load(page.split("```yaml")[1].split("```")[0]), "docs/parking_lots.md")
+    assert found.lots is not None
+    assert found.lots.stalls is not None
+    assert found.assets == ["red", "green", "blue"]
