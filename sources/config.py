@@ -24,7 +24,7 @@ from sources.entity_names import EntityNames, NamesFile
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
 from sources.source_options import BaseSource, StreamSource, texts_of
-from sources.table_options import LagRule, TableFile
+from sources.table_options import MetricOptions, TableFile
 
 RECEIPTS = {
     "binance_raw": "the local receipt recorded in the file, moved forward where the recorder's clock was seen to be "
@@ -312,22 +312,25 @@ class CalendarFile(BaseSource):
         return "event"
 
 
-class SeriesFile(BaseSource):
+class SeriesFile(MetricOptions):
     """Daily series, one column each: `metrics` maps our name to the file's column. `entity_names` as of table_file.
 
-    known_time is a column (of vintages), or told by the lag rule `known`. An empty cell is a day without a value.
+    known_time is a column (of vintages), or told by the lag rule `known` or by `delay`. An empty cell is a day without
+    a value.
     """
 
     kind: Literal["series_file"]
     metrics: dict[str, str] = Field(min_length=1)
     entity_names: EntityNames | None = None
-    known: LagRule | None = None
     no_value: list[str] = Field(default_factory=lambda: ["", "."])
 
     @model_validator(mode="after")
     def _known_time_is_told(self) -> "SeriesFile":
-        if (self.known is None) == ("known_time" not in self.columns):
-            raise ValueError("known_time: give exactly one of columns.known_time and known: {days, time, business}")
+        told = (self.known is not None, self.delay is not None, "known_time" in self.columns)
+        if sum(told) != 1:
+            raise ValueError(
+                "known_time: give exactly one of columns.known_time, known: {days, time, business}, and delay"
+            )
         return self
 
     @property

@@ -1,4 +1,5 @@
-"""What a config may say of `kind: table_file`: any CSV, JSON Lines or Parquet file as any canonical table."""
+"""What a config may say of `kind: table_file`: any CSV, JSON Lines or Parquet file as any canonical table; and what all
+files of metrics share."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from sources.durations import Duration
 from sources.entity_names import EntityNames, NamesFile
 from sources.metric_screen import Screen
 from sources.schema import TABLES
-from sources.source_options import BOOKS, StreamSource, TableName, text_of, texts_of
+from sources.source_options import BOOKS, BaseSource, StreamSource, TableName, text_of, texts_of
 
 CLOCKS = ("event_time", "event_end", "known_time", "ingested_time")
 _OF_METRICS = ("known", "period", "no_value", "nowcast", "backfill", "backfill_after", "screen")
@@ -28,7 +29,27 @@ class LagRule(BaseModel):
     business: bool = False
 
 
-class TableFile(StreamSource):
+class MetricOptions(BaseSource):
+    """What files of metrics share: how the clocks of their rows come about.
+
+    delay           from the event, or the end of its period, to its receipt
+    known           the lag rule, from the day of the event, or the last day of its period
+    period          the value is of the local day, month, quarter or year that holds event_time, which ends with it
+    nowcast         a value may be known before its period is over, as of a month under way
+    backfill        what becomes of known_time where the row was written later (ingested_time): trust it; or
+                    as_ingested, the later of both counts
+    backfill_after  rows that were written this long after known_time are history filled in later, and are counted
+    """
+
+    delay: Duration | None = None
+    known: LagRule | None = None
+    period: Literal["day", "month", "quarter", "year"] | None = None
+    nowcast: bool = False
+    backfill: Literal["trust", "as_ingested"] = "trust"
+    backfill_after: Annotated[Duration, Field(ge=0)] = 7 * _DAY
+
+
+class TableFile(StreamSource, MetricOptions):
     """Any CSV, JSON Lines or Parquet file as any canonical table, by a mapping of columns.
 
     known_time is a column of that name or in `columns`; else `delay` after the event (of metrics with an end: after
@@ -45,15 +66,9 @@ class TableFile(StreamSource):
     volume_unit  what one unit of the file's volume is in shares or contracts, e.g. 100
     continuous   a book goes on from session to session
 
-    Of metrics:
-    known           the lag rule, from the day of the event, or the last day of its period
-    period          the value is of the local day, month, quarter or year that holds event_time, which ends with it
-    nowcast         a value may be known before its period is over, as of a month under way
+    Of metrics, besides what MetricOptions tells:
     no_value        texts of `value` that say there is none, e.g. ["."]: such rows are counted and left out. An empty
                     cell that is not listed withdraws the fact
-    backfill        what becomes of known_time where the row was written later (ingested_time): trust it; or
-                    as_ingested, the later of both counts
-    backfill_after  rows that were written this long after known_time are history filled in later, and are counted
     screen          values set aside that cannot be what they say (sources.metric_screen)
     """
 
@@ -66,12 +81,7 @@ class TableFile(StreamSource):
     stamp_after: Annotated[Duration, Field(ge=0)] = 0
     volume_unit: float = Field(default=1, gt=0)
     continuous: bool = False
-    known: LagRule | None = None
-    period: Literal["day", "month", "quarter", "year"] | None = None
-    nowcast: bool = False
     no_value: list[str] = Field(default_factory=list)
-    backfill: Literal["trust", "as_ingested"] = "trust"
-    backfill_after: Annotated[Duration, Field(ge=0)] = 7 * _DAY
     screen: Screen | None = None
 
     @property

@@ -8,9 +8,9 @@ import polars as pl
 from gpu_kernels.errors import ConfigError
 from sources.clocks import known_after, next_midnight, read_clock, to_utc
 from sources.readers.batch import first_problem
-from sources.readers.series_file import known_by_rule
+from sources.readers.lag_rule import known_by_rule
 from sources.schema import TIME
-from sources.table_options import TableFile
+from sources.table_options import MetricOptions
 
 END_BEFORE_EVENT = "end_before_event"
 KNOWN_BEFORE_END = "known_before_end"
@@ -33,7 +33,7 @@ class MetricClocks:
 
 
 def metric_clocks(
-    frame: pl.DataFrame, columns: dict[str, str], event: pl.DataFrame, source: TableFile, calendar: str, path: Path
+    frame: pl.DataFrame, columns: dict[str, str], event: pl.DataFrame, source: MetricOptions, calendar: str, path: Path
 ) -> MetricClocks:
     """The clocks of rows whose event_time was read as `event` (a result of sources.clocks.read_clock).
 
@@ -77,7 +77,7 @@ def metric_clocks(
     return MetricClocks(rows.with_columns(problems), notes)
 
 
-def _span(frame: pl.DataFrame, column: str | None, source: TableFile) -> pl.DataFrame:
+def _span(frame: pl.DataFrame, column: str | None, source: MetricOptions) -> pl.DataFrame:
     """A clock that a row may lack, as the first and last moment that it may mean, and its problem."""
     cells = pl.Series([None], dtype=TIME).new_from_index(0, frame.height) if column is None else frame[column]
     if cells.dtype == pl.String:
@@ -89,7 +89,7 @@ def _span(frame: pl.DataFrame, column: str | None, source: TableFile) -> pl.Data
     return _moments(clock, source).with_columns(pl.when(pl.lit(cells.is_not_null())).then("problem").alias("problem"))
 
 
-def _moments(clock: pl.DataFrame, source: TableFile) -> pl.DataFrame:
+def _moments(clock: pl.DataFrame, source: MetricOptions) -> pl.DataFrame:
     last = pl.when("whole_day").then(next_midnight(pl.col("time"), source.timezone)).otherwise("time")
     return clock.select(first="time", last=last, problem="problem")
 
@@ -106,7 +106,7 @@ def _known(
     columns: dict[str, str],
     event: pl.DataFrame,
     end: pl.Series,
-    source: TableFile,
+    source: MetricOptions,
     calendar: str,
     path: Path,
 ) -> pl.DataFrame:

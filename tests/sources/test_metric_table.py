@@ -288,6 +288,26 @@ class TestKnownByRule:
         _, rows = ingested(tmp_path, entry | {"period": "quarter"})
         assert rows["known_time"].to_list() == [at(2020, 4, 2, 4)]
 
+    def test_of_wide_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "wide.csv"
+        path.write_text("month,a,b\n2020-02-01,1,2\n2020-03-01,3,.\n")
+        entry = {"kind": "series_file", "files": str(path), "timezone": "America/New_York", "max_age": "90d"}
+        entry |= {
+            "entity": "US",
+            "columns": {"event_time": "month"},
+            "metrics": {"x": "a", "y": "b"},
+            "period": "month",
+        }
+        _, rows = ingested(tmp_path, entry | {"known": {"days": 10, "time": "08:30"}})
+        assert rows.select("metric", "value", "event_end", "known_time").rows() == [
+            ("x", 1.0, at(2020, 3, 1, 5), at(2020, 3, 10, 12, 30)),
+            ("y", 2.0, at(2020, 3, 1, 5), at(2020, 3, 10, 12, 30)),
+            ("x", 3.0, at(2020, 4, 1, 4), at(2020, 4, 10, 12, 30)),
+        ]
+        assert ingested(tmp_path, entry | {"delay": "2d"})[1]["known_time"][0] == at(2020, 3, 3, 5)
+        with pytest.raises(ConfigError, match="exactly one of columns"):
+            parse_source("x", entry)
+
     def test_two_values_of_one_day_conflict(self, tmp_path: Path) -> None:
         path = tmp_path / "d.csv"
         path.write_text("date,x\n2020-02-14,1\n2020-02-14,2\n")

@@ -36,7 +36,7 @@ def test_configs_of_the_repository_parse(path: Path) -> None:
         ({**TABLE, "files": {"A": "{entity}.csv"}}, "{entity} in `files` tells the entity"),
         ({**NEWS}, "no known_time"),
         ({**CALENDAR}, "no known_time"),
-        ({**SERIES}, "exactly one of columns.known_time and known"),
+        ({**SERIES}, "exactly one of columns.known_time, known"),
         ({**SERIES, "known": {"days": 1, "time": "24:00"}}, "known.time"),
         ({**SERIES, "known": {"days": -1, "time": "09:00"}}, "known.days"),
         ({**NEWS, "delay": "5"}, "delay"),
