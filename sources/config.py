@@ -291,17 +291,25 @@ class CalendarFile(BaseSource):
     """A calendar of scheduled events: `kinds` maps our event type to the calendar's own names of it.
 
     known_time is a column, or `announced` before the event.
+
+    unscheduled  days, in `timezone`, whose events nobody had announced: they are known when they happen. A calendar
+                 that was written down afterwards holds them like the others, as the Fed's two cuts of March 2020
     """
 
     kind: Literal["calendar_file"]
     max_age: Duration = 365 * 86_400 * 10**9
     kinds: dict[str, list[str]] = Field(min_length=1)
     announced: Duration | None = None
+    unscheduled: list[dt.date] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _known_time_is_told(self) -> "CalendarFile":
         if self.announced is None and "known_time" not in self.columns:
             raise ValueError("no known_time: give columns.known_time, or announced (how long before the event)")
+        if self.unscheduled and "known_time" in self.columns:
+            raise ValueError(
+                "`unscheduled` goes with `announced`; columns.known_time tells of each event when it was known"
+            )
         names = [name for group in self.kinds.values() for name in group]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"kinds: {twice[0]!r} is listed twice")

@@ -23,7 +23,9 @@ def read(source: CalendarFile, file: InputFile, index: int, calendar: str) -> It
         if "known_time" in columns:
             known = read_known(frame[columns["known_time"]], timezone=source.timezone, time_format=source.time_format)
         else:
-            known = event.with_columns(pl.col("time") - pl.duration(nanoseconds=source.announced or 0))
+            day = pl.col("time").dt.convert_time_zone(source.timezone).dt.date()
+            before = pl.when(day.is_in(source.unscheduled)).then(0).otherwise(source.announced or 0)
+            known = event.with_columns(pl.col("time") - pl.duration(nanoseconds=before))
         entity = entity_column(frame, file, columns.get("entity"))
         name = frame[columns["name"]].cast(pl.String).str.strip_chars()
         rows = frame.select("_line").with_columns(

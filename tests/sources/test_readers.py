@@ -272,6 +272,14 @@ class TestCalendar:
         assert ignored == {"other_kind": 1, "same_event": 1}
         assert rows["known_time"][0] == at(2015, 1, 2, 13, 30)
 
+    def test_what_nobody_had_announced_is_known_when_it_happens(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "c.csv", "event_time,name\n2020-03-16 03:00:00,Cut\n2020-04-29 18:00:00,Cut\n")
+        more = {"kinds": {"fomc": ["Cut"]}, "unscheduled": ["2020-03-15"], "timezone": "America/New_York"}
+        rows, _ = read({**self.ENTRY, "files": str(path), **more, "time_format": "%Y-%m-%d %H:%M:%S"})
+        assert rows["known_time"].to_list() == [at(2020, 3, 9, 7), at(2020, 4, 22, 22)]
+        rows, _ = read({**self.ENTRY, "files": str(path), **more, "unscheduled": ["2020-03-16"]})
+        assert rows["known_time"].to_list() == [at(2020, 3, 16, 7), at(2020, 4, 22, 22)]
+
 
 class TestSeries:
     ENTRY: ClassVar = {"kind": "series_file", "timezone": "America/New_York", "entity": "US", "max_age": "7d"}
