@@ -7,9 +7,9 @@ import polars as pl
 
 from fusion.asof import MINUTE, nanoseconds
 from fusion.features.observed import DAY, Array, Clock, Observed
-from fusion.features.site_members import counted, stays
 from fusion.features.site_names import REGION_GROUPS, AskedOf, asked
 from sources.site_rules import MatchingRules
+from sources.sites.counts import stays
 
 
 def compute(
@@ -100,10 +100,10 @@ def _of_metric(
         told |= {f"change{time}": change[row] for time, change in changes.items()}
         for number, entity in enumerate(entities):
             if (entity, region) in stay:
-                weights = counted(stay[entity, region], at)
+                weights = _counted(stay[entity, region], at)
                 for name, values in told.items():
                     means[name].add(number, weights, np.where(usable, values, np.nan))
-    own = [counted(members.filter(pl.col("entity") == entity), at) for entity in entities]
+    own = [_counted(members.filter(pl.col("entity") == entity), at) for entity in entities]
     known = np.array(own, np.int64).reshape(shape)
     age = means["age"].mean()
     covered = np.divide(means["level"].weights, known, out=np.full(shape, np.nan), where=known > 0)
@@ -116,3 +116,9 @@ def _of_metric(
         else:
             found[one.name] = means["level" if one.what == "level" else f"change{one.time}"].mean()
     return found
+
+
+def _counted(parts: pl.DataFrame, at: Clock) -> Clock:
+    """How many stays hold at each time."""
+    start, end = (np.sort(nanoseconds(parts[edge].drop_nulls())) for edge in ("start", "end"))
+    return np.searchsorted(start, at, side="right") - np.searchsorted(end, at, side="right")

@@ -11,7 +11,7 @@ import polars as pl
 
 from fusion.asof import MINUTE, nanoseconds
 from fusion.features.observed import DAY, Array, Clock, Observed
-from fusion.features.site_members import stays
+from fusion.features.site_members import tenures
 from fusion.features.site_names import SITE_GROUPS, AskedOf, asked
 from gpu_kernels.sites.cross_section import medians_of_places
 from sources.site_rules import MatchingRules
@@ -41,7 +41,7 @@ def compute(
     counts.
     """
     features = [_asked(name) for name in wanted]
-    members = stays(stores)
+    members = tenures(stores)
     columns: dict[str, Array] = {}
     for metric in dict.fromkeys(one.metric for one in features):
         own = [one for one in features if one.metric == metric]
