@@ -10,10 +10,8 @@ import numpy as np
 from gpu_kernels.errors import ArgumentError, DataError
 from sources.extras import need
 from sources.imagery.grid import Grid, grid_of, project
-from sources.imagery.zones import Zone
-
-STALL_WIDTH, STALL_DEPTH = 2.5, 5.5
-"""Metres of a perpendicular stall."""
+from sources.imagery.vehicle_rows import MOST_METRES, STALL_DEPTH, STALL_WIDTH
+from sources.imagery.zones import PIXELS, Zone
 
 SURROUNDINGS, LEFT_OUT = -1, -2
 _LEAST_SHARE = 0.25
@@ -28,6 +26,9 @@ class Lot:
     weight    (count,): what a cell counts for: 1 a stall, else its area in square units of the CRS
     capacity  vehicles that it holds when it is full
     capacity_error  standard error of that, 0 where it is known
+    row       of a single row of stalls whose vehicles are counted one by one: the corners of its rectangle in pixels of
+              the grid, as count_vehicles takes them; None: vehicles are capacity times fill
+    stall_rows  rows of stalls side by side in it; None: as its depth says
     """
 
     site: str
@@ -36,6 +37,8 @@ class Lot:
     weight: np.ndarray[Any, np.dtype[np.float64]]
     capacity: float
     capacity_error: float
+    row: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    stall_rows: int | None = None
 
     @property
     def count(self) -> int:
@@ -52,6 +55,8 @@ def lot_of(
     stall_depth: float = STALL_DEPTH,
     crs: str | None = None,
     name: str | None = None,
+    row: bool = False,
+    stall_rows: int | None = None,
 ) -> Lot:
     """The grid of a lot, two stall widths wider than its polygon, and its cells.
 
@@ -60,6 +65,8 @@ def lot_of(
               since nobody knows how much of the polygon is aisles
     stall_width, stall_depth  in metres, or of a zone in pixel coordinates in pixels
     name      of the lot; None: the zone's site
+    row       whether the zone is a row of stalls whose vehicles are counted one by one (sources.imagery.vehicle_rows)
+    stall_rows  rows of stalls side by side in it, where that is known
 
     Without stalls the polygon is cut into cells of stall_width x stall_depth along the longer side of its least
     rotated rectangle, from a corner of it. Pieces under a quarter of that go with the surroundings. A pixel is where
@@ -70,10 +77,13 @@ def lot_of(
     for option, value in (("stall_width", stall_width), ("stall_depth", stall_depth), ("capacity", capacity)):
         if value is not None and not (math.isfinite(value) and value > 0.0):
             raise ArgumentError(f"{option} is {value!r}", allowed="a number above 0")
+    if stall_rows is not None and not stall_rows >= 1:
+        raise ArgumentError(f"stall_rows is {stall_rows!r}", allowed="1 or more")
     shapely = need("shapely")
     grid = grid_of(zone, resolution, margin=2.0 * stall_width, crs=crs)
     cells = np.full(grid.shape, SURROUNDINGS, np.int16)
     shape = project(zone, grid.crs)
+    corners = _row(shape, grid) if row else None
     size = stall_width * stall_depth
     if stalls is not None:
         _few(len(stalls), zone.site)
@@ -82,7 +92,7 @@ def lot_of(
             cells[rows, columns][inside] = each
         weight = np.ones(len(stalls))
         known = float(len(stalls)) if capacity is None else capacity
-        return Lot(name or zone.site, grid, cells, weight, known, 0.0)
+        return Lot(name or zone.site, grid, cells, weight, known, 0.0, corners, stall_rows)
     rows, columns, inside = _inside(shape, grid)
     x, y = _centres(grid)
     corner, along, across = _frame(shapely.minimum_rotated_rectangle(shape))
@@ -96,9 +106,21 @@ def lot_of(
     cells[rows, columns][inside] = new[number.ravel()]
     area = pixels[large].astype(np.float64) * grid.pixel_area
     if capacity is not None:
-        return Lot(name or zone.site, grid, cells, area, capacity, 0.0)
+        return Lot(name or zone.site, grid, cells, area, capacity, 0.0, corners, stall_rows)
     guess = float(area.sum()) / size
-    return Lot(name or zone.site, grid, cells, area, guess, 0.3 * guess)
+    return Lot(name or zone.site, grid, cells, area, guess, 0.3 * guess, corners, stall_rows)
+
+
+def _row(shape: Any, grid: Grid) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Corners of the least rotated rectangle around a polygon, in pixels of the grid."""
+    if grid.crs == PIXELS or grid.resolution > MOST_METRES:
+        raise ArgumentError(
+            f"rows of stalls at a resolution of {grid.resolution:g} {'pixels' if grid.crs == PIXELS else 'm'}",
+            allowed=f"at most {MOST_METRES} m: vehicles must be some pixels wide",
+        )
+    a, _, c, _, e, f = grid.transform
+    corners = np.asarray(need("shapely").minimum_rotated_rectangle(shape).exterior.coords, np.float64)[:4]
+    return (corners - [c, f]) / [a, e]
 
 
 def _few(count: int, site: str) -> None:

@@ -21,14 +21,16 @@ from gpu_kernels.errors import ArgumentError
 from gpu_kernels.imagery.batch import in_chunks
 from gpu_kernels.imagery.contrast import cell_contrast
 from gpu_kernels.imagery.fill import lot_fill
-from sources.imagery.lot_cells import LEFT_OUT, STALL_WIDTH, Lot
+from sources.imagery.lot_cells import LEFT_OUT, Lot
 from sources.imagery.lot_images import LotImage
 from sources.imagery.lot_parameters import LotParameters, load
 from sources.imagery.lot_past import Past, load_pasts, save_pasts
 from sources.imagery.lot_quality import Shown, quality
+from sources.imagery.vehicle_rows import METHOD, STALL_WIDTH, count_vehicles
 from sources.schema import TIME
 
 FILL, VEHICLES = "lot_fill", "lot_vehicles"
+NOT_ADDED = "not_added"
 
 
 class LotWatch:
@@ -80,7 +82,8 @@ class LotWatch:
         (known, captured, id, vintage).
 
         value    of lot_fill the share of the capacity that is full, 0 to 1; of lot_vehicles capacity times that
-        std      see gpu_kernels.imagery.fill; of the vehicles with the capacity's own error
+        std      see gpu_kernels.imagery.fill; of the vehicles with the capacity's own error. Of a lot that is a row,
+                 vehicles and their error are those of count_vehicles
         quality  `ok`, or what a reader should know, joined by `;` (sources/imagery/lot_quality.py)
         n_obs    cells that were seen
         value and std are missing where less than minimum_valid of the lot was seen, or it shows no contrast: the row
@@ -104,7 +107,7 @@ class LotWatch:
 
     def nothing(self, image: LotImage) -> pl.DataFrame:
         """The rows of an image that is not added: without values."""
-        return pl.DataFrame(self._rows(image, (np.nan, np.nan, 0.0, 0, "not_added")), schema=_SCHEMA, orient="row")
+        return pl.DataFrame(self._rows(image, (np.nan, np.nan, 0.0, 0, NOT_ADDED)), schema=_SCHEMA, orient="row")
 
     def _check(self, image: LotImage) -> None:
         if image.site not in self._lots:
@@ -194,12 +197,33 @@ class LotWatch:
         fill, std, valid_frac, seen, flags = found or (np.nan, np.nan, 0.0, 0, "too_small")
         lot, scene = self._lots[image.site], image.scene
         vehicles, spread = lot.capacity * fill, float(np.hypot(lot.capacity * std, fill * lot.capacity_error))
-        common = (flags, image.cloud_frac, valid_frac, float(seen), scene.vintage or scene.id, scene.supersedes or None)
-        last = (scene.sensor or scene.platform, scene.gsd, self.parameters.method_version, scene.licence)
+        method, share = self.parameters.method_version, valid_frac
+        if lot.row is not None and flags != NOT_ADDED:
+            counted = count_vehicles(
+                image.luminance.astype(np.float64),
+                lot.row,
+                metres=lot.grid.resolution,
+                stall_rows=lot.stall_rows,
+                minimum_valid=self.parameters.minimum_valid,
+            )
+            vehicles, spread, share, method = counted.vehicles, counted.std, counted.valid_frac, METHOD
+        common = (
+            float(seen),
+            scene.vintage or scene.id,
+            scene.supersedes or None,
+            scene.sensor or scene.platform,
+            scene.gsd,
+        )
         times = (scene.captured, scene.captured_end, scene.known)
         return [
-            ("", image.site, FILL, *times, _told(fill), "share", _told(std), *common, *last),
-            ("", image.site, VEHICLES, *times, _told(vehicles), "vehicles", _told(spread), *common, *last),
+            (
+                *("", image.site, FILL, *times, _told(fill), "share", _told(std), flags, image.cloud_frac, valid_frac),
+                *(*common, self.parameters.method_version, scene.licence),
+            ),
+            (
+                *("", image.site, VEHICLES, *times, _told(vehicles), "vehicles", _told(spread)),
+                *(flags, image.cloud_frac, share, *common, method, scene.licence),
+            ),
         ]
 
 

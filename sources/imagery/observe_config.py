@@ -73,6 +73,9 @@ class LotOptions(_Section):
     masks        a pixel is clear where all of them say so
     stalls       none: each lot is cut into cells of a stall's size
     capacity     the zones' column of vehicles that a lot holds; none: its stalls, or a guess with 30 % error
+    rows         whether each zone is a row of stalls whose vehicles are counted one by one, at 0.5 m or finer; of one
+                 image alone, but without any capacity (docs/parking_lots.md says how good that is)
+    stall_rows   the zones' column of how many rows of stalls lie side by side there; none: as the depth says
     stall_width, stall_depth  in metres, or of zones in pixel coordinates in pixels
     dark_object  whether the scene's darkest hundredth is taken for haze; false for surface reflectance
     saturation   luminance as bright as the sensor goes, e.g. 255
@@ -83,6 +86,8 @@ class LotOptions(_Section):
     masks: list[MaskRule] = []
     stalls: StallOptions | None = None
     capacity: _Name | None = None
+    rows: bool = False
+    stall_rows: _Name | None = None
     stall_width: float = Field(default=2.5, gt=0)
     stall_depth: float = Field(default=5.5, gt=0)
     dark_object: bool = True

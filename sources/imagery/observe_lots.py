@@ -55,11 +55,13 @@ class LotObserver:
                 zone,
                 grid.resolution,
                 stalls=stalls.get(zone.site) if stalls is not None else None,
-                capacity=_capacity(zone, options.capacity),
+                capacity=_number(zone, options.capacity),
                 stall_width=options.stall_width,
                 stall_depth=options.stall_depth,
                 crs=grid.crs,
                 name=name,
+                row=options.rows,
+                stall_rows=_whole(zone, options.stall_rows),
             )
             self._lots[id(zone)], self._zones[name] = lot, zone
         self._watch = LotWatch(
@@ -101,7 +103,14 @@ class LotObserver:
         return self._folder / f"{part:06d}.npz"
 
 
-def _capacity(zone: Zone, column: str | None) -> float | None:
+def _whole(zone: Zone, column: str | None) -> int | None:
+    told = _number(zone, column)
+    if told is not None and not (told >= 1 and told.is_integer()):
+        raise DataError(f"lot {zone.site}: {column} is {told:g}", allowed="a whole number, or nothing")
+    return None if told is None else int(told)
+
+
+def _number(zone: Zone, column: str | None) -> float | None:
     if column is None:
         return None
     value = zone.attributes.get(column)

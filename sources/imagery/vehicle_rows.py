@@ -27,6 +27,9 @@ FALSE_COUNTS, DISPERSION = 1.0, 2.0
 """The standard error is sqrt(FALSE_COUNTS^2 + DISPERSION * vehicles): kerbs,
 trees and stall marks taken for vehicles, and vehicles not seen, which come in clusters."""
 
+METHOD = "vehicle-rows 1"
+MOST_METRES = 0.5
+
 Pixels = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -70,8 +73,10 @@ def count_vehicles(
         raise ArgumentError(
             f"luminance of shape {luminance.shape} and corners of shape {corners.shape}", allowed="(H, W) and (4, 2)"
         )
-    if not 0.0 < metres <= 0.5:
-        raise ArgumentError(f"pixels of {metres} m", allowed="above 0 to 0.5 m: vehicles must be some pixels wide")
+    if not 0.0 < metres <= MOST_METRES:
+        raise ArgumentError(
+            f"pixels of {metres} m", allowed=f"above 0 to {MOST_METRES} m: vehicles must be some pixels wide"
+        )
     strip, margin = _strip(luminance, corners, margin=int(np.ceil(3.0 * OUTER * STALL_WIDTH / metres)))
     inside = (slice(margin, -margin),) * 2
     seen = np.isfinite(strip)

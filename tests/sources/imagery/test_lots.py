@@ -218,6 +218,30 @@ def test_without_stalls_the_polygon_is_cut_into_cells(series: tuple[list[LotImag
     assert guessed.capacity_error == pytest.approx(0.3 * guessed.capacity)
 
 
+def test_the_vehicles_of_a_row_are_counted_one_by_one() -> None:
+    """Without stalls or capacity, and from one image."""
+    rng = np.random.default_rng(6)
+    stalls_there = drawn_lot()
+    asphalt = ground(stalls_there, rng)
+    full = np.zeros(24, bool)
+    full[[0, 2, 3, 7, 11]] = True
+    values = parked(stalls_there, asphalt, full, rng)
+    zone = Zone("row", shapely.box(WEST, NORTH - 5.5, WEST + 30.0, NORTH), UTM)
+    row = lot_of(zone, METRES, row=True)
+    a, _, c, _, _, f = row.grid.transform
+    left, top = round((c - stalls_there.grid.transform[2]) / a), round((stalls_there.grid.transform[5] - f) / a)
+    part = values[top : top + row.grid.height, left : left + row.grid.width]
+    assert part.shape == row.grid.shape
+    fill, vehicles = LotWatch([row]).add([image(row, part, 0)]).to_dicts()
+    assert abs(vehicles["value"] - 5.0) <= 2.0
+    assert vehicles["std"] == pytest.approx(np.sqrt(1.0 + 2.0 * vehicles["value"]))
+    assert (fill["method_version"], vehicles["method_version"]) == ("lot-fill 1", "vehicle-rows 1")
+    with pytest.raises(ArgumentError, match=r"rows of stalls at a resolution of 0\.6 m"):
+        lot_of(zone, 0.6, row=True)
+    with pytest.raises(ArgumentError, match="stall_rows is 0"):
+        lot_of(zone, METRES, row=True, stall_rows=0)
+
+
 def test_images_of_others_are_refused(lot: Lot, series: tuple[list[LotImage], np.ndarray]) -> None:
     images = series[0]
     watch = LotWatch([lot])

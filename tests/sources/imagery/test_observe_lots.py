@@ -184,6 +184,16 @@ def test_capacity_is_read_of_the_zones(place: Path, tmp_path: Path) -> None:
         run(place, tmp_path / "other", lots={"capacity": "ticker"})
 
 
+def test_rows_are_counted_where_the_config_says_so(place: Path, tmp_path: Path) -> None:
+    told = {"stalls": None, "rows": True, "stall_rows": "spaces"}
+    with pytest.raises(DataError, match="ticker"):
+        run(place, tmp_path / "log", lots=told | {"stall_rows": "ticker"})
+    run(place, tmp_path / "rows", lots=told)
+    rows = log(place, tmp_path / "rows", lots=told).observations().filter(pl.col("metric") == "lot_vehicles")
+    assert rows["method_version"].unique().to_list() == ["vehicle-rows 1"]
+    assert rows["value"][0] < rows["value"][3]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
