@@ -255,3 +255,16 @@ def test_the_quick_start_of_the_tones_runs() -> None:
     assert tones[1] < -0.2
     assert abs(tones[2]) < 0.2
     assert tones[3] is None
+
+
+@pytest.mark.data
+def test_pixels_of_a_cloudy_series_are_read(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIFUSE_DATA", str(data_root))
+    code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "imagery.md").read_text()))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/imagery.md", "exec"), names)
+    series = names["series"]
+    assert len(series) == 68
+    means = [mean for _, _, mean, _ in series]
+    assert None in means
+    assert all(-0.2 < mean < 0.9 for mean in means if mean is not None)
