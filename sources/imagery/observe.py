@@ -20,6 +20,7 @@ from gpu_kernels.errors import ConfigError, DataError
 from sources.files import expand
 from sources.hold import holding
 from sources.imagery.find import find_scenes
+from sources.imagery.footprint import may_show
 from sources.imagery.grid import grid_of
 from sources.imagery.measures import Measured
 from sources.imagery.observation_log import ROWS, ROWS_ASIDE, SCENE_ROWS, ObservationLog, content_of
@@ -215,9 +216,11 @@ class _Work:
         missing = [name for name in self.config.assets if name not in scene.assets]
         if missing:
             raise DataError(f"scene {scene.id} has no asset {missing[0]!r} ({NO_ASSET})")
+        zones = [zone for zone in self._valid(scene) if self._near(scene, zone)]
+        if not zones:  # a scene of elsewhere is not even opened
+            return 0
         with ExitStack() as stack:
             images = {name: stack.enter_context(open_asset(scene.assets[name])) for name in self.config.measured}
-            zones = list(self._valid(scene))
             shown = sum(self._zone(scene, zone, images) for zone in zones) if images else 0
         return max(shown, self._see_lots(self._lots, scene, zones)) if self._lots is not None else shown
 
@@ -244,6 +247,14 @@ class _Work:
         for zone in self.zones:
             if zone.valid_at(scene.captured) and scene.site in {None, zone.site}:
                 yield zone
+
+    def _near(self, scene: Scene, zone: Zone) -> bool:
+        """Whether the scene's footprint leaves it open that the zone is seen."""
+        self.shown = self.shown or set()
+        if may_show(scene, zone):
+            return True
+        self.told.counts["outside"] += 1
+        return False
 
     def _zone(self, scene: Scene, zone: Zone, images: Mapping[str, Image]) -> bool:
         """Whether the scene shows the zone."""
