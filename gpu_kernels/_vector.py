@@ -172,8 +172,53 @@ def _four_sums_typed(_, target, place, step, source, first, stride, weights, tap
     return types.none(target, whole, whole, source, whole, whole, weights, whole), generate
 
 
+def add_eights(target, place, source, first, stride, count):
+    """target[place + i] += source[first + i] + source[first + stride + i] + ..., `count` terms in order, i = 0 to 7.
+    `target` is float64, `source` float32 or float64."""
+    for at in range(first, first + count * stride, stride):
+        target[place : place + 8] += source[at : at + 8].astype(np.float64)
+
+
+def _add_eights_typed(_, target, place, source, first, stride, count):
+    double, integer = ir.DoubleType(), ir.IntType(64)
+    eight, whole = ir.VectorType(double, 8), types.int64
+    single = source.dtype == types.float32
+    loaded = ir.VectorType(ir.FloatType() if single else double, 8)
+
+    def generate(context, builder, signature, arguments):
+        def data(argument):
+            return context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+
+        _, place, _, first, stride, count = arguments
+        values, out = data(2), builder.bitcast(builder.gep(data(0), [place]), eight.as_pointer())
+        start, before = builder.load(out, align=8), builder.block
+        loop, done = builder.append_basic_block("term"), builder.append_basic_block("added")
+        zero, one = ir.Constant(integer, 0), ir.Constant(integer, 1)
+        builder.cbranch(builder.icmp_signed(">", count, zero), loop, done)
+        builder.position_at_end(loop)
+        term, total = builder.phi(integer), builder.phi(eight)
+        at = builder.gep(values, [builder.add(first, builder.mul(term, stride))])
+        value = builder.load(builder.bitcast(at, loaded.as_pointer()), align=4 if single else 8)
+        added = builder.fadd(total, builder.fpext(value, eight) if single else value)
+        following = builder.add(term, one)
+        term.add_incoming(zero, before)
+        term.add_incoming(following, loop)
+        total.add_incoming(start, before)
+        total.add_incoming(added, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+        builder.position_at_end(done)
+        result = builder.phi(eight)
+        result.add_incoming(start, before)
+        result.add_incoming(added, loop)
+        builder.store(result, out, align=8)
+        return context.get_dummy_value()
+
+    return types.none(target, whole, source, whole, whole, whole), generate
+
+
 if not config.DISABLE_JIT:
     decay_eight = intrinsic(_decay_eight_typed)
     quotient = intrinsic(_quotient_typed)
     replace_in_order = intrinsic(_replace_in_order_typed)
     four_sums = intrinsic(_four_sums_typed)
+    add_eights = intrinsic(_add_eights_typed)

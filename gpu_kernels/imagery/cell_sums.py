@@ -3,10 +3,10 @@
 import numpy as np
 
 from gpu_kernels._jit import body
+from gpu_kernels._vector import add_eights
 from gpu_kernels.imagery.lanes import (
     LANES,
     across,
-    add_run,
     clear,
     count_bright,
     count_run,
@@ -68,20 +68,27 @@ def _take_rows(images, begin, end, top, far, bright, value, present):
 
 @body
 def _add_row(cells, found, start, stop, arrays, at, told, bright, sums, image):
+    """The runs of a row of pixels, row `at` of `value` and `present`, to the cells' sums."""
     value, energy, present = arrays
     complete, shines = told
+    depth = value.shape[1]
+    flat_value, flat_energy, flat_present = value.reshape(-1), energy.reshape(-1), present.reshape(-1)
+    _, cell_count, images = sums.shape
+    flat, kind = sums.reshape(-1), cell_count * images
+    stride, first_place = depth * LANES, at * LANES
     for run in range(found):
-        first, last = start[run], stop[run]
-        cell = cells[first] if cells[first] >= 0 else sums.shape[1] - 1
-        add_run(value, at, first, last, sums, VALUES, cell, image)
-        add_run(energy, 0, first, last, sums, ENERGIES, cell, image)
-        count_run(last - first, sums, PIXELS, cell, image)
+        first, count = start[run], stop[run] - start[run]
+        cell = cells[first] if cells[first] >= 0 else cell_count - 1
+        place, pixel = cell * images + image, first * stride + first_place
+        add_eights(flat, VALUES * kind + place, flat_value, pixel, stride, count)
+        add_eights(flat, ENERGIES * kind + place, flat_energy, first * LANES, LANES, count)
+        count_run(count, flat, PIXELS * kind + place)
         if complete:
-            count_run(last - first, sums, SEEN, cell, image)
+            count_run(count, flat, SEEN * kind + place)
         else:
-            add_run(present, at, first, last, sums, SEEN, cell, image)
+            add_eights(flat, SEEN * kind + place, flat_present, pixel, stride, count)
         if shines:
-            count_bright(value, present, at, first, last, bright, sums, BRIGHT, cell, image)
+            count_bright(value, present, at, first, stop[run], bright, flat, BRIGHT * kind + place)
 
 
 @body

@@ -2,7 +2,8 @@
 
 A row of pixels holds eight numbers for each pixel, one an image, so that a step for one pixel is a step of vectors for
 eight images, also where the pixels of a cell lie anyhow. Images never mix: what an image gets does not depend on its
-lane or its neighbours. Sums take their terms one after the other, in the order of rows and columns.
+lane or its neighbours. Sums take their terms one after the other, in the order of rows and columns. Bounds of loops are
+unsigned, since an index that may be negative keeps the compiler from vectors.
 """
 
 import numpy as np
@@ -30,7 +31,7 @@ def set_missing_aside(value, present, first, last, bright):
     is missing, and whether one reaches `bright`."""
     missing, reached = False, False
     for x in range(value.shape[0]):
-        for i in range(first, last):
+        for i in range(np.uint64(first), np.uint64(last)):
             number = value[x, i]
             there = number - number == _NONE
             value[x, i] = number if there else _NONE
@@ -42,15 +43,16 @@ def set_missing_aside(value, present, first, last, bright):
 
 @body
 def move_up(value, places, by):
+    behind = np.uint64(by)
     for x in range(value.shape[0]):
-        for i in range(places):
-            value[x, i] = value[x, i + by]
+        for i in range(np.uint64(places)):
+            value[x, i] = value[x, i + behind]
 
 
 @body
 def clear(value, first, last):
     for x in range(value.shape[0]):
-        for i in range(first, last):
+        for i in range(np.uint64(first), np.uint64(last)):
             value[x, i] = _NONE
 
 
@@ -80,34 +82,19 @@ def spread(row, out):
 
 
 @body
-def add_run(values, at, first, last, sums, kind, cell, lane):
-    """Adds the vectors of a run of pixels to those of a cell. Eight names, of which the compiler makes one vector."""
-    into = sums[kind, cell, lane : lane + LANES]
-    a, b, c, d, e, f, g, h = into[0], into[1], into[2], into[3], into[4], into[5], into[6], into[7]
-    for x in range(np.uint64(first), np.uint64(last)):
-        a += np.float64(values[x, at, 0])
-        b += np.float64(values[x, at, 1])
-        c += np.float64(values[x, at, 2])
-        d += np.float64(values[x, at, 3])
-        e += np.float64(values[x, at, 4])
-        f += np.float64(values[x, at, 5])
-        g += np.float64(values[x, at, 6])
-        h += np.float64(values[x, at, 7])
-    into[0], into[1], into[2], into[3], into[4], into[5], into[6], into[7] = a, b, c, d, e, f, g, h
+def count_run(number, sums, place):
+    """Adds a number for all images."""
+    first = np.uint64(place)
+    for at in range(first, first + np.uint64(LANES)):
+        sums[at] += number
 
 
 @body
-def count_run(number, sums, kind, cell, lane):
-    for image in range(lane, lane + LANES):
-        sums[kind, cell, image] += number
-
-
-@body
-def count_bright(value, present, at, first, last, bright, sums, kind, cell, lane):
+def count_bright(value, present, at, first, last, bright, sums, place):
     for x in range(first, last):
-        for image in range(LANES):
-            shines = present[x, at, image] > _NONE and value[x, at, image] >= bright
-            sums[kind, cell, lane + image] += 1.0 if shines else 0.0
+        for lane in range(LANES):
+            shines = present[x, at, lane] > _NONE and value[x, at, lane] >= bright
+            sums[place + lane] += 1.0 if shines else 0.0
 
 
 @body
