@@ -99,15 +99,13 @@ class Moments:
         session. `sessions` is 0 where nothing weighs anything.
         """
         weights = np.asarray(weights, dtype=np.float64)
-        rows, u, v, uu, vv, uv = self.sums
+        rows = self.rows
         total, mean_u, mean_v, scale_u, scale_v, _ = (value[..., None] for value in self._weighted(weights))
         weighs = np.einsum("...s,s->...", (weights > 0).astype(np.float64), rows)
         ic = np.where(weighs >= min_rows, self.correlation(weights), np.nan)
         freedom: Floats | float = np.inf
         with np.errstate(invalid="ignore", divide="ignore"):
-            cross = (uv - mean_v * u - mean_u * v + rows * mean_u * mean_v) / (scale_u * scale_v)
-            square_u = (uu - 2 * mean_u * u + rows * mean_u**2) / scale_u**2
-            square_v = (vv - 2 * mean_v * v + rows * mean_v**2) / scale_v**2
+            cross, square_u, square_v = self._standardised(mean_u, mean_v, scale_u, scale_v)
             influence = weights * (cross - ic[..., None] * (square_u + square_v) / 2)
             share = weights * rows / total
             n = np.nan_to_num(1.0 / (share * share).sum(axis=-1), posinf=0.0)
@@ -134,6 +132,27 @@ class Moments:
         with np.errstate(invalid="ignore", divide="ignore"):
             found: Floats = (uv - mean_v * u - mean_u * v + rows * mean_u * mean_v) / (rows * scale_u * scale_v)
         return found
+
+    def influences(self) -> Floats:
+        """(sessions,) psi_s of `pooled` over all rows, weights being 1: what a session adds to the correlation when it
+        weighs a little more. They sum to 0, and those of two scores of the same rows may be subtracted.
+
+        Missing values: 0 everywhere where the correlation is NaN.
+        """
+        total, mean_u, mean_v, scale_u, scale_v, cross = self._weighted(np.ones(self.sums.shape[1]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ic = (cross - mean_u * mean_v) / (scale_u * scale_v)
+            products, square_u, square_v = self._standardised(mean_u, mean_v, scale_u, scale_v)
+            found: Floats = np.nan_to_num((products - ic * (square_u + square_v) / 2) / total)
+        return found
+
+    def _standardised(self, mean_u: Floats, mean_v: Floats, scale_u: Floats, scale_v: Floats) -> tuple[Floats, ...]:
+        """Each session's sums of z_u z_v, z_u^2 and z_v^2."""
+        rows, u, v, uu, vv, uv = self.sums
+        cross = (uv - mean_v * u - mean_u * v + rows * mean_u * mean_v) / (scale_u * scale_v)
+        square_u = (uu - 2 * mean_u * u + rows * mean_u**2) / scale_u**2
+        square_v = (vv - 2 * mean_v * v + rows * mean_v**2) / scale_v**2
+        return cross, square_u, square_v
 
     def _weighted(self, weights: Floats) -> tuple[Floats, ...]:
         """Sum of weights, means of u and v, their deviations (NaN where constant), mean of uv."""

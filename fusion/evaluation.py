@@ -65,6 +65,8 @@ class EvaluationConfig(BaseModel):
     confidence   level of the intervals
     lags         decisions by which the return is delayed at most, for the decay
     min_rows     least rows of the sample, or of a group of it, for its IC
+    contribution what each source adds out of sample, by refitting without it and with it and the prices alone
+                 (fusion.contribution): twice as many models as there are sources
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,6 +77,7 @@ class EvaluationConfig(BaseModel):
     lags: Annotated[int, Field(ge=0)] = 6
     min_rows: Annotated[int, Field(ge=3)] = 5
     seed: int = 7
+    contribution: bool = False
 
 
 def evaluate(
@@ -200,7 +203,7 @@ class _Sample:
 
     def per_session(self, values: Floats) -> Floats:
         """Sums of the rows' values inside each session."""
-        return np.array([values[a:b].sum() for a, b in pairwise(self.offsets)], dtype=np.float64)
+        return _per_session(values, self.offsets)
 
     def moments(self, only: Booleans, y: Floats | None = None, *, ranked: bool = True) -> Moments:
         """Of score and return (or of another y) over the rows of `only`, ranked among them."""
@@ -309,15 +312,8 @@ def _hit_rate(sample: _Sample) -> _Measure:
 
 
 def _quantile_returns(sample: _Sample) -> Iterator[_Measure]:
-    """Quantiles of the score over all rows, ties together; none where there are fewer rows than quantiles."""
-    q, both = sample.config.quantiles, sample.both
-    place, n = ranks(np.where(both, sample.x, np.nan)), int(np.count_nonzero(both))
-    # scores that are all equal have no top and no bottom
-    varied = n >= q and bool(np.nanmin(place) < np.nanmax(place))
-    buckets = np.where(both & varied, np.floor((np.nan_to_num(place) - 1) / (2 * max(n, 1)) * q) + 1, 0.0)
-    y = np.where(both, sample.y, 0.0) * BPS
-    sums = [sample.per_session(np.where(buckets == b, y, 0.0)) for b in range(1, q + 1)]
-    counts = [sample.per_session((buckets == b).astype(float)) for b in range(1, q + 1)]
+    q = sample.config.quantiles
+    sums, counts = quantile_sums(sample.x, sample.y, sample.offsets, q)
     for b in range(q):
         yield ("quantile_return", "quantile", str(b + 1), *sample.ratio(sums[b], counts[b]), int(counts[b].sum()))
     value = float(_divide(sums[-1].sum(), counts[-1].sum()) - _divide(sums[0].sum(), counts[0].sum()))
@@ -325,6 +321,29 @@ def _quantile_returns(sample: _Sample) -> Iterator[_Measure]:
     drawn = drawn - _divide(sample.drawn(sums[0]), sample.drawn(counts[0]))
     sessions = int(((counts[-1] > 0) | (counts[0] > 0)).sum())
     yield ("top_minus_bottom", "all", "all", value, *sample.interval(value, drawn), sessions)
+
+
+def quantile_sums(
+    x: Floats, y: Floats, offsets: NDArray[np.int64], quantiles: int
+) -> tuple[list[Floats], list[Floats]]:
+    """Each session's sum of the returns (bps) of each quantile of the score over all rows, and its rows; ties together.
+
+    Missing values: rows without score or return are in none; no quantile holds a row where there are fewer rows than
+    quantiles or all scores are equal."""
+    both = np.isfinite(x) & np.isfinite(y)
+    place, n = ranks(np.where(both, x, np.nan)), int(np.count_nonzero(both))
+    # scores that are all equal have no top and no bottom
+    varied = n >= quantiles and bool(np.nanmin(place) < np.nanmax(place))
+    buckets = np.where(both & varied, np.floor((np.nan_to_num(place) - 1) / (2 * max(n, 1)) * quantiles) + 1, 0.0)
+    returns = np.where(both, y, 0.0) * BPS
+    sums = [_per_session(np.where(buckets == b, returns, 0.0), offsets) for b in range(1, quantiles + 1)]
+    counts = [_per_session((buckets == b).astype(float), offsets) for b in range(1, quantiles + 1)]
+    return sums, counts
+
+
+def _per_session(values: Floats, offsets: NDArray[np.int64]) -> Floats:
+    """Sums of the rows' values inside each session."""
+    return np.array([values[a:b].sum() for a, b in pairwise(offsets)], dtype=np.float64)
 
 
 def _turnover(sample: _Sample) -> Floats:

@@ -19,6 +19,7 @@ import yaml
 from fusion import manifest as record
 from fusion import model, news, regime, report
 from fusion.config import RunConfig, day_of
+from fusion.contribution import contributions
 from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
@@ -161,12 +162,13 @@ def run(
     items = news.prepare(plan, ingested, lake=lake, progress=clock)
     tables = load(plan, ingested, lake=lake, items=items)
     found = study(plan, tables, clock)
+    added = contributions(plan, tables, found, clock) if config.evaluation.contribution else None
     clock("write", None)
     temporary = folder.with_name(f".{identifier}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        outputs = _write(temporary, plan, found, ingested)
+        outputs = _write(temporary, plan, found, ingested, added)
         clock("report", None)
         made_of = describe_run(plan, ingested, items, found, clock.seconds, record.hashes(temporary, outputs))
         record.write_json(temporary / "manifest.json", made_of)
@@ -194,7 +196,9 @@ def _publish(temporary: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, IngestResult]) -> list[str]:
+def _write(
+    folder: Path, plan: Plan, found: Study, ingested: Mapping[str, IngestResult], added: pl.DataFrame | None
+) -> list[str]:
     """Write the results; returns the names of the files, which are the run's hashed outputs."""
     frames = {
         "features": found.matrix.frame,
@@ -208,6 +212,7 @@ def _write(folder: Path, plan: Plan, found: Study, ingested: Mapping[str, Ingest
         "session_ic": found.session_ic,
         "quarantine": pl.concat([pl.read_parquet(result.quarantine) for result in ingested.values()], how="diagonal"),
     }
+    frames |= {} if added is None else {"contribution": added}
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet", compression="zstd")
     record.write_json(folder / "regime_states.json", regime.describe(found.regimes, found.refits))

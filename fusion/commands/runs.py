@@ -17,6 +17,9 @@ def run(
     lake: Lake = LAKE,
     runs: Runs = RUNS,
     rerun: Annotated[bool, typer.Option("--rerun", help="Run again although an identical run is there.")] = False,
+    contribution: Annotated[
+        bool, typer.Option("--contribution", help="Refit without each source, and tell what each one adds.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -31,9 +34,11 @@ def run(
       trifuse run configs/demo.yaml
       trifuse run configs/demo.yaml --set simulate.effects=false --set seed=11
       trifuse run configs/tech_news.yaml --json | jq -r .report
+      trifuse run configs/tech_news.yaml --contribution
     """
+    overrides = [*(overrides or []), *(["evaluation.contribution=true"] if contribution else [])]
     with progress(quiet) as advance:
-        summary = run_summary(config, overrides or [], lake, runs, rerun=rerun, advance=advance)
+        summary = run_summary(config, overrides, lake, runs, rerun=rerun, advance=advance)
     if as_json:
         answer(summary)
         return
