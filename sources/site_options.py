@@ -59,7 +59,8 @@ class SiteFile(BaseSource):
     unless it has `closed`; the run says so.
 
     tickers        brand -> ticker, or a list of {entity, from, to}: who owned the brand on which days. Sites of a brand
-                   that is not listed are set aside
+                   that is not listed are set aside. Where two brands have one ticker, at any time, their sites are
+                   called BRAND:SITE: two chains number their stores alike
     brand          of all rows, where no column tells it
     region_prefix  before the file's regions, e.g. US- for US-TX
     bounds         [west, south, east, north] in degrees within which all sites lie; what lies outside is set aside
@@ -134,6 +135,16 @@ class SiteFile(BaseSource):
     @property
     def table(self) -> str:
         return "site"
+
+    @property
+    def numbered_alike(self) -> set[str]:
+        """The brands that share a ticker with another one, so that an identifier alone may be of two sites."""
+        owners = {brand: {one.entity for one in days} for brand, days in self.tickers.items()}
+        return {
+            brand
+            for brand, own in owners.items()
+            if any(own & others for other, others in owners.items() if other != brand)
+        }
 
     @property
     def of_snapshots(self) -> bool:

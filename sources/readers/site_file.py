@@ -54,6 +54,12 @@ def _rows(frame: pl.DataFrame, source: SiteFile, file: InputFile) -> pl.DataFram
     site = _text(frame, columns["site"])
     brand = _text(frame, columns.get("brand"), source.brand)
     entity, unknown = _entity(frame, file, source, columns.get("entity"), brand)
+    if alike := source.numbered_alike:
+        told = pl.DataFrame({"site": site, "brand": entity})
+        both = pl.concat_str("brand", "site", separator=":")
+        site = told.select(pl.when(pl.col("brand").is_in(sorted(alike))).then(both).otherwise("site").alias("site"))[
+            "site"
+        ]
     geometry, latitude, longitude, unreadable = _place(frame, columns, None if of_geometries(file.path) else source.crs)
     outside = coordinate_problems(latitude, longitude, source.bounds)
     times, problem = _times(frame, source, file, columns)

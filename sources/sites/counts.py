@@ -89,10 +89,8 @@ def store_weights(rows: pl.DataFrame, decision_times: pl.Series) -> pl.DataFrame
         raise ArgumentError(f"decision_times of {decision_times.dtype}", allowed="timestamp[ns, UTC]")
     times = pl.DataFrame({"decision_time": decision_times.cast(TIME).unique().sort()})
     steps = store_steps(rows)
-    places = steps.select("entity", "region").unique().sort("entity", "region", nulls_last=True)
     found = []
-    for entity, region in places.iter_rows():
-        own = steps.filter(pl.col("entity") == entity, pl.col("region").eq_missing(pl.lit(region, dtype=pl.String)))
+    for (entity, region), own in steps.group_by("entity", "region", maintain_order=True):
         at = times.join_asof(own.select("time", "sites").set_sorted("time"), left_on="decision_time", right_on="time")
         found.append(
             at.filter(pl.col("sites") > 0).select(

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_kernels.errors import ConfigError, DataError, QuarantineError
 from sources.config import parse_source
-from sources.lake import IngestResult, ingest, read
+from sources.lake import IngestResult, ingest, ingest_all, read
 from sources.sites import facts, sites_at
 
 LIST = {"kind": "site_file", "timezone": "UTC", "entity": "AAA"}
@@ -99,6 +99,27 @@ class TestClocks:
         ]
 
 
+class TestParts:
+    FILES: ClassVar[dict[str, str]] = {
+        "AAA": HEADER + "1,30,-90,2010-01-01,,,\n",
+        "BBB": HEADER + "1,31,-90,2011-01-01,,,\n2,0,0,2011-01-01,,,\n",
+    }
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_lists_of_several_entities_are_parts_of_one_source(self, tmp_path: Path, workers: int) -> None:
+        for name, text in self.FILES.items():
+            (tmp_path / f"{name}.csv").write_text(text)
+        entry = LIST | {"entity": None, "lag": "1d", "columns": {"opened": "opened"}, "quarantine_limit": 1}
+        source = parse_source("stores", entry | {"files": str(tmp_path / "{entity}.csv")})
+        found = ingest_all({"stores": source}, calendar="XNYS", lake=tmp_path / "lake", workers=workers)["stores"]
+        assert read(found.folder).select("entity", "site", "latitude").rows() == [
+            ("AAA", "1", 30.0),
+            ("BBB", "1", 31.0),
+        ]
+        assert found.counts["quarantined"] == {"zero_coordinates": 1}
+        assert ingest("stores", source, calendar="XNYS", lake=tmp_path / "lake").reused
+
+
 class TestBrands:
     ENTRY: ClassVar[dict[str, Any]] = {
         "kind": "site_file",
@@ -110,16 +131,16 @@ class TestBrands:
     }
 
     def test_two_brands_come_to_one_ticker_in_time(self, tmp_path: Path) -> None:
-        text = "1,30,-90,2010-01-01,,FAMILY DOLLAR ,\n2,30,-90,2010-01-01,,Dollar Tree,\n"
+        text = "1,30,-90,2010-01-01,,FAMILY DOLLAR ,\n1,30,-90,2010-01-01,,Dollar Tree,\n"
         text = HEADER + text + "3,30,-90,2016-01-01,,family dollar,\n"
         found = made(tmp_path, self.ENTRY, stores=text)
         rows = read(found.folder)
         at = [datetime(year, 6, 1, tzinfo=UTC) for year in (2011, 2015, 2017)]
         held = [sites_at(rows, time).select("entity", "site").rows() for time in at]
         assert held == [
-            [("DLTR", "2"), ("FDO", "1")],
-            [("DLTR", "2"), ("FDO", "1")],
-            [("DLTR", "1"), ("DLTR", "2"), ("DLTR", "3")],
+            [("DLTR", "Dollar Tree:1"), ("FDO", "Family Dollar:1")],
+            [("DLTR", "Dollar Tree:1"), ("FDO", "Family Dollar:1")],
+            [("DLTR", "Dollar Tree:1"), ("DLTR", "Family Dollar:1"), ("DLTR", "Family Dollar:3")],
         ]
         assert (found.counts["read"], found.counts["used"]) == (3, 3)
         # one file of each ticker, whichever brand the rows came from
@@ -127,6 +148,11 @@ class TestBrands:
             "entity=DLTR.parquet",
             "entity=FDO.parquet",
         ]
+
+    def test_brands_of_different_tickers_keep_their_identifiers(self, tmp_path: Path) -> None:
+        text = HEADER + "1,30,-90,2010-01-01,,Kroger,\n1,30,-90,2010-01-01,,Costco,\n"
+        found = made(tmp_path, self.ENTRY | {"tickers": {"Kroger": "KR", "Costco": "COST"}}, stores=text)
+        assert read(found.folder).select("entity", "site").rows() == [("COST", "1"), ("KR", "1")]
 
     def test_a_brand_of_nobody_is_set_aside(self, tmp_path: Path) -> None:
         tickers = {"Kmart": [{"entity": "KM", "from": "2003-05-06", "to": "2005-03-24"}]}
@@ -287,6 +313,9 @@ class TestRealLists:
         old = moved.join(rows.filter(pl.col("known_time") == first), on="site", suffix="_old")
         assert moved.height == 13
         assert old.filter((pl.col("latitude") - pl.col("latitude_old")).abs() > 0.001).height == 8
+        # the first list alone tells the same until the second one comes
+        _, before = real(data_root, tmp_path, DOLLAR_TREE | {"files": "dollar-tree_locations_2024-03-13.csv"})
+        assert before.equals(rows.filter(pl.col("known_time") < second))
         # nothing of it was known a moment before
         assert sites_at(rows, datetime(2024, 6, 6, 3, 59, tzinfo=UTC)).equals(sites_at(rows, first))
 
