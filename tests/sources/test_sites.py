@@ -184,6 +184,14 @@ class TestTickers:
         rows = by_ticker(table(row("1", 2, 3), row("1", 2, 6, ends=5)), self.RENAMED, "UTC")
         assert rows["entity"].unique().to_list() == ["FB"]
 
+    def test_an_old_closing_told_after_a_rename_closes_no_later_stay(self) -> None:
+        rows = by_ticker(table(row("1", 1, 1), row("1", 5, 6), row("1", 1, 12, ends=3)), self.RENAMED, "UTC")
+        assert [sites_at(rows, day(at)).select("entity", "site").rows() for at in (9, 11, 13)] == [
+            [("FB", "1")],
+            [("META", "1")],
+            [("META", "1")],
+        ]
+
     def test_days_are_of_the_time_zone(self) -> None:
         rows = by_ticker(table(row("1", 2, 3)), self.RENAMED, "America/New_York")
         assert rows.filter(pl.col("entity") == "META")["event_time"].item() == datetime(2020, 1, 11, 5, tzinfo=UTC)
