@@ -71,6 +71,7 @@ _ROWS_AN_ENTITY = 5
 _OUTSIDE = 0.05
 _MINUTE = 60 * 10**9
 _DAY = timedelta(days=1)
+_RULE = {"days": 1, "time": "09:00", "business": True}
 # news: a day, or a round number of days that holds two typical gaps; and how many values a column of kinds has
 _MAX_AGES = (1, 3, 7, 14, 30, 60, 90, 180, 365)
 _KINDS, _ROWS_A_KIND, _LONGEST_KIND = 12, 3, 40
@@ -105,7 +106,8 @@ def guess_source(
     macro = macro_entry(path, rows)
     entry = None if event is None or macro else _entry(path, rows, columns, lower, event, known)
     if event is None or entry is None:
-        return None if macro is None else answer(path, macro[0] | (layout or {}), macro[1])
+        dated = _of_date_parts(path, columns, lower, layout or {}) if event is None else None
+        return dated if macro is None else answer(path, macro[0] | (layout or {}), macro[1])
     entry |= layout or {}
     if entry["kind"] == "news_file":
         answered = _news(path, entry, lower, clocks, typical)
@@ -188,9 +190,30 @@ def _entry(
     numbers = [name for name, kind in types.items() if kind == "number"]
     if not numbers:
         return None
-    rule = {} if known else {"known": {"days": 1, "time": "09:00", "business": True}}
-    metrics = {re.sub(r"\W+", "_", name.lower()).strip("_"): name for name in numbers}
+    rule = {} if known else {"known": _RULE}
+    metrics = _metrics(numbers)
     return {"kind": "series_file", **common, "columns": _changed(mapping), "metrics": metrics, **rule, **own}
+
+
+def _metrics(columns: list[str]) -> dict[str, str]:
+    return {re.sub(r"\W+", "_", name.lower()).strip("_"): name for name in columns}
+
+
+def _of_date_parts(
+    path: Path, columns: list[dict[str, Any]], lower: dict[str, str], layout: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The answer for series whose dates are columns of year, month and day."""
+    numbers = [column["name"] for column in columns if column["type"] == "number"]
+    parts = [lower[name] for name in ("year", "month", "day") if lower.get(name) in numbers]
+    values = [name for name in numbers if name not in parts]
+    if len(parts) < 2 or not values:
+        return None
+    entity = _find("entity", lower, [column["name"] for column in columns if column["name"] not in parts])
+    entry: dict[str, Any] = {"kind": "series_file", "files": str(path), "timezone": "UTC", "max_age": "1d"}
+    entry["columns"] = {"event_time": parts} | ({"entity": entity} if entity else {})
+    entry |= {"metrics": _metrics([name for name in values if name != entity]), "known": _RULE}
+    entry |= {} if entity else {"entity": "NAME"}
+    return answer(path, entry | layout, ["timezone", "columns", "metrics", "known", "entity", "max_age"])
 
 
 def _news(

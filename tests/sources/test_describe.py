@@ -62,6 +62,17 @@ def test_bar_line_is_active_where_stamps_look_like_starts(tmp_path: Path, first:
     assert guessed(facts).bar == (None if "#" in line else 60 * 10**9)  # type: ignore[union-attr]
 
 
+def test_dates_of_three_columns(tmp_path: Path) -> None:
+    path = tmp_path / "visits.csv"
+    path.write_text("Year,Month,Day,ticker,visits\n" + "".join(f"2020,2,{day},A,{day}\n" for day in range(1, 20)))
+    source = guessed(describe(path))
+    assert source.kind == "series_file"
+    assert source.columns == {"event_time": ["Year", "Month", "Day"], "entity": "ticker"}
+    assert source.metrics == {"visits": "visits"}
+    path.write_text("day,visits\n1,2\n")
+    assert describe(path)["source"] is None
+
+
 def test_a_curve_is_no_bar(tmp_path: Path) -> None:
     path = tmp_path / "2015.csv"
     path.write_text("\n".join(["ts,a,b,d,e,f", *(f"2015-01-02 15:{n:02d}:00,1,1.1,1.2,1.3,1.4" for n in range(40))]))

@@ -281,6 +281,14 @@ class TestKnownByRule:
         _, rows = ingested(tmp_path, table_entry("metric", path, known=rule, **self.OPTIONS))
         assert rows["known_time"].to_list() == [at(2020, 2, 18, 13, 30)]
 
+    def test_a_rule_may_be_later_than_what_was_written_down(self, tmp_path: Path) -> None:
+        path = tmp_path / "d.csv"
+        path.write_text("date,x,ingested_time\n2020-02-14,1,2020-02-15T12:00:00Z\n")
+        entry = table_entry("metric", path, known={"days": 9, "time": "09:00"}, **self.OPTIONS)
+        result, rows = ingested(tmp_path, entry)
+        assert result.counts["quarantined"] == {}
+        assert rows["known_time"].to_list() == [at(2020, 2, 23, 14)]
+
     def test_a_delay_counts_from_the_end(self, tmp_path: Path) -> None:
         path = self.lines(tmp_path, "2020-02-14")
         entry = table_entry("metric", path, delay="1d", **self.OPTIONS)

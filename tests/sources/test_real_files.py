@@ -184,6 +184,8 @@ def test_real_vintages(data_root: Path, tmp_path: Path) -> None:
         ("market/es_infobars_2015_2016/tick_bars.csv.gz", "table_file"),
         ("market/spy_5min_2018_2020/spy.csv.gz", "table_file"),
         ("market/us_etf_1min_2014_2015/tick-01.15.2015.csv.gz", "thinkorswim_csv"),
+        ("alt/series/google_mobility_state_daily.csv", "series_file"),
+        ("alt/series/oi_affinity_national_spend_all_vintages.csv.gz", "table_file"),
     ],
 )
 def test_describe_names_the_source(data_root: Path, file: str, kind: str) -> None:

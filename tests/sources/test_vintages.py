@@ -183,6 +183,11 @@ class TestReingest:
         # told again where the folder is found made
         assert self.ingest(tmp_path, *lines) == [said]
 
+    def test_the_last_delivery_is_the_one_that_counts(self, tmp_path: Path) -> None:
+        self.ingest(tmp_path, *self.FIRST)
+        assert len(self.ingest(tmp_path, *self.FIRST[:1])) == 1
+        assert self.ingest(tmp_path, *self.FIRST[:1], "A,m,2020-01-02,2020-01-05,4") == []
+
     def test_with_other_settings_nothing_is_compared(self, tmp_path: Path) -> None:
         self.ingest(tmp_path, *self.FIRST)
         assert self.ingest(tmp_path, self.FIRST[0], timezone="America/New_York") == []
