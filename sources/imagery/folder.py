@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -68,18 +69,23 @@ class NamePattern:
     def captured(self, text: str, zone: ZoneInfo) -> tuple[int, int | None] | None:
         """Start and end of what the text of a date names, in nanoseconds; the end is None of a moment.
         None where the text is no date, such as 20200230."""
-        try:
-            start = datetime.strptime(text, self.date_format)
-        except ValueError:
-            return None
-        if self.unit == "moment":
-            return _utc(start, zone), None
+        return _captured(text, self.date_format, self.unit, zone.key)
+
+
+@lru_cache(maxsize=2**16)
+def _captured(text: str, date_format: str, unit: str, zone: str) -> tuple[int, int | None] | None:
+    """See NamePattern.captured; the files of one date share it."""
+    try:
+        start = datetime.strptime(text, date_format)
         ends = {
-            "day": lambda: start + timedelta(days=1),
-            "month": lambda: (start.replace(day=1) + timedelta(days=32)).replace(day=1),
-            "year": lambda: start.replace(year=start.year + 1),
+            "moment": start,
+            "day": start + timedelta(days=1),
+            "month": (start.replace(day=1) + timedelta(days=32)).replace(day=1),
+            "year": start.replace(year=start.year + 1, day=1, month=1),
         }
-        return _utc(start, zone), _utc(ends[self.unit](), zone)
+    except (ValueError, OverflowError):
+        return None
+    return _utc(start, zone), _utc(ends[unit], zone) if unit != "moment" else None
 
 
 def scenes(options: FolderScenes, variables: Mapping[str, str]) -> Scenes:
@@ -279,6 +285,6 @@ def _unit(date_format: str, text: str) -> str:
     return "month" if told & {"m", "b"} else "year"
 
 
-def _utc(local: datetime, zone: ZoneInfo) -> int:
+def _utc(local: datetime, zone: str) -> int:
     frame = pl.DataFrame({"time": [local]}, schema={"time": pl.Datetime("us")})
-    return int(frame.select(to_utc(pl.col("time"), zone.key).to_physical())["time"][0])
+    return int(frame.select(to_utc(pl.col("time"), zone).to_physical())["time"][0])

@@ -70,12 +70,13 @@ class TestDates:
         assert scene.captured == at(2020, 11, 1, 6, 30)
 
     def test_other_names_and_dates_that_are_none_are_set_aside(self, tmp_path: Path) -> None:
-        touch(tmp_path, "a_20200101.tif", "a_20200230.tif", "thumbnail.tif", "a_20200102.tif")
+        touch(tmp_path, "a_20200101.tif", "a_20200230.tif", "thumbnail.tif", "a_20200102.tif", "a_99991231.tif")
         (tmp_path / "a_20200102.tif").write_bytes(b"")
         found = read(tmp_path, "a_{date:%Y%m%d}")
         assert [scene.id for scene in found.scenes] == ["a_20200101"]
         assert {Path(aside.source).name: aside.reason for aside in found.set_aside} == {
             "a_20200230.tif": "unparsable_time",
+            "a_99991231.tif": "unparsable_time",
             "thumbnail.tif": "other_name",
             "a_20200102.tif": "empty_file",
         }

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from images import NORTH, UTM, WEST, apply, box, pixel_box, plane, write
 from rasterio import Affine
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, Resampling
 
 from gpu_kernels.errors import ConfigError, DataError
@@ -300,6 +301,22 @@ class TestBadFiles:
         nowhere = write(tmp_path / "b.tif", np.ones((40, 40), "u1"), crs=None)
         with pytest.raises(DataError, match="does not say where it lies"):
             read(replace(nowhere, crs=UTM), grid_of(MIDDLE, 10), "nearest")
+
+    @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+    def test_ground_control_points_alone_are_refused(self, tmp_path: Path) -> None:
+        corners = [(0, 0), (0, 40), (40, 0), (40, 40)]
+        points = [GroundControlPoint(row, col, WEST + 10 * col, NORTH - 10 * row) for row, col in corners]
+        asset = write(tmp_path / "a.tif", np.ones((40, 40), "u1"), crs=None)
+        with rasterio.open(asset.href, "r+") as image:
+            image.gcps = points, rasterio.crs.CRS.from_string(UTM)
+        with pytest.raises(DataError, match=r"only ground control points; .*warp it first"):
+            read(asset, grid_of(MIDDLE, 10), "nearest")
+
+    def test_a_picture_lies_in_the_bounds_that_are_stated(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(5).integers(0, 255, (40, 40)).astype("u1")
+        asset = write(tmp_path / "a.png", values, crs=None, driver="PNG")
+        placed = replace(asset, crs=UTM, bounds=(WEST, NORTH - 400, WEST + 400, NORTH))
+        np.testing.assert_array_equal(read(placed, grid_of(MIDDLE, 10), "nearest").values, values[10:30, 10:30])
 
     def test_the_files_own_crs_is_never_overridden(self, tmp_path: Path) -> None:
         asset = write(tmp_path / "a.tif", np.ones((40, 40), "u1"))
