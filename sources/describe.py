@@ -27,6 +27,10 @@ _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 _EPOCH_RANGE = (315_532_800, 4_102_444_800)
 # a field that is a day or a moment, which no column is called
 _DATED = r"^(\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}\S*( ?(Z|UTC))?)?|\d{1,2}[/.]\d{1,2}[/.]\d{4}( \d{1,2}:\d{2}\S*)?)$"
+_POLYGONS = (
+    "it holds polygons: if they are lots or fields they are no list of sites, but zones for `trifuse observe`; "
+    "`trifuse sites join` finds the stores of lots"
+)
 _PARSED = 0.95
 _MANY = 50
 
@@ -69,6 +73,8 @@ def describe(path: Path | str) -> dict[str, Any]:
         guessed: dict[str, Any] | None = answer(path, sites[0] | layout, sites[1])
     else:
         guessed = guess_source(path, rows, facts["columns"], layout, typical)
+    if of_geometries(path) and not rows["geometry"].null_count():
+        said = [*said, _POLYGONS]
     question = None if guessed is None else guessed.pop("question", None)
     return {
         "path": str(path),

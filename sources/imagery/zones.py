@@ -231,6 +231,8 @@ def _times(
     if column not in table.columns:
         raise ConfigError(f"{path} has no column {column!r}", allowed=", ".join(table.columns))
     values = table[column]
+    if values.dtype == pl.Null:  # no zone has one
+        return [None] * count, [None] * count
     clock = read_clock(values, timezone=timezone)
     empty = [value is None or value == "" for value in values.to_list()]
     problems = [None if none else problem for none, problem in zip(empty, clock["problem"].to_list(), strict=True)]

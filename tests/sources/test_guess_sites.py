@@ -76,10 +76,17 @@ def test_geojson(tmp_path: Path) -> None:
         tmp_path / "s_2024-03-13.geojson"
     )
     found = describe(tmp_path / "s_2024-03-13.geojson")
-    assert (found["kind"], found["rows"]) == ("geojson", 2)
+    assert (found["kind"], found["rows"], found["warnings"]) == ("geojson", 2, [])
     entry = guessed(tmp_path / "s_2024-03-13.geojson") | {"entity": "AAA"}
     rows = read(ingest("s", parse_source("s", entry), calendar="XNYS", lake=tmp_path / "lake").folder)
     assert rows.select("entity", "site", "longitude").rows() == [("AAA", "1", -97.0), ("AAA", "2", -98.0)]
+
+
+def test_polygons_may_be_lots(tmp_path: Path) -> None:
+    geopandas, shapely = pytest.importorskip("geopandas"), pytest.importorskip("shapely")
+    frame = geopandas.GeoDataFrame({"id": ["1"]}, geometry=[shapely.box(-97, 30, -96.9, 30.1)], crs=4326)
+    frame.to_file(tmp_path / "lots.geojson")
+    assert "trifuse sites join" in describe(tmp_path / "lots.geojson")["warnings"][0]
 
 
 class TestMistakes:
