@@ -62,11 +62,11 @@ def quality(
 
 
 def _blind(shown: Shown, past: "Past") -> list[str]:
-    """Why the image should be no reference."""
+    """Why the image should be no reference; compared with all of the past, so that a new sensor gets usual."""
     flags = []
     if shown.saturated >= _SATURATED:
         flags.append("saturated")
-    level, surround = _median(past.level[past.use]), _median(past.surround[past.use])
+    level, surround = _median(past.level), _median(past.surround)
     if shown.level < _DARK * level:
         flags.append("dark")
     if shown.surround < surround - _LOW_CONTRAST:
@@ -79,10 +79,18 @@ def _uneven(shown: Shown, past: "Past", occupancy: Numbers) -> bool:
     there = (occupancy < 0.5) & np.isfinite(shown.mean) & (shown.mean > 0.0) & np.isfinite(usual).any(axis=0)
     if there.sum() < _UNEVEN_CELLS:
         return False
-    middle = np.nanmedian(usual[:, there], axis=0)
+    middle = _medians(usual[:, there])
     change = np.log(shown.mean[there] / np.maximum(middle, 1e-12))
     low, high = np.quantile(change, [0.1, 0.9])
     return bool(high - low >= _UNEVEN)
+
+
+def _medians(values: Numbers) -> Numbers:
+    """Of each column, over its finite numbers, of which it has one at least; NumPy's nanmedian is ten times slower."""
+    ordered = np.sort(values, axis=0)  # NaN behind
+    count, column = np.isfinite(values).sum(axis=0), np.arange(values.shape[1])
+    medians: Numbers = (ordered[(count - 1) // 2, column] + ordered[count // 2, column]) / 2.0
+    return medians
 
 
 def _median(values: Numbers) -> float:

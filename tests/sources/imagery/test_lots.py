@@ -113,7 +113,11 @@ def test_clouds_leave_out_what_they_cover(lot: Lot, series: tuple[list[LotImage]
 
 
 def test_later_images_change_nothing_earlier(lot: Lot, series: tuple[list[LotImage], np.ndarray]) -> None:
-    images = series[0]
+    # the first days are dim: what comes later would call them dark
+    images = [
+        *(image(lot, 0.3 * one.luminance, day, dark=7.5) for day, one in enumerate(series[0][:3])),
+        *series[0][3:],
+    ]
     late = image(lot, images[3].luminance, 2.5, known=9.5, name="late")
     everything = sorted([*images[:12], late], key=lambda one: one.scene.known)
     whole = LotWatch([lot]).add(everything)
@@ -168,6 +172,16 @@ def test_a_night_a_fog_and_a_glare_are_told_and_are_no_reference(
         assert flag in found["quality"][5].split(";"), (flag, found["quality"].to_list())
         assert found["quality"][6] == plain["quality"][5]
         assert found["value"][6] == pytest.approx(plain["value"][5], abs=1e-9)
+
+
+def test_a_new_sensor_is_told_until_it_is_the_usual_one(lot: Lot, series: tuple[list[LotImage], np.ndarray]) -> None:
+    images = series[0]
+    weaker = [image(lot, 0.3 * one.luminance, one.scene.captured / DAY, dark=7.5) for one in images[4:]]
+    found = fill_of(LotWatch([lot]).add([*images[:4], *weaker]))
+    dark = ["dark" in flags for flags in found["quality"]]
+    assert dark == [False] * 4 + [True] * 4 + [False] * 8
+    plain = fill_of(LotWatch([lot]).add(images))
+    assert (found["value"] - plain["value"]).abs().max() < 0.2
 
 
 def test_what_shows_nothing_has_no_value(lot: Lot, series: tuple[list[LotImage], np.ndarray]) -> None:
