@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from gpu_kernels.durations import format_duration
 from sources.durations import Duration
-from sources.source_options import BaseSource
+from sources.source_options import BaseSource, texts_of
 
 _DAY = 86_400 * 10**9
 _CLOCKS = ("known_time", "snapshot")
@@ -62,6 +62,7 @@ class SiteFile(BaseSource):
                    that is not listed are set aside. Where two brands have one ticker, at any time, their sites are
                    called BRAND:SITE: two chains number their stores alike
     brand          of all rows, where no column tells it
+    only           column of the file -> the values (or the one) wanted; rows with others are counted and left out
     region_prefix  before the file's regions, e.g. US- for US-TX
     bounds         [west, south, east, north] in degrees within which all sites lie; what lies outside is set aside
     moved          a site whose latitude or longitude differs by more than so many degrees from the last snapshot's has
@@ -82,6 +83,7 @@ class SiteFile(BaseSource):
         default_factory=dict
     )
     brand: str | None = None
+    only: dict[str, Annotated[list[str], BeforeValidator(texts_of)]] = Field(default_factory=dict)
     region_prefix: str = ""
     bounds: tuple[Degrees, Degrees, Degrees, Degrees] | None = None
     moved: float = Field(default=0.001, ge=0)

@@ -25,7 +25,17 @@ _PARQUET = b"PAR1"
 _BLOCK_ROWS = 2**20
 _LONGEST_FIELD = 16 * 2**20  # characters; the csv module's own limit is 131,072
 _PARTS_OF_DATE = r"^(?P<year>\d{4}) (?P<month>\d{1,2})(?: (?P<day>\d{1,2})(?P<rest> .+)?)?$"
-_CLOCKS = ("event_time", "event_end", "known_time", "ingested_time", "published", "received")
+_CLOCKS = (
+    "event_time",
+    "event_end",
+    "known_time",
+    "ingested_time",
+    "published",
+    "received",
+    "opened",
+    "closed",
+    "snapshot",
+)
 _BOM = "\ufeff"
 
 

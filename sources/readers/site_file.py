@@ -10,7 +10,16 @@ import polars as pl
 from gpu_kernels.errors import DataError
 from sources.clocks import known_after
 from sources.files import InputFile
-from sources.readers.batch import RawBatch, canonical, entity_column, first_problem, missing_entity, number
+from sources.readers.batch import (
+    OTHER_KIND,
+    RawBatch,
+    canonical,
+    entity_column,
+    first_problem,
+    missing_entity,
+    number,
+    wanted_rows,
+)
 from sources.readers.records import find_columns, records
 from sources.schema import TIME
 from sources.site_options import SiteFile
@@ -36,8 +45,9 @@ def read(source: SiteFile, file: InputFile, index: int, calendar: str) -> Iterat
         [geometries(file.path, source.crs, source.layer)] if of_geometries(file.path) else records(file.path, source)
     )
     for frame in frames:
-        rows = _rows(frame, source, file)
-        yield RawBatch(canonical(rows, "site", index))
+        wanted = frame.filter(wanted_rows(frame, source.only, file.path)) if source.only else frame
+        rows = _rows(wanted, source, file)
+        yield RawBatch(canonical(rows, "site", index), {OTHER_KIND: frame.height - wanted.height})
 
 
 def raw_rows(path: Path, lines: list[int]) -> dict[int, str] | None:

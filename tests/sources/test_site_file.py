@@ -190,6 +190,13 @@ def test_what_is_set_aside(tmp_path: Path) -> None:
     assert found.counts["used"] == 1
 
 
+def test_only_some_rows_are_wanted(tmp_path: Path) -> None:
+    text = HEADER + "1,30,-90,2010-01-01,,Tree,\n2,30,-90,2010-01-01,,,\n3,30,-90,2010-01-01,,Bush,\n"
+    found = made(tmp_path, LIST | {"snapshot": "2024-03-13", "only": {"brand": ["Tree", ""]}}, stores=text)
+    assert read(found.folder)["site"].to_list() == ["1", "2"]
+    assert found.counts["ignored"] == {"other_kind": 1}
+
+
 def test_without_a_lag_rule_days_are_needed(tmp_path: Path) -> None:
     entry = LIST | {"lag": "1d", "columns": {"opened": "opened"}}
     found = made(tmp_path, entry, stores=HEADER + "1,30,-90,,,,\n2,30,-90,2010-01-01,,,\n")
@@ -291,6 +298,10 @@ class TestRealLists:
         assert local.min() == pl.Series([datetime(1962, 7, 1)]).dt.replace_time_zone("America/New_York").item()
         assert [sites_at(rows, datetime(at, 1, 1, tzinfo=UTC)).height for at in (1962, 1963, 2007)] == [0, 1, 2992]
         assert "survivorship" in found.warnings[0]
+
+    def test_walmarts_day_in_three_columns_is_that_of_one(self, data_root: Path, tmp_path: Path) -> None:
+        parts = WALMART | {"time_format": None, "columns": WALMART["columns"] | {"opened": ["YEAR", "MONTH", "DAY"]}}
+        assert real(data_root, tmp_path, parts)[1].equals(real(data_root, tmp_path, WALMART)[1])
 
     def test_costco(self, data_root: Path, tmp_path: Path) -> None:
         found, rows = real(data_root, tmp_path, COSTCO)
