@@ -242,6 +242,9 @@ def test_the_figures_of_the_lots_are_those_of_the_run(monkeypatch: pytest.Monkey
         f"fixed on {results['spacenet']['uncounted_measures']['rows']} other rows",
     ]
     assert [line for line in said if line not in text] == []
+    readme = " ".join((REPOSITORY / "README.md").read_text().split())
+    pooled = native["pooled"]
+    assert f"the fill is off by {pooled['mae']:.3f} on average (r {pooled['r']:.2f})" in readme
 
 
 def test_the_quick_start_of_the_tones_runs() -> None:
