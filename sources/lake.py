@@ -202,8 +202,11 @@ def _rewritten(goal: Goal, folder: Path, record: dict[str, Any]) -> list[str]:
     if not earlier:
         return []
     last = max(earlier)[1]
+    before = read(last)
+    if before.columns != list(TABLES["metric"].schema):  # of an older version, which told less of a row
+        return []
     (goal.folder / _RECORD).write_text(json.dumps(record))  # `read` asks for it
-    counts = dict(vintages.rewritten(read(last), read(goal.folder))["what"].value_counts().iter_rows())
+    counts = dict(vintages.rewritten(before, read(goal.folder))["what"].value_counts().iter_rows())
     said = {"gone": "rows are gone", "changed": "have other values", "inserted": "are new though known before the last"}
     parts = [f"{counts[what]} {words}" for what, words in said.items() if what in counts]
     return [f"source {goal.name}: history was rewritten since {last.name}: {', '.join(parts)}"] if parts else []

@@ -29,7 +29,10 @@ def checked(market: Market, run: object = study) -> InvarianceReport:
 
 class TestWhatShips:
     def test_the_simulated_market_is_invariant(self, market: Market) -> None:
-        report = check(market.plan, market.tables, cut_times(market.plan, market.tables, 3))
+        endings = ("", "_first", "_revision_3", "_change_1", "_surprise_4", "_yoy")
+        wanted = {**market.config.features, "lots": [f"lot_fill{ending}" for ending in endings]}
+        plan = replace(market.plan, config=market.config.model_copy(update={"features": wanted}))
+        report = check(plan, market.tables, cut_times(plan, market.tables, 3))
         assert report.differences.is_empty(), report.differences
         assert report.ok
         assert set(report.compared["part"]) == PARTS
