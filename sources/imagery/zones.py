@@ -12,6 +12,7 @@ import polars as pl
 from gpu_kernels.errors import ConfigError, DataError
 from sources.clocks import read_clock
 from sources.extras import need
+from sources.imagery.antimeridian import unwrapped
 from sources.imagery.scene import SetAside
 
 PIXELS = "pixels"
@@ -78,6 +79,7 @@ def read_zones(
     valid_from, valid_to  columns of times between which the zone stands, in `timezone` where they have no offset
     parts     whether each part of a MultiPolygon is a zone of its own: site/0, site/1, ...
 
+    A polygon of longitudes and latitudes that crosses the antimeridian goes on beyond 180 degrees.
     An invalid polygon (a bow tie, a ring that touches itself) is repaired by shapely's make_valid and counted; what
     else it gives, such as lines, is left out. Set aside: no or an unreadable geometry, no area, a point or line, an
     empty id, a second zone of one id whose period overlaps the first one's, longitudes and latitudes out of range, a
@@ -247,6 +249,8 @@ def _polygon(raw: Any, crs: str) -> tuple[Any, str | None, bool]:
     if raw.is_empty:
         return None, NO_GEOMETRY, False
     geometry = shapely.force_2d(raw)
+    if crs == LONGITUDE_LATITUDE and geometry.geom_type in {"Polygon", "MultiPolygon"}:
+        geometry = unwrapped(geometry)
     if not all(map(math.isfinite, geometry.bounds)):
         return None, BAD_GEOMETRY, False
     mended = not geometry.is_valid

@@ -345,8 +345,23 @@ class TestGeometry:
         across = Zone("fiji", shapely.box(100_000, 8_150_000, 900_000, 8_200_000), "EPSG:32760")
         assert may_show(scene, across)
 
+    @pytest.mark.parametrize(
+        ("west", "east", "bounds"),
+        [(-180, 180, [-180, -60, 180, 75]), (-180, 180, None), (-179, 179, [-179, -60, 179, 75]), (-179, 179, None)],
+    )
+    def test_a_scene_around_the_globe_shows_every_zone(
+        self, tmp_path: Path, west: float, east: float, bounds: list[float] | None
+    ) -> None:
+        ring = [[west, -60], [east, -60], [east, 75], [west, 75], [west, -60]]
+        (scene,) = read(put(tmp_path, {**item(), "geometry": polygon(ring), "bbox": bounds})).scenes
+        for longitude in (-178.9, -100, 0, 72.8, 178.8):
+            assert may_show(scene, box(longitude, 18, longitude + 0.1, 18.1, crs="EPSG:4326")), longitude
+        assert not may_show(scene, box(0, 80, 1, 81, crs="EPSG:4326"))
+
     def test_a_footprint_that_cannot_be_read_is_no_footprint(self, tmp_path: Path) -> None:
-        for geometry in ({"type": "Polygon", "coordinates": [[["x", 1]]]}, {"type": "Sphere"}, {"type": "Point"}):
+        metres = polygon([[5e5, 4e6], [6e5, 4e6], [6e5, 5e6], [5e5, 4e6]])
+        broken = ({"type": "Polygon", "coordinates": [[["x", 1]]]}, {"type": "Sphere"}, {"type": "Point"}, metres)
+        for geometry in broken:
             one = {**item(), "geometry": geometry, "bbox": None}
             found = read(put(tmp_path, one))
             assert [scene.footprint for scene in found.scenes] == [None]

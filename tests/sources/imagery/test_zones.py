@@ -108,6 +108,44 @@ def test_the_same_zones_of_every_format(tmp_path: Path) -> None:
         assert zones[1].geometry.symmetric_difference(shapes[1]).area < 1e-3
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        polygon([[179.9, -17], [-179.9, -17], [-179.9, -16.9], [179.9, -16.9], [179.9, -17]]),
+        polygon([[-179.9, -17], [-179.9, -16.9], [179.9, -16.9], [179.9, -17], [-179.9, -17]]),
+        polygon([[179.9, -17], [180.1, -17], [180.1, -16.9], [179.9, -16.9], [179.9, -17]]),
+        {
+            "type": "MultiPolygon",
+            "coordinates": [
+                [[[179.9, -17], [180, -17], [180, -16.9], [179.9, -16.9], [179.9, -17]]],
+                [[[-180, -17], [-179.9, -17], [-179.9, -16.9], [-180, -16.9], [-180, -17]]],
+            ],
+        },
+    ],
+    ids=["jumps east", "jumps west", "beyond 180", "split"],
+)
+def test_a_zone_across_the_antimeridian_is_no_belt_around_the_globe(tmp_path: Path, shape: dict[str, object]) -> None:
+    (zone,) = read_zones(geojson(tmp_path / "a.geojson", ({"site": "fiji"}, shape))).zones
+    grid = grid_of(zone, 100, crs="EPSG:32701")
+    # 0.2 degrees of longitude at 17 degrees south by 0.1 of latitude
+    assert project(zone, grid.crs).area == pytest.approx(21_300 * 11_070, rel=0.01)
+    assert grid.width < 250
+
+
+def test_a_box_around_the_globe_stays_one(tmp_path: Path) -> None:
+    ring = [[-180, -60], [180, -60], [180, 75], [-180, 75], [-180, -60]]
+    found = read_zones(geojson(tmp_path / "a.geojson", ({"site": "all"}, polygon(ring))))
+    assert found.zones[0].geometry.area == 360 * 135
+
+
+def test_a_hole_beyond_the_antimeridian_stays_in_its_polygon(tmp_path: Path) -> None:
+    outer = [[179, -18], [-178, -18], [-178, -16], [179, -16], [179, -18]]
+    hole = [[-179.5, -17.5], [-179.5, -17], [-179, -17], [-179, -17.5], [-179.5, -17.5]]
+    found = read_zones(geojson(tmp_path / "a.geojson", ({"site": "a"}, polygon(outer, hole))))
+    assert found.zones[0].geometry.area == pytest.approx(6 - 0.25)
+    assert not found.repaired
+
+
 class TestCrs:
     def test_geojson_says_longitude_and_latitude_unless_it_says_otherwise(self, tmp_path: Path) -> None:
         path = geojson(tmp_path / "a.geojson", ({}, polygon(SQUARE)))
