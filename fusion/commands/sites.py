@@ -64,13 +64,16 @@ def changes(
     """
     import polars as pl
 
-    from fusion.table_files import appending, check_target
+    from fusion.table_files import appending, check_other, check_target
     from sources.sites.load import lists
 
     if len(files) < 2:
         raise ConfigError(f"{len(files)} list", allowed="two or more snapshots of one list")
+    if len({path.resolve() for path in files}) < len(files):
+        raise ConfigError("a list is named twice", allowed="two or more snapshots of one list")
     if out is not None:
         check_target(out)
+        check_other("--out", out, files)
     options = {"timezone": timezone, "moved": moved, "most_closed": most_closed}
     found = lists(files, entity=entity, columns=_columns(columns), options=options)
     rows = found.rows.sort("known_time", "entity", "site", "event_time")
@@ -104,10 +107,11 @@ def at_time(
       trifuse sites at configs/retail_fusion.yaml --at 2019-06-28
       trifuse sites at lake/site/walmart-0123456789ab --at 2005-01-03T14:30:00Z --out stores.csv
     """
-    from fusion.table_files import appending, check_target
+    from fusion.table_files import appending, check_other, check_target
 
     if out is not None:
         check_target(out)
+        check_other("--out", out, [stores])
     time, found, there = _there(stores, at, entity, columns)
     if out is not None:
         with appending(out) as append:
@@ -150,12 +154,14 @@ def join(
       trifuse sites join lots.geojson dollar-tree_2024-06-05.csv --entity DLTR --out zones.geojson
       trifuse sites join lots.gpkg configs/retail_fusion.yaml --at 2019-06-28 --distance 60 --share all
     """
+    from fusion.table_files import check_other
     from sources.imagery.zones import read_zones
     from sources.sites.join import join_lots, write_zones, zones_of
 
     sharing, zone = _one_of("--share", share, ("nearest", "all")), _one_of("--of", of, ("site", "lot"))
     if out.suffix.lower() not in {".geojson", ".json"} or not out.parent.is_dir():
         raise ConfigError(f"--out {out}", allowed="a .geojson file in a folder that exists")
+    check_other("--out", out, [lots, stores])
     polygons = read_zones(lots, site=lot, crs=crs, layer=layer, parts=not whole)
     _, found, there = _there(stores, at, entity, columns)
     joined = join_lots(polygons.zones, there, distance=distance, share=sharing)  # type: ignore[arg-type]

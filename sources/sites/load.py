@@ -69,6 +69,8 @@ def lists(
     Raises DataError where the first file looks like no list of sites, ConfigError where an option is wrong.
     """
     rows, facts, layout = columns_of(paths[0])
+    if rows.is_empty():
+        raise DataError(f"{paths[0]} holds no rows", hint="fetch the file again")
     guessed = guess_sites(paths[0], rows, facts)
     if guessed is None and not columns:
         raise DataError(

@@ -76,6 +76,10 @@ def test_join(tmp_path: Path, two: list[Path]) -> None:
         (["changes", "a.csv", "b.csv", "--columns", "site=none"], "has no column 'none'"),
         (["changes", "a.csv", "b.csv", "--out", "x.xls"], "tells no format"),
         (["changes", "a.csv", "none.csv"], "none.csv"),
+        (["changes", "a.csv", "./a.csv"], "a list is named twice"),
+        (["changes", "a.csv", "b.csv", "--out", "b.csv"], "is the file b.csv of the same command"),
+        (["at", "a.csv", "--out", "a.csv"], "is the file a.csv of the same command"),
+        (["at", "empty.csv"], "holds no rows"),
         (["at", "none.csv"], "does not exist"),
         (["at", "a.csv", "--at", "soon"], "--at 'soon'"),
         (["at", "a.csv", "--at", "2020-01-01"], "the first row of it was known at 2024-03-14 04:00"),
@@ -89,6 +93,7 @@ def test_a_mistake_is_one_line(
     two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.csv").write_text("site,latitude,longitude\n")
     result = trifuse(*arguments)
     assert result.exit_code in {2, 3}
     assert words in result.stderr.replace("\n", " ")
