@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kernels.errors import DataError
+from gpu_kernels.errors import ConfigError, DataError
 from sources.extras import need
 from sources.imagery.array_image import ArrayImage
 from sources.imagery.config import Resampling
@@ -125,7 +125,7 @@ class Image:
         if not 1 <= number <= self.bands:
             raise DataError(f"{self.asset.href} has no band {number}", allowed=f"1 to {self.bands}")
         values = np.full(grid.shape, np.nan, dtype=np.float32)
-        with telling(self.asset.href), rasterio.Env(**self._options):
+        with telling(self.asset.href), self._own_crs(), rasterio.Env(**self._options):
             ratio = self._ratio(grid)
             level = self._level(number, ratio)
             if level is not None:
@@ -136,6 +136,16 @@ class Image:
         if (scale, offset) != (1, 0):
             values = (values.astype(np.float64) * scale + offset).astype(np.float32)
         return Pixels(values, np.isfinite(values), not seen)
+
+    @contextmanager
+    def _own_crs(self) -> Iterator[None]:
+        """A CRS that PROJ cannot use is the file's fault where the file says it, and not the config's."""
+        try:
+            yield
+        except ConfigError as error:
+            if self._dataset.crs is None:
+                raise
+            raise DataError(f"the CRS of {self.asset.href} cannot be used: {error.problem}") from error
 
     def _check(self) -> None:
         """Refuses a file that cannot be read in parts: GDAL holds whole blocks in memory."""
@@ -186,6 +196,8 @@ class Image:
     def _transform(self) -> Any:
         own = getattr(self._dataset, "transform", None)
         if own is not None and not own.is_identity:
+            if own.is_degenerate or not all(map(math.isfinite, own[:6])):
+                raise DataError(f"{self.asset.href} has the geotransform {own[:6]}", allowed="pixels with an area")
             return own
         if self.asset.bounds is None:
             raise DataError(

@@ -20,7 +20,7 @@ from sources.imagery.stac_items import UNREADABLE_ITEM, RawItem, raw_items
 NO_CAPTURE_TIME = "no_capture_time"
 BAD_INTERVAL = "bad_interval"
 _IMAGES = ("image/tiff", "image/vnd.stac.geotiff", "image/geo+tiff", "image/jp2", "image/x.geotiff")
-_PICTURES = {"thumbnail", "overview", "metadata"}
+_PICTURES = ("thumbnail", "overview", "metadata")
 # what tells one version of a capture's processing from another, the first that is there
 _VINTAGE = ("version", "processing:version", "s2:processing_baseline", "odc:dataset_version", "landsat:product_id")
 # what tells one tile of a capture from another
@@ -168,8 +168,9 @@ def _assets(draft: _Draft, options: StacScenes) -> dict[str, Asset] | SetAside:
 
 
 def _is_image(asset: Any) -> bool:
-    kind = (asset.media_type or "").split(";")[0].strip().lower()
-    return kind in _IMAGES and not _PICTURES & set(asset.roles or ())
+    kind = asset.media_type.split(";")[0].strip().lower() if isinstance(asset.media_type, str) else ""
+    roles = asset.roles if isinstance(asset.roles, list) else []
+    return kind in _IMAGES and not any(role in roles for role in _PICTURES)
 
 
 def _key(item: Any, name: str, told: AssetOptions) -> str | None:
@@ -198,8 +199,8 @@ def _bands(asset: Any) -> list[dict[str, Any]]:
     return bands
 
 
-def _names(band: dict[str, Any]) -> set[object]:
-    return {band.get("name"), band.get("common_name"), band.get("eo:common_name")} - {None}
+def _names(band: dict[str, Any]) -> list[object]:
+    return [band[name] for name in ("name", "common_name", "eo:common_name") if name in band]
 
 
 def _asset(item: Any, key: str, name: str, told: AssetOptions, href: str, remote: bool) -> Asset | None:

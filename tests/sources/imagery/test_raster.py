@@ -272,6 +272,25 @@ class TestBadFiles:
             assert "\n" not in str(caught.value)
         assert capfd.readouterr() == ("", "")
 
+    def test_whatever_bytes_are_spoilt_it_is_read_or_one_line(self, tmp_path: Path) -> None:
+        grid = grid_of(box(WEST, NORTH - 640, WEST + 640, NORTH), 10)
+        chance = np.random.default_rng(0)
+        told = []
+        for compress in ("none", "deflate"):
+            values = chance.integers(0, 99, (64, 64)).astype("i2")
+            whole = Path(write(tmp_path / "a.tif", values, compress=compress, nodata=0).href).read_bytes()
+            for _ in range(150):
+                spoilt = bytearray(whole)
+                for place in chance.integers(0, min(len(whole), 500), chance.integers(1, 7)):
+                    spoilt[place] = chance.integers(0, 256)
+                (tmp_path / "b.tif").write_bytes(spoilt)
+                try:
+                    read(Asset(str(tmp_path / "b.tif")), grid, "nearest")
+                except DataError as error:
+                    told.append(str(error))
+        assert 50 < len(told) < 300
+        assert not any("\n" in line for line in told)
+
     def test_damaged_compressed_data_is_told_when_its_window_is_read(self, tmp_path: Path) -> None:
         asset = write(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 99, (64, 64)), compress="deflate")
         contents = bytearray(Path(asset.href).read_bytes())

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from images import NORTH, WEST, box, write
 from stac_files import CAPTURED, Service, item, put, serving
 
 from gpu_kernels.errors import ConfigError, DataError
+from sources.imagery import stac_items
 from sources.imagery.config import parse_scenes
 from sources.imagery.footprint import may_show
 from sources.imagery.grid import grid_of
@@ -431,6 +433,36 @@ class TestWhereItemsStand:
         assert len(found.set_aside) == 5
         assert all(aside.reason and "\n" not in aside.detail for aside in found.set_aside)
 
+    def test_whatever_stands_in_an_item_it_is_read_or_set_aside(self, tmp_path: Path) -> None:
+        put(tmp_path)
+        junk = [None, [], {}, "x", -1, float("inf"), "9999-99-99T00:00:00Z", True, [None], {"a": None}, "\x00"]
+        chance = random.Random(0)
+
+        def spoil(node: Any) -> None:
+            keys = list(node) if isinstance(node, dict) else list(range(len(node))) if isinstance(node, list) else []
+            if keys:
+                key = chance.choice(keys)
+                if isinstance(node[key], dict | list) and chance.random() < 0.7:
+                    spoil(node[key])
+                else:
+                    node[key] = chance.choice(junk)
+
+        bands = {"eo:bands": [{"name": "B4", "common_name": "red"}], "raster:bands": [{"nodata": 0, "scale": 1.0}]}
+        image = {"href": "red.tif", "type": "image/tiff", "roles": ["data"], "gsd": 10, **bands}
+        lines = []
+        for number in range(400):
+            told = {"platform": "a", "instruments": ["b"], "gsd": 5, "proj:epsg": 32614, "created": CAPTURED}
+            one = item(f"a{number}", assets={"red": dict(image)}, **told)
+            one = json.loads(json.dumps(one))
+            for _ in range(chance.randint(1, 4)):
+                spoil(one)
+            lines.append(json.dumps(one))
+        (tmp_path / "a.ndjson").write_text("\n".join(lines))
+        for assets in ({}, {"red": {"band": "red"}}):
+            found = read(tmp_path / "a.ndjson", assets=assets)
+            assert len(found.scenes) + len(found.set_aside) == 400
+            assert 50 < len(found.scenes) < 350
+
     def test_more_items_than_allowed_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="more than 2 STAC items"):
             read(put(tmp_path, item("a"), item("b"), item("c")), max_items=2)
@@ -486,7 +518,8 @@ class TestApi:
             read(api=url)
 
     @pytest.mark.parametrize("path", ["", "/nothing"])
-    def test_no_answer_is_one_line(self, path: str) -> None:
+    def test_no_answer_is_one_line(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stac_items, "_RETRIES", 1)
         with serving(Service([[]], failures=99)) as url, pytest.raises(DataError, match="STAC API") as caught:
             read(api=url + path)
         assert "\n" not in str(caught.value)
