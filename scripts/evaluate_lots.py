@@ -6,9 +6,8 @@ Writes benchmarks/results/lots_accuracy.json and the tables of docs/parking_lots
 the parameters that come with the package (sources/imagery/lot_parameters.json), fitted on all frames.
 
 PKLot       25 frames of one lot of 40 spaces on 5 days (Almeida et al. 2015), each space labelled. Each day in turn
-is left
-            out of every fitted number; a frame is compared with earlier frames alone, of any day. At the frames' own
-            scale, and averaged to a half and a quarter of it.
+            is left out of every fitted number; a frame is compared with earlier frames alone, of any day. At the
+            frames' own scale, and averaged to a half and a quarter of it.
 SpaceNet    9 rows of stalls in 3 chips of 0.3 m, counted by hand (5-10 % error, 10 % taken). One image, no past.
             The method was fixed on 20 other rows of the same chips, which are given apart.
 """
@@ -102,9 +101,9 @@ class Frames:
         self.scenes = sorted(folder.scenes(options, {}).scenes, key=lambda scene: scene.known)  # type: ignore[arg-type]
         paths = [Path(scene.assets["red"].href) for scene in self.scenes]
         self.day = np.array([path.parent.name for path in paths])
-        stalls, self.occupied = _spaces([path.with_suffix(".xml") for path in paths])
-        whole = Zone("ufpr05", shapely.union_all([stall.geometry for stall in stalls]), PIXELS)
-        self.lot: Lot = lot_of(whole, float(scale), stalls=stalls, stall_width=STALL_PIXELS)
+        self.stalls, self.occupied = _spaces([path.with_suffix(".xml") for path in paths])
+        whole = Zone("ufpr05", shapely.union_all([stall.geometry for stall in self.stalls]), PIXELS)
+        self.lot: Lot = lot_of(whole, float(scale), stalls=self.stalls, stall_width=STALL_PIXELS)
         self.images: list[LotImage] = [image for scene in self.scenes for image in read_lots(scene, [self.lot])]
         base = lot_parameters.LotParameters(0.0, 1.0, 0.0, 0.0, 0.0)
         self.stall = STALL_PIXELS / scale
@@ -164,8 +163,8 @@ def auc(score: Numbers, label: Numbers) -> float:
     return float((ranks[full].sum() - full.sum() * (full.sum() + 1) / 2) / pairs)
 
 
-def pklot(frames: Frames) -> dict[str, Any]:
-    """Each day held out in turn."""
+def pklot(frames: Frames) -> tuple[dict[str, Any], Numbers]:
+    """Each day held out in turn: the results, and the probability that each space is full [frame, space]."""
     days = list(dict.fromkeys(frames.day.tolist()))
     truth, count = frames.fill, len(frames.images)
     fill, std, quality = np.full(count, np.nan), np.full(count, np.nan), [""] * count
@@ -196,7 +195,7 @@ def pklot(frames: Frames) -> dict[str, Any]:
             "space_accuracy": round(float(((share[at] > 0.5) == frames.occupied[at]).mean()), 4),
         }
     later = np.arange(count) > 0
-    return {
+    found = {
         "pooled": measures(fill, truth, std)
         | {
             "space_accuracy": round(float(((share > 0.5) == frames.occupied).mean()), 4),
@@ -222,6 +221,7 @@ def pklot(frames: Frames) -> dict[str, Any]:
             for at, image in enumerate(frames.images)
         ],
     }
+    return found, share
 
 
 def rival_edges(frames: Frames, train: Any) -> Numbers:
@@ -324,10 +324,10 @@ def main() -> None:
     results: dict[str, Any] = {"pklot": {}}
     for scale in SCALES:
         frames = Frames(asked.data, scale)
-        results["pklot"][f"1/{scale}"] = found = pklot(frames)
-        print(f"PKLot 1/{scale}: {found['pooled']}")
+        results["pklot"][f"1/{scale}"], share = pklot(frames)
+        print(f"PKLot 1/{scale}: {results['pklot'][f'1/{scale}']['pooled']}")
         if scale == 1:
-            everything, native = frames.fit(), frames
+            everything, native, native_share = frames.fit(), frames, share
     results["spacenet"] = rows_of(asked.data)
     print(f"SpaceNet: {results['spacenet']['counted_measures']}")
     (ROOT / "benchmarks/results/lots_accuracy.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -343,7 +343,7 @@ def main() -> None:
         rounded = {n: round(getattr(shipped, n), 4) for n in ("intercept", "slope", "empty_level", "reference_error")}
         lot_parameters.save(replace(shipped, **rounded), ROOT / "sources/imagery/lot_parameters.json")
     if asked.draw:
-        print(lot_pictures.draw(native, results, asked.data / SPACENET, ROOT / "docs/lot_fill.png"))
+        print(lot_pictures.draw(native, native_share, results, ROOT / "docs/lot_fill.png"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ def script() -> Any:
 @pytest.mark.data
 def test_the_fill_of_real_frames_with_each_day_held_out(data_root: Path, script: Any) -> None:
     """At a quarter of the scale, which takes a few seconds."""
-    found, told = script.pklot(script.Frames(data_root, 4)), RESULTS["pklot"]["1/4"]
+    frames, told = script.Frames(data_root, 4), RESULTS["pklot"]["1/4"]
+    found, share = script.pklot(frames)
+    assert ((share > 0.5) == frames.occupied).mean() == pytest.approx(told["pooled"]["space_accuracy"], abs=2e-3)
     assert found["pooled"] == pytest.approx(told["pooled"], abs=2e-3)
     fills = [[frame["fill"] for frame in each["frames"]] for each in (found, told)]
     np.testing.assert_allclose(fills[0], fills[1], atol=2e-3)
