@@ -33,6 +33,7 @@ from fusion.features.peers import Sums, sums_of
 from fusion.grid import decision_grid
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
+from fusion.unplaced import unplaced
 from gpu_kernels.errors import ConfigError, TrifuseError
 from sources import lake as tables_lake
 from sources.hold import holding
@@ -321,7 +322,8 @@ def _whole(part: Path) -> bool:
 
 
 def _warnings(config: RunConfig, ingested: Mapping[str, IngestResult]) -> list[str]:
-    return [said for result in ingested.values() for said in result.warnings] + pipeline.look_ahead(config)
+    told = [said for result in ingested.values() for said in result.warnings]
+    return told + unplaced(config, ingested) + pipeline.look_ahead(config)
 
 
 def _write_manifest(job: Job, ingested: Mapping[str, IngestResult]) -> None:

@@ -24,6 +24,7 @@ from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
+from fusion.unplaced import unplaced
 from sentiment.features import MARKET
 from sources import lake as tables_lake
 from sources.lake import IngestResult
@@ -253,7 +254,11 @@ def describe_run(
         "sentiment": news.describe(config, items, next(iter(look_ahead(config)), None)),
         "rows": {"decisions": found.matrix.frame.height, "signals": found.signals.height},
         "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
-        "warnings": [said for result in ingested.values() for said in result.warnings] + warnings_of(plan, found),
+        "warnings": [
+            *(said for result in ingested.values() for said in result.warnings),
+            *unplaced(config, ingested),
+            *warnings_of(plan, found),
+        ],
         "outputs": dict(outputs),
     }
 

@@ -41,7 +41,9 @@ def compute(
     counts.
     """
     features = [_asked(name) for name in wanted]
-    members = tenures(stores)
+    # a site's whole history, other tickers' too, of the sites that those of the grid ever had
+    own_sites = stores.join(grid, on="entity", how="semi").select("site")
+    members = tenures(stores.join(own_sites, on="site", how="semi", maintain_order="left"))
     columns: dict[str, Array] = {}
     for metric in dict.fromkeys(one.metric for one in features):
         own = [one for one in features if one.metric == metric]

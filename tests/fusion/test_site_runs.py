@@ -185,6 +185,32 @@ def tree(source: str = "fills", **options: object) -> dict:
     return one | {"decisions": {"step": "1h"}, "features": {"fills": ["fill"], "visits": ["visits"]}}
 
 
+def test_what_no_list_places_is_told(tmp_path: Path) -> None:
+    """A site and a region that nobody knows, and a row without a site: said, and never an error."""
+    row = {"event_time": "2024-01-01T00:00:00Z", "known_time": "2024-01-02T00:00:00Z", "value": 1.0}
+    listed = {"entity": "A", "latitude": 1.0, "longitude": 1.0, "opened": "2020-01-01", "closed": None}
+    stores = [listed | {"site": site, "region": region} for site, region in (("1", "R1"), ("2", "R2"), ("3", None))]
+    fills = [
+        row | {"metric": "fill", "entity": entity, "site": site} for entity, site in (("", "1"), ("", "9"), ("A", ""))
+    ]
+    visits = [row | {"metric": "visits", "entity": "R1"}]
+    pl.DataFrame(stores).with_columns(known_time=pl.lit("2020-01-01")).write_csv(tmp_path / "stores.csv")
+    pl.DataFrame(fills).write_csv(tmp_path / "fills.csv")
+    pl.DataFrame(visits).write_csv(tmp_path / "visits.csv")
+    config = parse(tree() | {"sources": sources(tmp_path)})
+    made = partitions.make(config, lake=tmp_path / "lake", out=tmp_path / "out", workers=1)
+    assert made.complete, made.failed
+    for said in (
+        "source fills: some rows name no site",
+        "source fills: 1 of 2 sites (9) are in no list of stores",
+        "source visits: 2 of 3 sites lie in regions of which it has no row (R2, no region)",
+    ):
+        assert any(line.startswith(said) for line in made.warnings), made.warnings
+    frame = pl.read_parquet(made.folder / "entity=A" / "part.parquet", hive_partitioning=False)
+    assert frame["site_level_fill"].tail(1).item() == 1.0
+    assert frame["region_coverage_visits"].tail(1).item() == pytest.approx(1 / 3)
+
+
 class TestConfigs:
     @pytest.mark.parametrize(
         ("source", "options", "message"),
