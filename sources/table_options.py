@@ -1,6 +1,7 @@
 """What a config may say of `kind: table_file`: any CSV, JSON Lines or Parquet file as any canonical table; and what all
 files of metrics share."""
 
+import datetime as dt
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,13 +21,15 @@ _DAY = 86_400 * 10**9
 class LagRule(BaseModel):
     """When a daily value is public: at `time` of the day `days` after its own, in the source's time zone.
 
-    With `business` the days are sessions of the run's calendar.
+    With `business` the days are sessions of the run's calendar. Nothing was public before the day `since`, on which the
+    series was first published, with its history.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     days: int = Field(ge=0)
     time: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     business: bool = False
+    since: dt.date | None = None
 
 
 class MetricOptions(BaseSource):

@@ -20,6 +20,8 @@ def known_by_rule(event_time: pl.Series, rule: LagRule, timezone: str, calendar:
         published = _sessions_after(day, rule.days, calendar)
     else:
         published = day.dt.offset_by(f"{rule.days}d")
+    if rule.since is not None:
+        published = pl.select(pl.when(published < rule.since).then(pl.lit(rule.since)).otherwise(published)).to_series()
     local = published.dt.combine(time.fromisoformat(rule.time), time_unit="ns")
     return pl.DataFrame({"local": local}).select(to_utc(pl.col("local"), timezone).alias("known_time")).to_series()
 

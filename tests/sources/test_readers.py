@@ -301,6 +301,11 @@ class TestSeries:
         assert found["event_time"][0] == at(2014, 11, 26, 5)
         assert found["known_time"][0] == at(2014, 11, 26, 21, 30)
 
+    def test_nothing_is_public_before_the_series_is_first_published(self, tmp_path: Path) -> None:
+        found, _ = self.rows(tmp_path, known={"days": 0, "time": "16:30", "since": "2014-11-28"})
+        days = found.filter(pl.col("metric") == "close")["known_time"].dt.day().to_list()
+        assert days == [28, 28, 29]
+
     @pytest.mark.parametrize(
         ("days", "expected"),
         # Wednesday, half-day Friday, Saturday; Thursday 27 was a holiday
