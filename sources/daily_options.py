@@ -8,10 +8,11 @@ from gpu_kernels.durations import format_duration
 from sources.durations import Duration
 from sources.source_options import Columns, StreamSource
 
-_YAHOO: Columns = {
+YAHOO: Columns = {
     "event_time": "Date",
     **{name: name.capitalize() for name in ("open", "high", "low", "close", "volume")},
 }
+"""Canonical column -> column of Yahoo's downloads."""
 _DAY = 86_400 * 10**9
 
 
@@ -27,7 +28,7 @@ class DailyFile(StreamSource):
     """
 
     kind: Literal["daily_file"]
-    columns: Columns = _YAHOO
+    columns: Columns = YAHOO
     delay: Duration
     adjusted: str | None = None
 

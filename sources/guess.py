@@ -12,6 +12,7 @@ import yaml
 
 from gpu_kernels.durations import format_duration
 from sources.clocks import read_clock
+from sources.daily_options import YAHOO
 from sources.guess_macro import macro_entry
 from sources.quality import outside_by_zone
 from sources.sessions import sessions_around
@@ -71,6 +72,7 @@ _ROWS_AN_ENTITY = 5
 _OUTSIDE = 0.05
 _MINUTE = 60 * 10**9
 _DAY = timedelta(days=1)
+_ADJUSTED = ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close", "close_adj")
 _RULE = {"days": 1, "time": "09:00", "business": True}
 # news: a day, or a round number of days that holds two typical gaps; and how many values a column of kinds has
 _MAX_AGES = (1, 3, 7, 14, 30, 60, 90, 180, 365)
@@ -119,13 +121,32 @@ def guess_source(
     if entry.get("table") != "bar":
         return answer(path, entry, doubtful)
     times = read_clock(rows[event], timezone="UTC", time_format=clocks[event]["time_format"])["time"].drop_nulls()
-    entry["timezone"], place, between = _bar_stamps(times, moved=clocks[event]["timezone"] is None)
+    daily = clocks[event]["days_only"] and known is None and spacing(times) == 86_400 * 10**9
+    zone = clocks[event]["timezone"]
+    return _daily(path, entry, lower) if daily else _bars(path, entry, lower, doubtful, times, moved=zone is None)
+
+
+def _bars(
+    path: Path, entry: dict[str, Any], lower: dict[str, str], doubtful: list[str], times: pl.Series, *, moved: bool
+) -> dict[str, Any]:
+    """Of bars inside a session, of which the stamps may tell where in them they lie."""
+    entry["timezone"], place, between = _bar_stamps(times, moved=moved)
     named = all(name in lower for name in _TABLES["bar"])
     lines = _bar_lines(times, place == "starts", between)
     found = answer(path, entry, [*doubtful, *([] if named else ["columns"])], lines)
     if lines is not None and place is None and not between:
         found["question"] = undecided(format_duration(spacing(times) or _MINUTE))
     return found
+
+
+def _daily(path: Path, entry: dict[str, Any], lower: dict[str, str]) -> dict[str, Any]:
+    """Of bars whose stamps are days, one after the other: bars of one a session."""
+    columns, adjusted = entry["columns"], next((lower[name] for name in _ADJUSTED if name in lower), None)
+    found = {"kind": "daily_file", "files": entry["files"], "timezone": "America/New_York", "delay": "15min"}
+    found |= {"max_age": "1d"} | ({} if columns == YAHOO else {"columns": columns})
+    found |= {} if adjusted is None else {"adjusted": adjusted}
+    found |= {name: value for name, value in entry.items() if name not in {*found, "table", "columns"}}
+    return answer(path, found, ["timezone", "delay", "entity", "columns"])
 
 
 def _find(canonical: str, lower: dict[str, str], allowed: Any) -> str | None:

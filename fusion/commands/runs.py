@@ -43,6 +43,9 @@ def run(
         answer(summary)
         return
     typer.echo(summary["verdict"]["headline"])
+    for row in summary["contribution"]:
+        added = "" if row["added"] is None else f", rank IC {row['added']:+.3f}"
+        typer.echo(f"{row['source']}: {row['verdict']}{added} ({row['reason']})")
     for line in summary["warnings"]:
         typer.echo(f"warning: {line}")
     for name in ("report", "signals", "manifest"):
@@ -65,6 +68,7 @@ def run_summary(
 
     settings = configs.load(config, overrides)  # a mistake is told before the slow imports
     from fusion import pipeline, report
+    from fusion.report import contribution
     from fusion.report.run_folder import RunFolder
     from fusion.report.verdict import verdict
 
@@ -89,8 +93,12 @@ def run_summary(
             "high": ic.high,
             "sessions": ic.count,
         },
+        "contribution": [{name: row[name] for name in _CONTRIBUTION} for row in contribution.rows_of(found)],
         "warnings": list(result.manifest.get("warnings") or []),
     }
+
+
+_CONTRIBUTION = ("source", "verdict", "added", "added_low", "added_high", "p_holm", "sessions", "reason")
 
 
 def ingest(

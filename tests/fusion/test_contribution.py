@@ -153,6 +153,7 @@ def test_the_command_writes_it_into_run_folder_and_report(tmp_path: Path) -> Non
     ]
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 0, result.output
+    assert "news: added information, rank IC +" in result.output
     (folder,) = (tmp_path / "runs" / "daily").iterdir()
     found = pl.read_parquet(folder / "contribution.parquet")
     assert found["source"].to_list() == ["bars", "news", "noise"]

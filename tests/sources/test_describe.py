@@ -297,3 +297,20 @@ class TestMacro:
         assert guessed(facts).kind == "alfred"
         assert guessed(facts).metrics == metrics  # type: ignore[union-attr]
         assert {"time", "max_age"} <= set(facts["source"]["check"])
+
+
+def test_bars_of_days_are_bars_of_one_a_session_and_the_adjusted_close_is_found(tmp_path: Path) -> None:
+    path, rows = tmp_path / "acme.csv", ["Date,Open,High,Low,Close,Adj Close,Volume"]
+    days = [date(2019, 1, 2) + timedelta(days=k) for k in range(40)]
+    rows += [f"{day},10,11,9,{10 + k % 2},{5 + k % 2},{100 + k}" for k, day in enumerate(days) if day.weekday() < 5]
+    path.write_text("\n".join(rows) + "\n")
+    facts = describe(path)
+    source = guessed(facts)
+    assert (source.kind, source.adjusted, source.columns["volume"]) == ("daily_file", "Adj Close", "Volume")  # type: ignore[union-attr]
+    assert "stamps" not in str(facts["warnings"])
+    path.write_text(path.read_text().replace("Date,Open", "day,Open").replace("Adj Close,Volume", "Other,Vol"))
+    named = guessed(describe(path))
+    assert (named.kind, named.adjusted) == ("daily_file", None)  # type: ignore[union-attr]
+    assert named.columns == {"event_time": "day"} | {k: k.capitalize() for k in ("open", "high", "low", "close")} | {
+        "volume": "Vol"
+    }
