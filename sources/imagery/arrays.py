@@ -19,9 +19,8 @@ from sources.imagery.zones import read_zones
 def scenes(options: ArrayScenes, variables: Mapping[str, str]) -> Scenes:
     """A scene for each time of a series. Band b of time t of an array is band t * bands + b (from 1) of its file.
 
-    Times may stand in any order. Two times of one day are two scenes, as a satellite's overlapping passes are; a time
-    that stands twice is two scenes if the pixels differ, the second of which is set aside, with its reason, since
-    nothing says which one is right (`duplicate_scene`).
+    Times may stand in any order. Two times of one day are two scenes, as a satellite's overlapping passes are. Of a
+    time that stands twice the second is set aside (`duplicate_scene`), since nothing says which one is right.
     Set aside as well: a time that cannot be read, and what `scene.settle` says.
     Raises DataError for a file that is missing, damaged or of another shape, ConfigError for a band that is not there.
     """

@@ -27,7 +27,6 @@ from sources.imagery.reference import Reference, moved, rasterio_crs
 from sources.imagery.scene import Asset
 from sources.imagery.zones import PIXELS
 
-OUTSIDE = "outside"
 _PART = 2**22
 _MOST_READ = 2**28
 _MOST_BLOCK = 2**28
