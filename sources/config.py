@@ -24,7 +24,7 @@ from sources.entity_names import EntityNames, NamesFile
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
 from sources.source_options import BaseSource, StreamSource, texts_of
-from sources.table_options import MetricOptions, TableFile
+from sources.table_options import CLOCKS, MetricOptions, TableFile
 
 RECEIPTS = {
     "binance_raw": "the local receipt recorded in the file, moved forward where the recorder's clock was seen to be "
@@ -340,6 +340,10 @@ class SeriesFile(MetricOptions):
                 "known_time: give exactly one of columns.known_time, known: {days, time, business}, and delay"
             )
         return self
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        return ("entity", *CLOCKS)
 
     @property
     def companions(self) -> list[str]:

@@ -45,6 +45,10 @@ class DailyFile(StreamSource):
         return self
 
     @property
+    def read_columns(self) -> tuple[str, ...]:
+        return (*YAHOO, "entity")
+
+    @property
     def sessions_kept(self) -> int:
         """How many sessions' bars may be used at a time: the last one that is due, and those before it."""
         return self.max_age // _DAY

@@ -135,6 +135,11 @@ class SiteFile(BaseSource):
         return self
 
     @property
+    def read_columns(self) -> tuple[str, ...]:
+        places = ("latitude", "longitude", "region", "geometry")
+        return ("site", "entity", "brand", "name", *places, "opened", "closed", *_CLOCKS)
+
+    @property
     def table(self) -> str:
         return "site"
 

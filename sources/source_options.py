@@ -145,6 +145,19 @@ class BaseSource(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _columns_are_read(self) -> "BaseSource":
+        # of known_time the kinds that have a rule of their own say more
+        allowed = {*self.read_columns, "known_time"}
+        if wrong := [name for name in self.columns if self.read_columns and name not in allowed]:
+            raise ValueError(f"columns.{wrong[0]} is read by nothing; allowed: {', '.join(self.read_columns)}")
+        return self
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """The canonical columns that `columns` may map; none: any, of readers that find their columns otherwise."""
+        return ()
+
+    @model_validator(mode="after")
     def _entity_is_told_once(self) -> "BaseSource":
         if self.named_by_entity and (self.entity is not None or isinstance(self.files, dict)):
             raise ValueError("{entity} in `files` tells the entity, and so do `entity` and a mapping; give one of them")

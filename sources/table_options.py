@@ -92,6 +92,10 @@ class TableFile(StreamSource, MetricOptions):
         return self.table in {"trade", "quote"}
 
     @property
+    def read_columns(self) -> tuple[str, ...]:
+        return tuple(name for name in TABLES[self.table].schema if name != "session")
+
+    @property
     def companions(self) -> list[str]:
         return [self.entity_names.file] if isinstance(self.entity_names, NamesFile) else []
 

@@ -27,7 +27,7 @@ def observe(
     was captured and when the image was delivered. It is only appended to:
     after a kill, or when new images came, run the same command again. A value
     of too few clear pixels goes to set_aside.parquet with its reason, a scene
-    that cannot be read fails alone. Needs pip install 'trifuse[alt]'.
+    that cannot be read fails alone. Needs pip install 'trifuse\\[alt]'.
 
     \b
     Examples:

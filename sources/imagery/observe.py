@@ -37,6 +37,7 @@ UNREADABLE = "unreadable"
 NO_ZONE = "no_zone"
 CHANGED = "changed_after_it_was_observed"
 OUTSIDE_ALL = "outside_every_scene"
+TOO_LARGE = "too_large"
 _PART_ROWS = 200_000
 Progress = Callable[[str, float | None], None]
 
@@ -83,17 +84,18 @@ def observe(
     """
     zones = _zones(config, variables)
     found = find_scenes(config.scenes, variables)
+    usable, unusable = _on_grids(zones.zones, config)
     told = Observed(warnings=list(found.warnings))
-    told.set_aside = [*zones.set_aside, *found.set_aside]
+    told.set_aside = [*zones.set_aside, *unusable, *found.set_aside]
     if zones.repaired:
         told.warnings.append(f"{zones.repaired} invalid polygons were repaired")
     with holding(target, wait=False):
         log = ObservationLog(target, config.model_dump(mode="json"))
         lots = None
         if config.lots is not None:
-            lots = LotObserver(config.lots, config.grid, zones.zones, variables, target, len(log.parts))
+            lots = LotObserver(config.lots, config.grid, usable, variables, target, len(log.parts))
             told.set_aside += lots.set_aside
-        work = _Work(config, zones.zones, told, (now or datetime.now(UTC)).astimezone(UTC), lots)
+        work = _Work(config, usable, told, (now or datetime.now(UTC)).astimezone(UTC), lots)
         _run(work, log, found, retry, progress)
     return told
 
@@ -119,6 +121,22 @@ def _zones(config: ObservationConfig, variables: Mapping[str, str]) -> Zones:
             f"{path} has no column {options.entity!r}", allowed=", ".join(map(str, found.zones[0].attributes)) or "none"
         )
     return found
+
+
+def _on_grids(zones: list[Zone], config: ObservationConfig) -> tuple[list[Zone], list[SetAside]]:
+    """The zones that have a grid, and those that would need too many pixels: one of these alone must not make every
+    scene fail. Raises DataError where none has a grid, ConfigError for a CRS of the grids that is none."""
+    usable, aside = [], []
+    for zone in zones:
+        try:
+            grid_of(zone, config.grid.resolution, margin=config.grid.margin, crs=config.grid.crs)
+        except DataError as error:
+            aside.append(SetAside(zone.site, TOO_LARGE, str(error)))
+        else:
+            usable.append(zone)
+    if not usable:
+        raise DataError(f"no zone can be read: {aside[0].detail}")
+    return usable, aside
 
 
 def _run(work: "_Work", log: ObservationLog, found: Scenes, retry: bool, progress: Progress) -> None:

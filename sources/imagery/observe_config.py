@@ -113,6 +113,9 @@ class ObservationConfig(_Section):
     def _metrics_are_distinct(self) -> "ObservationConfig":
         if not self.measures and self.lots is None:
             raise ValueError("nothing is measured; write `measures`, or `lots`")
+        own = self.scenes.assets
+        if own and (unknown := [name for name in self.assets if name not in own]):
+            raise ValueError(f"asset {unknown[0]!r} is read, and scenes.assets has only {', '.join(own)}")
         names = [metric for name, measure in self.measures.items() for metric in metrics_of(name, measure)]
         names += [] if self.lots is None else LOT_METRICS
         if twice := sorted({name for name in names if names.count(name) > 1}):

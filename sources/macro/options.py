@@ -136,5 +136,9 @@ class Alfred(BaseSource):
         return self
 
     @property
+    def read_columns(self) -> tuple[str, ...]:
+        return ("event_time", "realtime_start", "realtime_end", "value", "series")
+
+    @property
     def table(self) -> str:
         return "metric"

@@ -55,6 +55,8 @@ def _of_frame(frame: pl.DataFrame, column: ColumnSpec) -> pl.Expr:
 def number(column: pl.Series) -> pl.DataFrame:
     """A column of numbers as value (Float64) and problem. An empty cell is null without a problem."""
     if column.dtype != pl.String:
+        if column.dtype.is_nested():
+            raise DataError(f"column {column.name!r} holds {column.dtype}", allowed="numbers, or text of them")
         try:
             return pl.DataFrame({"value": column.cast(pl.Float64)}).with_columns(problem=pl.lit(None, dtype=pl.String))
         except pl.exceptions.PolarsError as error:

@@ -77,9 +77,11 @@ def read(source: FredMd, file: InputFile, index: int, calendar: str, *, carried:
                 pl.Series([vintage] * told.height, dtype=pl.Date), SeriesLag(source.release), source.timezone
             )
         else:
-            told = grid.filter(pl.col("value").is_not_nan())
+            # a change rests on the months before, one of which may have come later than this month's lag
+            public = known_times(grid["month"], lag, source.timezone).cum_max()
+            there = grid["value"].is_not_nan()
+            told, known = grid.filter(there), public.filter(there)
             ignored[NO_VALUE] += grid.height - told.height
-            known = known_times(told["month"], lag, source.timezone)
         parts.append(told.with_columns(metric, known.alias("known_time"), _problem=None))
         parts.append(bad.with_columns(metric, value=None, known_time=None))
     rows = pl.concat(parts, how="diagonal_relaxed").with_columns(

@@ -240,7 +240,8 @@ def _jsonl(path: Path, source: BaseSource) -> Iterator[pl.DataFrame]:
         if rows and all(problems):
             raise DataError(f"{path}: line 1 is not a JSON object", allowed="JSON Lines: one object a line")
         names = list(dict.fromkeys(name for row in rows for name in row))
-        frame = pl.DataFrame({name: _json_column([row.get(name) for row in rows]) for name in names})
+        lists = getattr(source, "table", None) in {"news", None}  # of which an item may name several entities
+        frame = pl.DataFrame({name: _json_column([row.get(name) for row in rows], lists) for name in names})
         yield frame.with_columns(
             _line=pl.Series(numbers, dtype=pl.Int64), _problem=pl.Series(problems, dtype=pl.String)
         )
@@ -255,9 +256,10 @@ def parse_object(line: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _json_column(values: list[object]) -> pl.Series:
-    """Lists stay lists of text; everything else becomes text, so that one odd value cannot change a column's type."""
-    if any(isinstance(value, list) for value in values):
+def _json_column(values: list[object], lists: bool) -> pl.Series:
+    """Everything becomes text, so that one odd value cannot change a column's type; but lists of text stay lists where
+    they mean something."""
+    if lists and any(isinstance(value, list) for value in values):
         return pl.Series([_texts_of(value) for value in values], dtype=pl.List(pl.String))
     return pl.Series([_text_of(value) for value in values], dtype=pl.String)
 

@@ -184,6 +184,17 @@ class TestOneVintage:
             whole.filter(pl.col("event_time") <= until).drop("vintage", strict=False)
         )
 
+    def test_a_change_is_known_no_earlier_than_the_months_it_is_made_of(self, tmp_path: Path) -> None:
+        late = packaged_delays()[packaged()["CPIAUCSL"].release][-1]
+        months = pl.date_range(date(2024, 1, 1), pl.lit(late.last).dt.offset_by("1mo"), "1mo", eager=True).to_list()
+        path = md_file(tmp_path / "a.csv", {"CPIAUCSL": (5, [100.0 + n for n in range(len(months))])}, months)
+        assert known_times(pl.Series(months[-1:]), packaged()["CPIAUCSL"], "UTC")[0].date() < late.known
+        for transform in ("tcode", "yoy", "none"):
+            rows, _ = taken(tmp_path, path, series=["CPIAUCSL"], transform=transform)
+            known = rows.sort("event_time")["known_time"]
+            assert known.is_sorted()
+            assert known[-1].date() >= late.known
+
     def test_a_missing_month_spreads_as_far_as_the_transformation_reaches(self, tmp_path: Path) -> None:
         cells: list[object] = [float(n + 1) for n in range(30)]
         cells[10] = "."

@@ -1,5 +1,6 @@
 """The metric table from vendors' files: what a row may tell of itself, and what it need not."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,6 +117,22 @@ def file_of(tmp_path: Path, *rows: dict[str, object]) -> Path:
 
 
 class TestRowsSetAside:
+    def test_a_list_or_an_object_in_one_line_of_json_is_that_lines_fault(self, tmp_path: Path) -> None:
+        good = {"entity": "A", "metric": "m", "event_time": "2020-01-01", "known_time": "2020-01-02", "value": 1}
+        odd = [{"value": [1]}, {"event_time": ["2020-01-02"]}, {"known_time": {"day": 1}}]
+        lines = [json.dumps({**good, **change}) for change in ({}, *odd)]
+        (tmp_path / "m.jsonl").write_text("\n".join(lines))
+        result, rows = ingested(tmp_path, table_entry("metric", tmp_path / "m.jsonl") | {"quarantine_limit": 1})
+        assert rows["value"].to_list() == [1.0]
+        assert result.counts["quarantined"] == {"unparsable_time": 2, "unparsable_number": 1}
+
+    def test_a_column_of_structures_is_refused(self, tmp_path: Path) -> None:
+        clocks = {"event_time": ["2020-01-01"], "known_time": ["2020-01-02"]}
+        told = {"entity": ["A"], "metric": ["m"], **clocks, "value": [{"mean": 1.0}]}
+        pl.DataFrame(told).write_parquet(tmp_path / "m.parquet")
+        with pytest.raises(DataError, match="'value' holds Struct"):
+            ingested(tmp_path, table_entry("metric", tmp_path / "m.parquet"))
+
     @pytest.mark.parametrize(
         ("row", "reason"),
         [

@@ -16,6 +16,9 @@ SERIES = {"kind": "series_file", "files": "x.csv", "timezone": "UTC", "max_age":
 CALENDAR = {"kind": "calendar_file", "files": "x.csv", "timezone": "UTC", "kinds": {"nfp": ["Nonfarm Payrolls"]}}
 TABLE = {"kind": "table_file", "table": "bar", "files": "x.csv", "timezone": "UTC", "max_age": "1d"}
 BOOK = {**TABLE, "table": "book_update"}
+SITES = {"kind": "site_file", "files": "x.csv", "timezone": "UTC", "lag": "1d"}
+DAILY = {"kind": "daily_file", "files": "x.csv", "timezone": "UTC", "max_age": "1d", "delay": "1s"}
+ALFRED = {"kind": "alfred", "files": "x.csv", "max_age": "90d", "metrics": {"gdp": "GDPC1"}}
 LEAN = {"kind": "lean_zip", "files": "x.zip", "timezone": "UTC", "max_age": "1d", "delay": "1s", "security": "equity"}
 
 
@@ -50,6 +53,11 @@ def test_configs_of_the_repository_parse(path: Path) -> None:
         ({**TABLE, "table": "bars"}, "table"),
         ({**TABLE, "table": "trade", "bar": "1min"}, "`bar` is for table: bar"),
         ({**TABLE, "max_jump": 0}, "max_jump"),
+        ({**TABLE, "columns": {"vlaue": "v"}}, "columns.vlaue is read by nothing; allowed: entity, event_time"),
+        ({**SERIES, "delay": "1d", "columns": {"value": "v"}}, "columns.value is read by nothing; allowed: entity"),
+        ({**SITES, "columns": {"opened": "o", "clsoed": "c"}}, "columns.clsoed is read by nothing; allowed: site"),
+        ({**DAILY, "columns": {"event_time": "d", "adjusted": "a"}}, "columns.adjusted is read by nothing"),
+        ({**ALFRED, "columns": {"realtime": "r"}}, "columns.realtime is read by nothing; allowed: event_time"),
         ({**CALENDAR, "announced": "1d", "kinds": {"a": ["X"], "b": ["X"]}}, "listed twice"),
         ({"kind": "thinkorswim_csv", "files": {"A": "x"}, "timezone": "UTC", "max_age": "1d", "delay": "1s"}, "bar"),
         ("text", "sources.mine"),

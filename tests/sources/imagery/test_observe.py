@@ -20,7 +20,7 @@ from sources.config import parse_source
 from sources.hold import BusyError, holding
 from sources.imagery import observe as module
 from sources.imagery.observation_log import ObservationLog
-from sources.imagery.observe import CHANGED, OUTSIDE_ALL, UNREADABLE, observe
+from sources.imagery.observe import CHANGED, OUTSIDE_ALL, TOO_LARGE, UNREADABLE, observe
 from sources.imagery.observe_config import ObservationConfig, parse_observation
 from sources.lake import ingest, read
 
@@ -284,6 +284,23 @@ class TestBadInput:
         assert observe(config(place), place / "log", {}, now=NOW, retry=True).counts["observed"] == 1
         assert rows(place / "log")["event_time"].n_unique() == 3
 
+    def test_a_zone_that_is_too_large_is_set_aside_alone(self, place: Path) -> None:
+        features = json.loads((place / "zones.geojson").read_text())["features"]
+        write_zones(place / "zones.geojson", *features, zone("county", -1e5, -1e5, 1e5, 1e5))
+        told = observe(config(place), place / "log", {}, now=NOW)
+        assert [(one.source, one.reason) for one in told.set_aside] == [("county", TOO_LARGE)]
+        assert (told.counts["observed"], told.counts["failed"]) == (3, 0)
+
+    def test_grids_that_cannot_be_are_told_before_there_is_a_log(self, place: Path) -> None:
+        wrong: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"grid__resolution": 1e-9}, "no zone can be read"),
+            ({"grid__crs": "x"}, "crs 'x'"),
+        )
+        for changes, said in wrong:
+            with pytest.raises((ConfigError, DataError), match=said):
+                observe(config(place, **changes), place / "log", {}, now=NOW)
+            assert not (place / "log").exists()
+
     def test_a_scene_without_a_band_fails_alone(self, place: Path) -> None:
         (place / f"cloud_{DAYS[1]}.tif").unlink()
         told = observe(config(place), place / "log", {}, now=NOW)
@@ -316,6 +333,7 @@ class TestBadInput:
         [
             ({"zones__entity": "brand"}, "no column 'brand'"),
             ({"measures": {}}, "nothing is measured"),
+            ({"scenes__assets": {"cloud": {}}}, "asset 'light' is read, and scenes.assets has only cloud"),
             ({"measures__lights__statistics": ["average"]}, "statistic 'average'"),
             ({"measures__lights__minimum_observations": 3}, "needs `observations`"),
             ({"grid__resolution": 0}, "greater than 0"),
