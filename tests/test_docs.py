@@ -3,15 +3,20 @@
 import importlib
 import json
 import re
+import shlex
 import shutil
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from fusion.cli import app
 from fusion.features.lookup import FEATURES_OF_TA_LIB
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
@@ -100,6 +105,40 @@ def test_lists_of_sites_are_read_and_viewed(data_root: Path, tmp_path: Path, mon
     assert (names["spring"].height, names["summer"].height) == (8159, 8352)
     totals = names["weights"].unique("decision_time").sort("decision_time")["total"].to_list()
     assert totals == [8159, 8352]
+
+
+def test_images_become_features_of_two_chains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk of docs/alternative_data.md: its files, its configs, its commands, its table."""
+    pytest.importorskip("rasterio")
+    monkeypatch.chdir(tmp_path)
+    page = (REPOSITORY / "docs" / "alternative_data.md").read_text()
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/alternative_data.md", "exec"), {})
+    for name, text in re.findall(r"^```yaml\n# (\S+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        Path(name).write_text(text)
+    commands = re.findall(
+        r"^trifuse ([^#\n]*)", re.search(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1], re.M
+    )
+    told = []
+    for command in commands:
+        done = CliRunner().invoke(app, shlex.split(command))
+        assert done.exit_code == 0, done.output
+        told.append(done.stdout)
+    assert "61 observed now" in told[0]
+    assert "852 rows, 2 values set aside" in told[0]
+    features = pl.read_parquet("features/chains/*/entity=*/part.parquet")
+    rows = re.findall(r"^\| (AAA|BBB) (\S+) \| (\d) \| (\S+) \| (\d) \| (\S+) \| (\S+) \|$", page, re.MULTILINE)
+    assert len(rows) == 8
+    names = [
+        f"site_{name}" for name in ("count", "yoy_lot_fill", "count_lot_fill", "level_lot_fill", "staleness_lot_fill")
+    ]
+    for entity, day, *said in rows:
+        row = features.filter(entity=entity, session=date.fromisoformat(day)).select(names).row(0)
+        values = [np.nan if text == "missing" else float(text) for text in said]
+        assert np.isclose(row, values, rtol=0, atol=[0, 0.006, 0, 0.006, 0.051], equal_nan=True).all(), (
+            entity,
+            day,
+            row,
+        )
 
 
 def test_scoring_runs() -> None:
@@ -242,8 +281,12 @@ def test_the_figures_of_the_lots_are_those_of_the_run(monkeypatch: pytest.Monkey
         f"fixed on {results['spacenet']['uncounted_measures']['rows']} other rows",
     ]
     assert [line for line in said if line not in text] == []
-    readme = " ".join((REPOSITORY / "README.md").read_text().split())
-    pooled = native["pooled"]
+    pooled, counted = native["pooled"], results["spacenet"]["counted_measures"]
+    readme, walk = (
+        " ".join((REPOSITORY / name).read_text().split()) for name in ("README.md", "docs/alternative_data.md")
+    )
+    assert f"days held out, it is off by {pooled['mae']:.3f} (r {pooled['r']:.3f})" in walk
+    assert f"are off by {counted['mae']:.1f} (r {counted['r']:.2f})" in walk
     assert f"the fill is off by {pooled['mae']:.3f} on average (r {pooled['r']:.2f})" in readme
 
 
