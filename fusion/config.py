@@ -270,7 +270,10 @@ def load(path: Path | str, overrides: list[str] | None = None) -> RunConfig:
 
     Raises ConfigError, one line, that names each wrong key, what it holds, and what is allowed.
     """
-    return parse(read_tree(path, overrides), str(path))
+    tree = read_tree(path, overrides)
+    if {"scenes", "zones"} <= tree.keys():
+        raise ConfigError(f"{path} is the config of an observation", hint=f"trifuse observe {path}")
+    return parse(tree, str(path))
 
 
 def read_tree(path: Path | str, overrides: list[str] | None = None) -> dict[str, Any]:

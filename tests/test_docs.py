@@ -287,7 +287,10 @@ def test_the_figures_of_the_lots_are_those_of_the_run(monkeypatch: pytest.Monkey
     )
     assert f"days held out, it is off by {pooled['mae']:.3f} (r {pooled['r']:.3f})" in walk
     assert f"are off by {counted['mae']:.1f} (r {counted['r']:.2f})" in walk
-    assert f"the fill is off by {pooled['mae']:.3f} on average (r {pooled['r']:.2f})" in readme
+    coarser = [results["pklot"][scale]["pooled"]["mae"] for scale in ("1/2", "1/4")]
+    assert f"| {pooled['mae']:.3f} ({pooled['r']:.3f}); {coarser[0]:.3f}, {coarser[1]:.3f} |" in readme
+    within = f"{counted['within_1_std']} and {counted['within_1.96_std']} of {counted['rows']}"
+    assert f"| {counted['vehicles']:.0f}, {counted['hand']}; {within} |" in readme
 
 
 def test_the_quick_start_of_the_tones_runs() -> None:
@@ -314,3 +317,35 @@ def test_pixels_of_a_cloudy_series_are_read(data_root: Path, monkeypatch: pytest
     means = [mean for _, _, mean, _ in series]
     assert None in means
     assert all(-0.2 < mean < 0.9 for mean in means if mean is not None)
+
+
+def _anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in _anchors(there)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_pages_are_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    ahead = [REPOSITORY / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in seen:
+            seen.add(page)
+            linked = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())
+            ahead += [(page.parent / link).resolve() for link in linked if "://" not in link]
+    assert sorted({*REPOSITORY.glob("docs/*.md")} - seen) == []

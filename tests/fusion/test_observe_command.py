@@ -74,3 +74,9 @@ def test_a_log_is_not_mixed_with_another(config: Path, tmp_path: Path) -> None:
     trifuse("observe", str(config), "--out", str(tmp_path / "log"))
     result = trifuse("observe", str(config), "--out", str(tmp_path / "log"), "--set", "grid.resolution=5")
     assert "log of another config: grid differ" in complaint(result)
+
+
+def test_a_config_of_an_observation_is_none_of_a_run(config: Path) -> None:
+    assert f"{config} is the config of an observation; trifuse observe" in complaint(
+        trifuse("config", "--check", str(config), terminal_width=500)
+    )
