@@ -318,8 +318,8 @@ def _field(data, key, stop):  # noqa: PLR0911
 @njit(cache=True, nogil=True)
 def _side(data, key, stop, place, end, line, powers, levels, price, size, used):
     """Place after the list of levels that begins at `place`, ABSENT where it is no such list; bids come first."""
-    bids = data[key] == ord("b")
-    if not (stop - key == 1 or _is(data, key, stop, b"bids") or _is(data, key, stop, b"asks")):
+    bids = _is(data, key, stop, b"b") or _is(data, key, stop, b"bids")
+    if not (bids or _is(data, key, stop, b"a") or _is(data, key, stop, b"asks")):
         return ABSENT
     if levels[line, 2] != ABSENT or (levels[line, 1] == ABSENT) != bids:
         return ABSENT

@@ -243,6 +243,7 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         or work.function in (realised.session_measures, returns.grid_returns)  # tests/gpu_kernels/test_realised.py
         or work.function in (diurnal.pattern, diurnal_fourier.pattern)  # tests/gpu_kernels/test_volatility_diurnal.py
         or work.function.__module__.startswith("gpu_kernels.imagery.")  # tests/gpu_kernels/test_imagery.py
+        or work.function.__module__.startswith("gpu_kernels.sites.")  # tests/gpu_kernels/test_site_kernels.py
         or work.function is event_profile.profile  # what is known after the last row
         or "at" in work.keywords  # tests/gpu_kernels/test_book_rebuild.py
     ):

@@ -138,6 +138,7 @@ def test_lines_without_a_clock_and_without_anything() -> None:
 
 @settings(max_examples=300, deadline=None)
 @example(which=0, at=81, how=2, byte=ord("e"))  # a time of 1e56299 milliseconds
+@example(which=0, at=195, how=2, byte=ord(" "))  # a list of another name than "a"
 @given(st.integers(0, 6), st.integers(20, 250), st.integers(0, 3), st.integers(32, 126))
 def test_a_damaged_line_is_never_read_as_something_else(which: int, at: int, how: int, byte: int) -> None:
     whole = text_of(MESSAGES[which])
