@@ -34,7 +34,7 @@ CONFIG = Path(__file__).resolve().parent.parent / "configs" / "store_visits.yaml
 SIZES = {1: 30, 2: 30, 5: 30, 10: 30, 20: 30, 50: 12, 100: 12, 400: 6}
 SHRINK = MatchingRules().shrink
 SHOWN = {400: "#1f4e79", 20: "#c0392b"}
-CHAINS = {"WMT": "#1f4e79", "HD": "#e67e22", "COST": "#c0392b", "KR": "#27ae60"}
+CHAINS = {"WMT": "#1f4e79", "HD": "#e69f00", "COST": "#c0392b", "KR": "#56b4e9"}
 BANDS = ((0.05, 0.95, "#d6e4f0"), (0.25, 0.75, "#8fb4d6"))
 
 
@@ -51,16 +51,16 @@ def finish(figure: Any, path: Path) -> None:
 
 
 def draw_vintages(rows: pl.DataFrame, title: str, path: Path) -> None:
-    """Left, the series as it was published at different times, and as it ended; right, by how much a value was still to
-    change, by the time since its first print. `rows` are of one series, in shares."""
+    """Above, the series as it was published at different times, and as it ended; below, by how much a value was still
+    to change, by the time since its first print. `rows` are of one series, in shares."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.dates import ConciseDateFormatter, date2num
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 5.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    figure = Figure(figsize=(8.2, 8.6), layout="constrained")
+    left, right = figure.subplots(2, 1, height_ratios=(1.2, 1))
     times = rows["known_time"].unique().sort()
     first, last = (date2num(times[place]) for place in (0, -1))
     colours, scale = colormaps["viridis_r"], Normalize(first, last)
@@ -70,7 +70,7 @@ def draw_vintages(rows: pl.DataFrame, title: str, path: Path) -> None:
         left.plot(seen["event_time"], 100 * seen["value"], color=colour, linewidth=0.7)
         left.plot(seen["event_time"][-1], 100 * seen["value"][-1], ".", color=colour, markersize=5)
     final = vintages.latest(rows)
-    left.plot(final["event_time"], 100 * final["value"], color="#c0392b", linewidth=1.1, label="last vintage")
+    left.plot(final["event_time"], 100 * final["value"], color="black", linewidth=1.1, label="last vintage")
     left.axhline(0, color="black", linewidth=0.6)
     left.xaxis.set_major_formatter(ConciseDateFormatter(left.xaxis.get_major_locator()))
     left.set(ylabel="% from January 2020", title=f"{title}: {LINES} of {len(times)} vintages")
@@ -140,13 +140,14 @@ def draw_vintages_of_spend(
 
 
 def draw_stores(chains: planted_stores.Chains, off: pl.DataFrame, visits: pl.DataFrame, path: Path) -> None:
-    """Left, the planted change of one chain and what two numbers of stores tell of it; in the middle the errors by the
-    number of stores; right, visits to shops weighted by the stores of real chains."""
+    """Left, the planted change of two chains and what is told of it; right the errors by the number of stores; below,
+    visits to shops weighted by the stores of real chains."""
     from matplotlib.dates import ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
-    one, errors, real = figure.subplots(1, 3)
+    figure = Figure(figsize=(8.4, 7.6), layout="constrained")
+    grid = figure.add_gridspec(2, 2)
+    one, errors, real = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
     found = planted_stores.estimates(chains, SHRINK)
     for size, colour in SHOWN.items():
         name = next(name for name, stores in chains.sizes.items() if stores == size)

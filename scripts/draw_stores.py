@@ -75,7 +75,7 @@ def draw_map(axis: Any, ticker: str, rows: pl.DataFrame, years: Any) -> Any:
             )
             axis.scatter(gone_x, gone_y, s=9, color=CLOSED, linewidths=0, label=f"{gone.height} closed")
             axis.legend(frameon=False, loc="lower left", markerscale=2, handletextpad=0.1, fontsize=9)
-            told = f"{there.height:,} stores, and what two lists of March and June 2024 tell"
+            told = f"{there.height:,} stores, and changes since March 2024"
     axis.set_title(f"{name} ({ticker})\n{told}", fontsize=10)
     axis.set(aspect="equal", xlim=LIMITS[0], ylim=LIMITS[1])
     axis.set_axis_off()
@@ -99,8 +99,9 @@ def draw_counts(axis: Any, rows: dict[str, pl.DataFrame]) -> None:
             fontsize=9,
         )
     axis.set_yscale("log")
+    axis.set_ylabel("stores")
     axis.set_title(
-        "stores known and open, 30 days after each opening\n(survivors only: no list tells closings)", fontsize=10
+        "stores known and open, 30 days after each opening\n(survivors only: the lists tell no closings)", fontsize=10
     )
     axis.set_xlim(datetime(1960, 1, 1), datetime(2034, 1, 1))
     axis.set_xticks(
@@ -115,13 +116,13 @@ def draw(picture: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = {ticker: rows_of(ticker) for ticker in LISTS}
-    figure = Figure(figsize=(15, 7.4), layout="constrained")
-    axes = figure.subplots(2, 3)
+    figure = Figure(figsize=(9.0, 9.6), layout="constrained")
+    axes = figure.subplots(3, 2)
     years = Normalize(1962, 2024)
     dots = [draw_map(axis, ticker, rows[ticker], years) for axis, ticker in zip(axes.flat, LISTS, strict=False)]
-    figure.colorbar(dots[0], ax=axes[0, :2], pad=0.01, shrink=0.8, label="opened")
-    draw_counts(axes[1, 2], rows)
-    figure.savefig(picture, dpi=120)
+    figure.colorbar(dots[0], ax=axes[0], pad=0.01, shrink=0.8, label="opened")
+    draw_counts(axes[2, 1], rows)
+    figure.savefig(picture, dpi=130)
 
 
 def main(

@@ -17,15 +17,15 @@ STALL_WIDTH, STALL_DEPTH = 2.5, 5.5
 """Metres of a perpendicular stall, and the depth of one row of them."""
 
 INNER, OUTER, ALONG, APART = 0.2, 0.5, 0.6, 0.96
-"""Widths of the two Gaussians, length along the row over which the
-contrast is taken, and least distance of two vehicles, in stall widths (0.5, 1.25, 1.5 and 2.4 m)."""
+"""Widths of the two Gaussians, length along the row over which the contrast is taken, and least distance of two
+vehicles, in stall widths (0.5, 1.25, 1.5 and 2.4 m)."""
 
 THRESHOLD = 0.135
 """Least rms contrast of log luminance of a vehicle."""
 
 FALSE_COUNTS, DISPERSION = 1.0, 2.0
-"""The standard error is sqrt(FALSE_COUNTS^2 + DISPERSION * vehicles): kerbs,
-trees and stall marks taken for vehicles, and vehicles not seen, which come in clusters."""
+"""The standard error is sqrt(FALSE_COUNTS^2 + DISPERSION * vehicles): kerbs, trees and stall marks taken for vehicles,
+and vehicles not seen, which come in clusters."""
 
 METHOD = "vehicle-rows 1"
 MOST_METRES = 0.5
@@ -50,8 +50,8 @@ def count_vehicles(
     """Count the vehicles in one row of stalls.
 
     luminance (H, W): one image, NaN where masked. corners (4, 2): the row's rectangle, (x, y) in pixels (0, 0 is the
-    upper left corner of the first pixel), in order around it. metres: of a pixel. stall_rows: how many
-    rows of stalls the rectangle holds side by side, where that is known.
+    upper left corner of the first pixel), in order around it. metres: of a pixel. stall_rows: how many rows of stalls
+    the rectangle holds side by side, where that is known.
 
     The rectangle is resampled (bilinear) to a strip along its longer side. With d its depth in metres there are
     max(1, round(d / 5.5)) rows of stalls side by side. b = G(0.5 m) - G(1.25 m) of log(L + 0.1 median L), over valid

@@ -24,8 +24,8 @@ def by_ticker(rows: pl.DataFrame, days: Sequence["TickerDays"], timezone: str) -
     A site counts for a ticker from the later of its opening and the ticker's first day on, and this is known from
     that day on at the earliest: before a change nobody knows it. On the day after a ticker's last one its rows get
     valid_to, known then, and the next ticker has rows of its own: one for a site, also where it had closed and opened
-    before. So at any time the sites known and valid are those
-    of the brand, under the ticker of the day; what was filed under an old ticker stays there.
+    before. So at any time the sites known and valid are those of the brand, under the ticker of the day; what was filed
+    under an old ticker stays there.
 
     Missing values: days of no ticker hold no rows; a site that none of the tickers ever had gives none.
     """
