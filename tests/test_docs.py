@@ -21,6 +21,7 @@ from fusion.features.lookup import FEATURES_OF_TA_LIB
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
 from sources.config import parse_source
+from sources.imagery.observe_config import metrics_of, parse_observation
 from sources.lake import ingest
 from sources.macro.lags import packaged
 
@@ -304,6 +305,19 @@ def test_the_quick_start_of_the_tones_runs() -> None:
     assert tones[1] < -0.2
     assert abs(tones[2]) < 0.2
     assert tones[3] is None
+
+
+def test_the_observation_on_the_page_of_imagery_holds() -> None:
+    page = (REPOSITORY / "docs" / "imagery.md").read_text()
+    tree = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1])
+    found = parse_observation(tree, "docs/imagery.md")
+    assert metrics_of("ndvi", found.measures["ndvi"]) == ["ndvi_median", "ndvi_p10"]
+    lights = re.search(r"^# lights: (.*)$", page, re.MULTILINE)[1]
+    tree["scenes"]["assets"] |= {"avg_rad": {}, "cf_cvg": {}}
+    measures = {"lights": yaml.safe_load(lights)}
+    assert (
+        parse_observation(tree | {"measures": measures}, "docs/imagery.md").measures["lights"].minimum_observations == 3
+    )
 
 
 @pytest.mark.data
