@@ -39,6 +39,10 @@ _LONGEST_NAME = 100
 _FIRST_DAY, _LAST_DAY = date(1950, 1, 1), date(2100, 12, 31)
 
 
+# in this order: a moment at midnight, as a run's own config.yaml writes it, is no day
+_Edge = Annotated[AwareDatetime | date | None, Field(union_mode="left_to_right")]
+
+
 def day_of(edge: date | datetime | None) -> date | None:
     """The UTC day of a window's edge."""
     return edge.astimezone(UTC).date() if isinstance(edge, datetime) else edge
@@ -108,8 +112,8 @@ class RunConfig(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     calendar: str = "XNYS"
     entities: Annotated[list[str], Field(min_length=1)] | Literal["simulated"]
-    start: date | AwareDatetime | None = None
-    end: date | AwareDatetime | None = None
+    start: _Edge = None
+    end: _Edge = None
     seed: int = 7
     simulate: SimulationConfig | None = None
     sources: dict[str, Source]

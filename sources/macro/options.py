@@ -60,7 +60,8 @@ class FredMd(BaseSource):
             raise ValueError("the series are of one `entity`, e.g. US; write `files` as a glob or a list of them")
         if self.vintages == "each" and (self.lags or self.lag_table != "packaged"):
             raise ValueError("`lags` and `lag_table` are for vintages: one; of vintages: each `release` tells")
-        if self.vintages == "one" and "release" in self.model_fields_set:
+        # by its value and not by whether it was written: a run's own config.yaml writes every option
+        if self.vintages == "one" and self.release != type(self).model_fields["release"].default:
             raise ValueError("`release` is for vintages: each; of vintages: one `lags` tell")
         if self.vintages == "one" and self.lag_table in {"packaged", "none"}:
             known = set(packaged()) if self.lag_table == "packaged" else set()

@@ -58,8 +58,11 @@ def test_the_digest_ignores_layout_and_follows_content(tmp_path: Path) -> None:
     assert load(DEMO, ["seed=8"]).digest() != load(DEMO).digest()
 
 
-def test_a_dumped_config_loads_to_the_same(tmp_path: Path) -> None:
-    config = load(DEMO)
+@pytest.mark.parametrize("name", sorted(path.name for path in DEMO.parent.glob("*.yaml")))
+def test_a_dumped_config_loads_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A run's folder holds its config with every option; signals are brought up to date by it."""
+    monkeypatch.setenv("TRIFUSE_DATA", str(tmp_path))
+    config = load(DEMO.parent / name)
     path = tmp_path / "again.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True)))
     assert load(path) == config
