@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,26 @@ def test_images_become_features_of_two_chains(tmp_path: Path, monkeypatch: pytes
             day,
             row,
         )
+
+    # the files as they were on a day, before the late image came: nothing up to then changes by a bit
+    log = pl.read_csv("deliveries.csv").with_columns(pl.col("delivered").str.to_datetime(time_zone="UTC"))
+    cut = datetime(2023, 2, 16, tzinfo=UTC)
+    to_come = log.filter(pl.col("delivered") > cut)["scene"].to_list()
+    assert to_come == ["20230129.tif", "20230219.tif", "20230226.tif"]
+    for name in to_come:
+        Path("images", name).unlink()
+    for folder in ("observations", "lake", "features"):
+        shutil.rmtree(folder)
+    for command in (commands[0], commands[-1]):
+        assert CliRunner().invoke(app, shlex.split(command)).exit_code == 0
+    whole, part = (
+        frame.sort("entity", "decision_time")
+        for frame in (features, pl.read_parquet("features/chains/*/entity=*/part.parquet"))
+    )
+    early = whole["decision_time"] <= cut
+    assert early.sum() > 500
+    assert whole.filter(early).equals(part.filter(early))
+    assert not whole.equals(part)
 
 
 def test_scoring_runs() -> None:
