@@ -70,7 +70,9 @@ def naive(grid: pl.DataFrame, bars: pl.DataFrame, target: TargetConfig) -> list[
 
 
 @pytest.mark.parametrize("entry", [None, "next_open", "next_close", "last"])
-@pytest.mark.parametrize("daily", ["close + 30min", "close + 5min", "open - 15min", "close - 10min"])
+@pytest.mark.parametrize(
+    "daily", ["close + 30min", "close + 15min", "close + 5min", "close + 0min", "open - 15min", "open + 0min"]
+)
 def test_equals_the_definition(entry: str | None, daily: str) -> None:
     target = config(entry=entry)
     grid = decision_grid(["A", "B"], DAYS, DecisionConfig(daily=daily))

@@ -118,6 +118,23 @@ class TestTenures:
             ("NEW", "s", START, 2**63 - 1, START - 400 * DAY, 0.0),
         ]
 
+    def test_a_place_found_out_later_changes_no_clock(self) -> None:
+        one = {"site": "s", "entity": "AAA", "latitude": 0.0, "event_time": START - 9 * DAY}
+        rows = [
+            one | {"longitude": -75.0, "known_time": START - 9 * DAY},
+            one | {"longitude": 15.0, "known_time": START},
+        ]
+        assert set(tenures(frame("site", rows))["longitude"]) == {-75.0}
+
+    def test_what_another_ticker_goes_on_having_is_not_taken_over(self) -> None:
+        """Two chains number their stores alike, and the older one keeps its own."""
+        one = {"site": "s", "latitude": 0.0, "longitude": 0.0, "known_time": START - 900 * DAY}
+        rows = [
+            one | {"entity": "OLD", "event_time": START - 900 * DAY, "valid_to": START + 90 * DAY},
+            one | {"entity": "NEW", "event_time": START - 90 * DAY},
+        ]
+        assert tenures(frame("site", rows)).filter(pl.col("entity") == "NEW")["since"].to_list() == [START - 90 * DAY]
+
     def test_weights_of_regions_are_those_known_then(self) -> None:
         """A store moves from one region's count to another's on the day on which that becomes known."""
         base = {"entity": "AAA", "site": "s", "latitude": 0.0, "longitude": 0.0, "event_time": START - 9 * DAY}

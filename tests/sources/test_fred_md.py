@@ -371,6 +371,8 @@ class TestVintages:
     def test_an_unchanged_value_is_no_new_row(self, files: Path) -> None:
         rows, result = taken(files, str(files / "*.csv"), series=["VIXCLSx"], vintages="each", transform="none")
         assert rows.height == 23
+        # five business days after the month of the first file that has it, 30 April 2019
+        assert rows["known_time"].min() == datetime(2019, 5, 7, 20, 30, tzinfo=UTC)
         assert result.counts["ignored"]["unchanged_since_last_vintage"] == sum(range(15, 23))
         assert result.counts["ignored"]["series_not_in_vintage"] == 3
         assert result.warnings == []

@@ -57,6 +57,12 @@ class TestDrop:
     def test_a_withdrawn_value_is_no_value(self) -> None:
         assert reasons(series([10, None, 10, 10, 1, None])) == [None, None, None, None, IMPLAUSIBLE_DROP, None]
 
+    def test_the_window_holds_so_many_values_and_no_more(self) -> None:
+        # the last three have a median of 1; with the fourth it would be 50.5
+        screen = Screen(rise=5, window=3, minimum=3)
+        assert reasons(series([100, 1, 1, 100, 20]), Screen(rise=5, window=4, minimum=4)) == [None] * 5
+        assert reasons(series([100, 100, 1, 1, 100, 20]), screen)[-1] == IMPLAUSIBLE_RISE
+
     def test_each_place_has_its_own_past(self) -> None:
         rows = series([10, 10, 10, 1])
         other = rows.with_columns(site=pl.lit("b"), value=pl.lit(1.0))
@@ -67,6 +73,11 @@ class TestClocks:
     def test_a_value_is_judged_by_what_was_known_and_not_by_what_came_late(self) -> None:
         # the values of days 1 and 2 came after that of day 3, which therefore has one value before it
         assert reasons(series([10, 10, 10, 1], known=[1, 9, 9, 4])) == [None] * 4
+
+    def test_neither_its_own_first_print_nor_a_later_day_judges_a_value(self) -> None:
+        screen = Screen(rise=5, window=6, minimum=3)
+        assert reasons(series([10, 10, 10, 1000], event=[0, 1, 2, 2], known=[1, 2, 3, 4]), screen) == [None] * 4
+        assert reasons(series([10, 10, 10, 1000], event=[0, 1, 3, 2], known=[1, 2, 4, 5]), screen) == [None] * 4
 
     def test_a_revision_counts_from_when_it_is_known(self) -> None:
         rows = series([2, 2, 2, 1.5, 10, 10, 10, 1.5], event=[0, 1, 2, 3, 0, 1, 2, 4], known=[1, 2, 3, 4, 5, 5, 5, 6])

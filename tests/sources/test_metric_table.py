@@ -221,6 +221,11 @@ class TestVintagesAndSensors:
         assert result.counts["quarantined"] == {"other_sensor": 1}
         assert pl.read_parquet(result.quarantine)["line"].to_list() == [2]
 
+    def test_the_sensor_known_last_does_not_set_aside_the_first(self, tmp_path: Path) -> None:
+        rows = [{"sensor": "b", "value": 2, "known_time": "2020-01-06T00:00:00Z"}, {"sensor": "a", "value": 1}]
+        _, found = ingested(tmp_path, table_entry("metric", file_of(tmp_path, *rows)) | {"quarantine_limit": 1})
+        assert found["value"].to_list() == [1.0]
+
     @pytest.mark.parametrize("sensor", ["Pleiades", "Sentinel-2"])
     def test_one_of_them_by_only(self, tmp_path: Path, sensor: str) -> None:
         path = file_of(tmp_path, {"sensor": "Pleiades", "value": 6}, {"sensor": "Sentinel-2", "value": 3})
