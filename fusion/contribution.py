@@ -1,9 +1,11 @@
 """What each source adds out of sample: the run again without it, and with it and the prices alone.
 
 Selection and models are refitted on the reduced candidates, at the same refits, on the same labels, with the regimes of
-the run (which a source that feeds the regimes goes on feeding). Each source is judged over its own window: the
-out-of-sample sessions in which any of its features has a value, between the first row known of it and the last one plus
-its max_age; elsewhere it cannot add anything, and would dilute what it does.
+the run (which a source that feeds the regimes goes on feeding). What cannot differ is not done twice: a feature's
+scores do not depend on the other candidates, and where a refit keeps the same features in a regime, its model is the
+same. Each source is judged over its own window: the out-of-sample sessions in which any of its features has a value,
+between the first row known of it and the last one plus its max_age; elsewhere it cannot add anything, and would dilute
+what it does.
 
     added = rank IC of all sources - rank IC without this one,    over the same rows
 
@@ -107,21 +109,26 @@ class _Models:
 
     def make(self, wanted: Sequence[Sources]) -> None:
         missing = [sources for sources in dict.fromkeys(wanted) if sources not in self._made]
-        refits = len(self._found.refits)
-        for number, sources in enumerate(missing):
-            said = f"contribution: model {number + 1} of {len(missing)}, {refits} refits each"
-            self._progress(said, number / len(missing))
-            self._made[sources] = self._scores(sources)
-
-    def _scores(self, sources: Sources) -> Floats:
-        config, found = self._plan.config, self._found
-        names = [name for name, source in self._families.items() if source in sources]
-        table, primary = found.matrix.frame.select(*KEYS, *names), config.predicted.primary
+        if not missing:
+            return
+        config, found, refits = self._plan.config, self._found, self._found.refits
+        self._progress("contribution: scores of the features", None)
+        table, primary = found.matrix.frame.select(*KEYS, *self._families), config.predicted.primary
         shared = (table, found.labels, found.regimes)
-        ledger = selection.select(*shared, found.refits, config.selection, primary)
-        predicted, _ = model.walk_forward_predict(*shared, ledger, found.refits, config.model, primary)
-        joined = self.signals.select(KEYS).join(predicted, on=KEYS, how="left", maintain_order="left")
-        return _numbers(joined["score"])
+        measured = selection.measure(*shared, refits, config.selection, primary)
+        learned: model.Learned = {
+            (fitted.refit_session, k, learner.features): learner
+            for fitted in found.models
+            for k, learner in enumerate(fitted.learners)
+            if learner is not None
+        }
+        for number, sources in enumerate(missing):
+            said = f"contribution: model {number + 1} of {len(missing)}, {len(refits)} refits each"
+            self._progress(said, number / len(missing))
+            ledger = measured.ledger([name for name, source in self._families.items() if source in sources])
+            predicted, _ = model.walk_forward_predict(*shared, ledger, refits, config.model, primary, learned)
+            joined = self.signals.select(KEYS).join(predicted, on=KEYS, how="left", maintain_order="left")
+            self._made[sources] = _numbers(joined["score"])
 
 
 @dataclass(frozen=True)

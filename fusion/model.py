@@ -106,6 +106,10 @@ class RegimeLearner:
         return total
 
 
+# by refit, regime and kept features in order, which are all that it depends on where rows and labels are the same
+Learned = dict[tuple[date, int, tuple[str, ...]], RegimeLearner | None]
+
+
 @dataclass(frozen=True)
 class RefitModel:
     """What one refit learned: a learner per regime, None where nothing was kept or rows were too few."""
@@ -124,15 +128,16 @@ def walk_forward_predict(
     refits: Sequence[Refit],
     config: ModelConfig,
     primary: Horizon,
+    learned: Learned | None = None,
 ) -> tuple[pl.DataFrame, list[RefitModel]]:
     """Fit every refit on its own past and score every decision by the last refit at or before its session.
 
-    features, labels, primary as in `fusion.selection.select`, whose ledger names the kept features. Returns the
-    predictions of `predict`, and the models.
+    features, labels, primary as in `fusion.selection.select`, whose ledger names the kept features; `learned` as in
+    `fit`. Returns the predictions of `predict`, and the models.
 
     Missing values: see `fit` and `predict`. Raises DataError as they do.
     """
-    models = [fit(features, labels, regimes, ledger, refit, config, primary) for refit in refits]
+    models = [fit(features, labels, regimes, ledger, refit, config, primary, learned) for refit in refits]
     return predict(models, features, regimes.probabilities, threads=config.threads), models
 
 
@@ -144,16 +149,44 @@ def fit(
     refit: Refit,
     config: ModelConfig,
     primary: Horizon,
+    learned: Learned | None = None,
 ) -> RefitModel:
     """The learners of one refit, from the labels known before its cutoff.
 
     The target is the primary return, pulled in to the training window's `winsor` quantiles and divided by their
     standard deviation.
 
+    learned   learners of other candidates on the same rows, labels and regimes: what is there is not fitted again, and
+              what is fitted is put there
+
     Missing values: a missing feature is LightGBM's own missing value, and the mean for the ridge; rows without a label
     are left out. A regime has no learner where it kept no feature, has too few rows, or its returns are constant.
     Raises DataError when features and labels do not hold the same decisions, or a kept feature is absent.
     """
+    learned = {} if learned is None else learned
+    kept = [_kept(ledger, refit, k) for k in range(regimes.states)]
+    missing = [k for k, names in enumerate(kept) if (refit.session, k, names) not in learned]
+    if missing:
+        rows, y, scale = _training(features, labels, refit, config, primary)
+        probability = at(regimes.training(refit), rows["decision_time"])
+    for k in missing:
+        absent = [name for name in kept[k] if name not in features.columns]
+        if absent:
+            raise DataError(f"kept feature {absent[0]} is not among the features", hint="select on the same features")
+        used = probability[:, k] >= max(config.min_weight, 1e-12)
+        learner = None
+        if kept[k] and used.sum() >= 2 * config.min_rows_leaf and scale > 0:
+            x = _matrix(rows.select(kept[k]))[used]
+            learner = _learn(x, y[used] / scale, probability[used, k], kept[k], scale, config)
+        learned[refit.session, k, kept[k]] = learner
+    learners = tuple(learned[refit.session, k, names] for k, names in enumerate(kept))
+    return RefitModel(refit.session, primary, config.min_mass, learners)
+
+
+def _training(
+    features: pl.DataFrame, labels: pl.DataFrame, refit: Refit, config: ModelConfig, primary: Horizon
+) -> tuple[pl.DataFrame, Floats, float]:
+    """The rows that a refit learns from, their returns pulled in, and the deviation of these."""
     target = return_column(primary)
     candidates(features)
     rows = training_rows(labelled(features, labels, (target, end_column(primary))), refit, primary)
@@ -161,21 +194,7 @@ def fit(
     if len(y):
         low, high = np.quantile(y, [config.winsor, 1 - config.winsor])
         y = np.clip(y, low, high)
-    scale = float(y.std()) if len(y) else 0.0
-    probability = at(regimes.training(refit), rows["decision_time"])
-    learners: list[RegimeLearner | None] = []
-    for k in range(regimes.states):
-        kept = _kept(ledger, refit, k)
-        absent = [name for name in kept if name not in features.columns]
-        if absent:
-            raise DataError(f"kept feature {absent[0]} is not among the features", hint="select on the same features")
-        used = probability[:, k] >= max(config.min_weight, 1e-12)
-        if not kept or used.sum() < 2 * config.min_rows_leaf or not scale > 0:
-            learners.append(None)
-            continue
-        x = _matrix(rows.select(kept))[used]
-        learners.append(_learn(x, y[used] / scale, probability[used, k], tuple(kept), scale, config))
-    return RefitModel(refit.session, primary, config.min_mass, tuple(learners))
+    return rows, y, float(y.std()) if len(y) else 0.0
 
 
 def predict(
@@ -287,9 +306,9 @@ def _write(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _kept(ledger: pl.DataFrame, refit: Refit, regime: int) -> list[str]:
+def _kept(ledger: pl.DataFrame, refit: Refit, regime: int) -> tuple[str, ...]:
     mine = ledger.filter(pl.col("refit_session") == refit.session, pl.col("regime") == regime, pl.col("kept"))
-    return mine.sort("position")["feature"].to_list()
+    return tuple(mine.sort("position")["feature"])
 
 
 def _matrix(features: pl.DataFrame) -> Floats:

@@ -11,6 +11,7 @@ Source: Grinold (1989) for the IC; Benjamini & Hochberg (1995).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -100,33 +101,72 @@ def select(
     such a feature is never kept.
     Raises DataError when features and labels do not hold the same decisions or a candidate is not numeric.
     """
+    return measure(features, labels, regimes, refits, config, primary).ledger()
+
+
+def measure(
+    features: pl.DataFrame,
+    labels: pl.DataFrame,
+    regimes: RegimePath,
+    refits: Sequence[Refit],
+    config: SelectionConfig,
+    primary: Horizon,
+) -> "Measured":
+    """The part of `select` that is each feature's own; arguments and errors as there."""
     names = candidates(features)
     table = _Sessions.of(features, labels, names, primary)
     # a feature is sorted once and its order walked at each refit; a later step may update the sums instead
     orders = [order(table.column(name)) for name in names]
     y_order = order(table.y)
-    rows = []
+    found = []
     for refit in refits:
         window = table.window(refit)
         scores = _scored(table, window, table.weights(regimes, refit), orders, y_order, config, overlap(primary))
-        q_values = np.full(scores.ic.p.shape, np.nan)
-        tested = np.isfinite(scores.ic.p)
-        if tested.any():
-            q_values[tested] = stats.false_discovery_control(scores.ic.p[tested], method="bh")
-        # where nothing can be kept, nothing can be redundant
-        compared = config.min_features > 0 or bool((q_values <= config.false_discovery_rate).any())
-        similarity = table.similarity(window) if compared else np.zeros((len(names), len(names)))
-        for k in range(regimes.states):
-            kept, reasons = _choose(names, scores, k, q_values[k], similarity, config, overlap(primary))
-            for f, name in enumerate(names):
-                position = kept.index(f) + 1 if f in kept else None
-                ic, q = scores.ic, q_values[k, f]
-                scores_of = (ic.ic[k, f], ic.t[k, f], ic.p[k, f], q, ic.sessions[k, f], scores.coverage[f])
-                verdict = (position is not None, bool(q <= config.false_discovery_rate), position, reasons[f])
-                rows.append((refit.session, k, name, *scores_of, *verdict))
-    return pl.DataFrame(rows, schema=LEDGER | {"refit_session": table.days.dtype}, orient="row").with_columns(
-        pl.col(pl.Float64).fill_nan(None)
-    )
+        found.append(_AtRefit(refit, table, window, scores))
+    return Measured(names, table.days.dtype, regimes.states, found, config, overlap(primary))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores of every feature at every refit: none depends on which others are candidates.
+
+    What does depend on them comes after: false discoveries, redundancy, how many are kept.
+    """
+
+    names: list[str]
+    day: pl.DataType
+    states: int
+    refits: list["_AtRefit"]
+    config: SelectionConfig
+    spanned: int
+
+    def ledger(self, names: Sequence[str] | None = None) -> pl.DataFrame:
+        """`select` on these features alone, in this order; none given: on all. The same to the bit."""
+        names = self.names if names is None else list(names)
+        places = [self.names.index(name) for name in names]
+        config, rows = self.config, []
+        for at_refit in self.refits:
+            scores = at_refit.scores.of(places)
+            ic = scores.ic
+            q_values = np.full(ic.p.shape, np.nan)
+            tested = np.isfinite(ic.p)
+            if tested.any():
+                q_values[tested] = stats.false_discovery_control(ic.p[tested], method="bh")
+            # where nothing can be kept, nothing can be redundant
+            compared = config.min_features > 0 or bool((q_values <= config.false_discovery_rate).any())
+            nothing = np.zeros((len(names), len(names)))
+            similarity = at_refit.similarity[np.ix_(places, places)] if compared else nothing
+            for k in range(self.states):
+                kept, reasons = _choose(names, scores, k, q_values[k], similarity, config, self.spanned)
+                for f, name in enumerate(names):
+                    position = kept.index(f) + 1 if f in kept else None
+                    q = q_values[k, f]
+                    scores_of = (ic.ic[k, f], ic.t[k, f], ic.p[k, f], q, ic.sessions[k, f], scores.coverage[f])
+                    verdict = (position is not None, bool(q <= config.false_discovery_rate), position, reasons[f])
+                    rows.append((at_refit.refit.session, k, name, *scores_of, *verdict))
+        return pl.DataFrame(rows, schema=LEDGER | {"refit_session": self.day}, orient="row").with_columns(
+            pl.col(pl.Float64).fill_nan(None)
+        )
 
 
 def candidates(features: pl.DataFrame) -> list[str]:
@@ -166,6 +206,12 @@ class _Scores:
     ic: PooledIC
     expected: Floats
     coverage: Floats
+
+    def of(self, places: Sequence[int]) -> "_Scores":
+        """Those of some of the features."""
+        ic = self.ic
+        some = [each[:, places] for each in (ic.ic, ic.error, ic.t, ic.p, ic.sessions)]
+        return _Scores(PooledIC(*some), self.expected[:, places], self.coverage[places])
 
 
 def _scored(
@@ -292,7 +338,8 @@ class _Sessions:
     def similarity(self, window: Booleans) -> Floats:
         """(features, features) rank correlation over the window's rows where both are present; 0 where undefined.
 
-        Ranks are taken among all of a feature's rows, so that one matrix product serves every pair.
+        Ranks are taken among all of a feature's rows, so that one matrix product serves every pair, and what two
+        features have in common does not depend on a third.
         """
         f = len(self.names)
         picked = np.flatnonzero(window[self.session])
@@ -309,6 +356,20 @@ class _Sessions:
             covariance, variance = n * xy - x * x.T, n * xx - x * x
             found: Floats = np.nan_to_num(covariance / np.sqrt(variance * variance.T), posinf=0.0, neginf=0.0)
         return found
+
+
+@dataclass(frozen=True)
+class _AtRefit:
+    """The scores of one refit, and the similarity of its features, which is made when it is first asked for."""
+
+    refit: Refit
+    table: _Sessions
+    window: Booleans
+    scores: _Scores
+
+    @cached_property
+    def similarity(self) -> Floats:
+        return self.table.similarity(self.window)
 
 
 def _column(rows: pl.DataFrame, name: str) -> Floats:

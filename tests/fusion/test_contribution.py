@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import daily_market
 import numpy as np
@@ -12,15 +13,16 @@ import yaml
 from small_market import Market
 from typer.testing import CliRunner
 
-from fusion import pipeline
+from fusion import model, pipeline, selection
 from fusion.cli import app
-from fusion.contribution import ADDED, CONTRIBUTION, UNTOLD, _Window, contributions, holm
+from fusion.contribution import ADDED, CONTRIBUTION, UNTOLD, _Models, _Window, contributions, holm
 from fusion.correlation import rank_moments
 from fusion.overlap import resamples
-from fusion.plan import make_plan
+from fusion.plan import make_plan, silent
 from fusion.report import render
 from fusion.report.run_folder import RunFolder
 from fusion.study import study
+from fusion.target import KEYS
 
 
 def made(folder: Path, seed: int, effect: float) -> Market:
@@ -65,6 +67,48 @@ def test_the_numbers_are_those_of_runs_without_the_source(informed: Market) -> N
     for result, name in ((less, "ic_without"), (whole, "ic_all")):
         ic = result.evaluation.filter(metric="rank_ic", score="score", horizon="5 sessions", group_kind="all")["value"]
         assert ic[0] == row[name]
+
+
+@pytest.mark.parametrize(("least", "shared"), [(2, True), (4, False)])
+def test_what_is_done_once_for_all_is_as_if_done_for_each(
+    informed: Market, monkeypatch: pytest.MonkeyPatch, least: int, shared: bool
+) -> None:
+    """To the bit; and with fewer fits where some selections are the same. Of four features one is redundant."""
+    selected = informed.config.selection.model_copy(update={"min_features": least, "max_rank_correlation": 0.5})
+    plan = replace(informed.plan, config=informed.config.model_copy(update={"selection": selected}))
+    found = study(plan, informed.tables)
+    families = {name: found.matrix.families[name] for name in found.matrix.candidates}
+    sets = [frozenset(each) for each in ({"bars"}, {"bars", "news"}, {"news"}, {"news", "noise"}, {"noise", "bars"})]
+    learn, fits = model._learn, []
+
+    def counted(*given: Any) -> model.RegimeLearner:
+        fits.append(given)
+        return learn(*given)
+
+    monkeypatch.setattr(model, "_learn", counted)
+    scores = _Models(plan, found, families, silent)
+    scores.make(sets)
+    once = len(fits)
+    labels, regimes, primary = found.labels, found.regimes, plan.config.predicted.primary
+    whole = found.matrix.frame.select(*KEYS, *families)
+    measured = selection.measure(whole, labels, regimes, found.refits, selected, primary)
+    reasons = set()
+    for sources in sets:
+        names = [name for name, source in families.items() if source in sources]
+        table = whole.select(*KEYS, *names)
+        ledger = selection.select(table, labels, regimes, found.refits, selected, primary)
+        assert measured.ledger(names).equals(ledger)
+        reasons |= {reason.split()[0] for reason in ledger["reason"]}
+        slow, _ = model.walk_forward_predict(table, labels, regimes, ledger, found.refits, plan.config.model, primary)
+        expected = scores.signals.select(KEYS).join(slow, on=KEYS, how="left", maintain_order="left")["score"]
+        assert scores[sources].tobytes() == expected.cast(pl.Float64).fill_null(np.nan).to_numpy().tobytes()
+    assert {"not", "significant"} <= reasons
+    each = len(fits) - once
+    if shared:
+        assert 0 < once < each
+    else:
+        assert "redundant" in reasons
+        assert 0 < once <= each
 
 
 def test_of_markets_without_information_few_sources_are_called_informative(tmp_path: Path) -> None:
