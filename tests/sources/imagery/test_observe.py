@@ -230,6 +230,16 @@ class TestAppending:
         assert_frame_equal(rows(place / "log"), rows(place / "whole"))
         assert not list((place / "log/parts").glob(".*"))
 
+    def test_scenes_are_taken_in_the_order_in_which_they_became_known(self, place: Path) -> None:
+        told = [f"light_{day},2020-03-0{9 - number}" for number, day in enumerate(DAYS)]
+        (place / "deliveries.csv").write_text("\n".join(["scene,delivered", *told]))
+        known = {"log": {"path": str(place / "deliveries.csv")}, "delay": "2h"}
+        observe(config(place, scenes__known=known), place / "log", {}, now=NOW)
+        found = pl.read_parquet(place / "log/parts/000001/scenes.parquet")
+        assert found["captured"].is_sorted(descending=True)
+        # a delivery that names a day is known at its end, and two hours later here
+        assert found["known"].to_list() == [datetime(2020, 3, day, 2, tzinfo=UTC) for day in (8, 9, 10)]
+
     def test_a_file_that_changed_is_told_and_not_read_again(self, place: Path) -> None:
         observe(config(place), place / "log", {}, now=NOW)
         before = rows(place / "log")
