@@ -72,7 +72,9 @@ def _clock(name: str, source: Any) -> list[str]:
         unit = ("session" if known.get("business") else "day") + ("" if days == 1 else "s")
         rule = f'the rule "{days} {unit} later at {time}"'
     elif source.get("announced"):
+        late = len(source.get("unscheduled") or [])
         rule = f"the rule that the schedule was public {source['announced']} ahead"
+        rule += f", but for {late} day{'' if late == 1 else 's'} told as unscheduled," if late else ""
     elif source.get("delay") or source.get("bar"):
         parts = [f"a bar of {source['bar']}" if source.get("bar") else "", f"a delay of {source.get('delay') or '0s'}"]
         rule = " and ".join(part for part in parts if part)

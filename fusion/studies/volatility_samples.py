@@ -51,8 +51,6 @@ WINDOWS = {"FOMC, -30 to +120 min": ("fomc",), "NFP and CPI, -30 to +120 min": (
 """Parts of a sample that are judged by themselves: what is near the events of some kinds."""
 PLANNED = ("fomc", "nfp", "cpi")
 """Kinds that forecasts across sessions are told of."""
-_DECISION_HOUR = 14
-"""New York: decisions at another hour (2020-03-03, 2020-03-15) were not scheduled and are left out."""
 
 _CALENDAR = {
     "kind": "calendar_file",
@@ -62,6 +60,7 @@ _CALENDAR = {
     "timezone": "UTC",
     "entity": "US",
     "announced": "30d",
+    "unscheduled": ["2020-03-03", "2020-03-15"],
     "max_age": "7d",
     "kinds": EVENT_NAMES,
 }
@@ -148,10 +147,10 @@ def read_rows(entry: Mapping[str, Any], calendar: str) -> pl.DataFrame:
 
 
 def scheduled_events() -> dict[str, Integers]:
-    """kind -> int64 ns of the high-impact US events that had been scheduled, rising."""
+    """kind -> int64 ns of the high-impact US events that were known before they came, rising: without the Fed's two
+    cuts of March 2020, which nobody had announced."""
     rows = read_rows(_CALENDAR, SPY)
-    hour = pl.col("event_time").dt.convert_time_zone("America/New_York").dt.hour()
-    rows = rows.filter((pl.col("kind") != "fomc") | (hour == _DECISION_HOUR))
+    rows = rows.filter(pl.col("known_time") < pl.col("event_time"))
     return {kind: np.unique(nanoseconds(rows.filter(pl.col("kind") == kind)["event_time"])) for kind in EVENT_NAMES}
 
 
