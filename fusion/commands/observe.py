@@ -16,7 +16,9 @@ def observe(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the log; default observations/NAME.", show_default=False)
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try scenes again that could not be read before.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again what could not be read before: scenes, and zones of others.")
+    ] = False,
     overrides: Overrides = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -26,8 +28,9 @@ def observe(
     The log's observations are rows of the table `metric`, each with when it
     was captured and when the image was delivered. It is only appended to:
     after a kill, or when new images came, run the same command again. A value
-    of too few clear pixels goes to set_aside.parquet with its reason, a scene
-    that cannot be read fails alone. Needs pip install 'trifuse\\[alt]'.
+    of too few clear pixels goes to set_aside.parquet with its reason; a scene
+    that cannot be read fails alone, and so does a zone of which it cannot.
+    Needs pip install 'trifuse\\[alt]'.
 
     \b
     Examples:

@@ -47,6 +47,7 @@ def read_lots(
     bands: Mapping[str, float] = LUMINANCE,
     masks: Sequence[MaskRule] = (),
     dark_object: bool = True,
+    failed: dict[str, DataError] | None = None,
 ) -> list[LotImage]:
     """The lots that lie in a scene, one window of each band for each of them.
 
@@ -56,9 +57,11 @@ def read_lots(
            subtraction technique"); False for surface reflectance, of which that was taken off. It is measured on the
            scene itself, whole or on a lattice of 16 x 16 windows of 32 x 32 pixels, so that no lot's value depends on
            which others are read
+    failed  where given, lots whose own pixels cannot be read give no image and are told here, with the error
 
     A pixel of the grid is the mean over the band's area under it, whichever is finer. Lots outside of the scene give
-    no image. Raises DataError for a scene without one of the assets or whose files cannot be read.
+    no image. Raises DataError for a scene without one of the assets, whose files cannot be opened, or whose haze
+    cannot be measured; without `failed` also for a lot that cannot be read.
     """
     needed = list(dict.fromkeys([*bands, *(rule.asset for rule in masks)]))
     missing = [name for name in needed if name not in scene.assets]
@@ -72,19 +75,38 @@ def read_lots(
         images = {name: opened.enter_context(open_asset(scene.assets[name])) for name in needed}
         dark = _dark({name: images[name] for name in bands}, bands) if dark_object and wanted else 0.0
         for lot in wanted:
-            luminance = _luminance(images, bands, lot.grid, "average")
-            if luminance is None:
-                continue
-            cloud_frac = None
-            if masks:
-                hidden = np.zeros(lot.grid.shape, bool)
-                for rule in masks:
-                    hidden |= ~rule.clear(images[rule.asset].read(lot.grid, "nearest").values)
-                inside = lot.cells >= 0
-                cloud_frac = float(hidden[inside].mean()) if inside.any() else None
-                luminance[hidden] = np.nan
-            found.append(LotImage(scene, lot.site, luminance, cloud_frac, dark))
+            try:
+                image = _image(scene, lot, images, bands, masks, dark)
+            except DataError as error:
+                if failed is None:
+                    raise
+                failed[lot.site] = error
+            else:
+                found += [] if image is None else [image]
     return found
+
+
+def _image(
+    scene: Scene,
+    lot: Lot,
+    images: Mapping[str, Image],
+    bands: Mapping[str, float],
+    masks: Sequence[MaskRule],
+    dark: float,
+) -> LotImage | None:
+    """None where the scene does not show the lot."""
+    luminance = _luminance(images, bands, lot.grid, "average")
+    if luminance is None:
+        return None
+    cloud_frac = None
+    if masks:
+        hidden = np.zeros(lot.grid.shape, bool)
+        for rule in masks:
+            hidden |= ~rule.clear(images[rule.asset].read(lot.grid, "nearest").values)
+        inside = lot.cells >= 0
+        cloud_frac = float(hidden[inside].mean()) if inside.any() else None
+        luminance[hidden] = np.nan
+    return LotImage(scene, lot.site, luminance, cloud_frac, dark)
 
 
 def _luminance(images: Mapping[str, Image], bands: Mapping[str, float], grid: Grid, how: Any) -> Values | None:

@@ -3,7 +3,8 @@
     FOLDER/observation.json                what the log is of: the config, and its hash
     FOLDER/parts/000001/observations.parquet    rows of the metric table, as a source of `table: metric` reads them
                         set_aside.parquet       values that are not to be used, with the reason: too few clear pixels
-                        scenes.parquet          each scene: its content, when known, how many rows, or why it has none
+                        scenes.parquet          each scene: its content, when known, how many rows, or why it has none,
+                                                and the sites that could not be read
 
 A part is written under another name and renamed when it is whole, so that after a kill the log is as it was before the
 part. What a part holds is settled: a scene that is there is not observed again.
@@ -35,7 +36,9 @@ SCENE_ROWS: dict[str, Any] = {
     "rows": pl.Int64(),
     "reason": pl.String(),
     "detail": pl.String(),
+    "unreadable": pl.List(pl.String()),
 }
+_OF_SITES = (OBSERVATIONS, SET_ASIDE)
 _SAMPLE = 2**16
 
 
@@ -78,6 +81,11 @@ class ObservationLog:
 
     def set_aside(self) -> pl.DataFrame:
         return self._read(SET_ASIDE, ROWS_ASIDE)
+
+    def sites(self) -> set[str]:
+        """All that have a row, whether of a value or of one that was set aside."""
+        frames = [pl.read_parquet(part / name, columns=["site"]) for part in self.parts for name in _OF_SITES]
+        return {site for frame in frames for site in frame["site"].unique().to_list()}
 
     def append(self, observations: pl.DataFrame, aside: pl.DataFrame, scenes: pl.DataFrame) -> None:
         """One part."""

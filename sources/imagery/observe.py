@@ -4,10 +4,8 @@ Scene by scene, in the order in which they became known, each band opened once; 
 read. Memory is bounded by one zone's pixels and one part's rows, whatever the number of scenes.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,20 +18,16 @@ from gpu_kernels.errors import ConfigError, DataError
 from sources.files import expand
 from sources.hold import holding
 from sources.imagery.find import find_scenes
-from sources.imagery.footprint import may_show
 from sources.imagery.grid import grid_of
-from sources.imagery.measures import Measured
 from sources.imagery.observation_log import ROWS, ROWS_ASIDE, SCENE_ROWS, ObservationLog, content_of
-from sources.imagery.observe_config import ObservationConfig, metrics_of
+from sources.imagery.observe_config import ObservationConfig
 from sources.imagery.observe_lots import LotObserver
-from sources.imagery.raster import Image, open_asset
-from sources.imagery.scene import NO_ASSET, Scene, Scenes, SetAside
-from sources.imagery.zonal import Outline, Values, outline
+from sources.imagery.observe_scene import UNREADABLE, SceneObserver, SceneRows
+from sources.imagery.scene import Scene, Scenes, SetAside
 from sources.imagery.zones import Zone, Zones, read_zones
 from sources.schema import TIME
 
-METHOD = "zonal-1"
-UNREADABLE = "unreadable"
+PARTLY_UNREADABLE = "partly_unreadable"
 NO_ZONE = "no_zone"
 CHANGED = "changed_after_it_was_observed"
 OUTSIDE_ALL = "outside_every_scene"
@@ -74,9 +68,9 @@ def observe(
 
     A scene that is in the log is not observed again. Where its files changed since, it is set aside: what was seen
     then stays, and a corrected image has to come as a later vintage with a known time of its own. A scene that cannot
-    be read fails alone.
+    be read fails alone, and so does a zone of which one scene's pixels cannot be read.
 
-    retry  scenes that failed before are tried again
+    retry  scenes that failed before, and of others the zones that did, are tried again
     now    `ingested_time` of the rows; None: the moment of the call
 
     Raises ConfigError and DataError for zones or scenes that cannot be told at all, BusyError where another process
@@ -95,8 +89,14 @@ def observe(
         if config.lots is not None:
             lots = LotObserver(config.lots, config.grid, usable, variables, target, len(log.parts))
             told.set_aside += lots.set_aside
-        work = _Work(config, usable, told, (now or datetime.now(UTC)).astimezone(UTC), lots)
-        _run(work, log, found, retry, progress)
+        told.counts["zones"] = len(usable)
+        since = (now or datetime.now(UTC)).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        observer = SceneObserver(config, usable, since // timedelta(microseconds=1) * 1000, lots)
+        _run(_Part(log, lots, told), observer, found, config.assets, retry, progress)
+        if told.counts["looked"]:
+            seen = log.sites()
+            told.set_aside += [SetAside(zone.site, OUTSIDE_ALL) for zone in usable if zone.site not in seen]
+        del told.counts["looked"]
     return told
 
 
@@ -139,30 +139,30 @@ def _on_grids(zones: list[Zone], config: ObservationConfig) -> tuple[list[Zone],
     return usable, aside
 
 
-def _run(work: "_Work", log: ObservationLog, found: Scenes, retry: bool, progress: Progress) -> None:
+def _run(
+    part: "_Part", observer: SceneObserver, found: Scenes, assets: list[str], retry: bool, progress: Progress
+) -> None:
+    told, counts = part.told, part.told.counts
     before = {
-        (scene, vintage): (content, reason)
-        for scene, vintage, content, reason in log.scenes().select("scene", "vintage", "content", "reason").iter_rows()
+        (row["scene"], row["vintage"]): row
+        for row in part.log.scenes().select("scene", "vintage", "content", "reason", "unreadable").iter_rows(named=True)
     }
-    counts = work.told.counts
     scenes = sorted(found.scenes, key=lambda one: (one.known, one.captured, one.id, one.vintage))
-    counts.update({"scenes": len(scenes), "zones": len(work.zones), "before": 0, "observed": 0, "failed": 0})
+    counts.update({"scenes": len(scenes), "before": 0, "observed": 0, "failed": 0})
     for number, scene in enumerate(scenes):
-        progress(f"observe: {scene.id}", number / len(scenes))
-        content = _content(scene, work.config.assets)
-        seen, reason = before.get((scene.id, scene.vintage), (None, None))
-        if seen is not None and (reason is None or not retry):
+        done = f"{counts['observed']} observed, {counts['before']} before, {counts['failed']} failed"
+        progress(f"observe: {scene.id}, {number + 1} of {len(scenes)} ({done})", number / len(scenes))
+        content = _content(scene, assets)
+        seen = before.get((scene.id, scene.vintage))
+        if seen is not None and seen["reason"] in {None, PARTLY_UNREADABLE} and seen["content"] != content:
+            told.set_aside.append(SetAside(scene.id, CHANGED, "the log keeps what was observed before"))
+        if seen is not None and (seen["reason"] is None or not retry):
             counts["before"] += 1
-            if reason is None and seen != content:
-                work.told.set_aside.append(SetAside(scene.id, CHANGED, "the log keeps what was observed before"))
             continue
-        work.take(scene, content)
-        if work.pending >= _PART_ROWS:
-            work.write(log)
-    work.write(log)
-    if work.shown is not None:
-        never = [zone.site for zone in work.zones if zone.site not in work.shown]
-        work.told.set_aside += [SetAside(site, OUTSIDE_ALL) for site in never]
+        part.take(scene, content, observer, seen["unreadable"] if seen is not None else None)
+        if part.pending >= _PART_ROWS:
+            part.write()
+    part.write()
 
 
 def _content(scene: Scene, assets: list[str]) -> str:
@@ -170,38 +170,43 @@ def _content(scene: Scene, assets: list[str]) -> str:
     return content_of([path for path in local if "://" not in str(path)])
 
 
-class _Work:
-    """Zones and measures, each zone's outline made once, and the rows of the part at hand."""
+class _Part:
+    """The part of the log at hand."""
 
-    def __init__(
-        self, config: ObservationConfig, zones: list[Zone], told: Observed, now: datetime, lots: LotObserver | None
-    ) -> None:
-        self.config, self.zones, self.told, self._lots = config, zones, told, lots
-        self.shown: set[str] | None = None
-        self._now = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
-        self._outlines: dict[int, Outline] = {}
+    def __init__(self, log: ObservationLog, lots: LotObserver | None, told: Observed) -> None:
+        self.log, self.told, self._lots = log, told, lots
         self._rows: list[dict[str, Any]] = []
         self._aside: list[dict[str, Any]] = []
         self._scenes: list[dict[str, Any]] = []
-        self._classes = {name for measure in config.measures.values() for name in measure.classes}
 
     @property
     def pending(self) -> int:
         return len(self._rows) + len(self._aside)
 
-    def take(self, scene: Scene, content: str) -> None:
-        """Observes one scene; nothing of it is kept where it fails."""
-        rows, aside = len(self._rows), len(self._aside)
-        reason, detail, zones = None, "", 0
+    def take(self, scene: Scene, content: str, observer: SceneObserver, left: list[str] | None) -> None:
+        """Observes one scene; nothing of it is kept where it fails.
+
+        left  the sites that could not be read before; None or none: all
+        """
+        reason, detail, found = None, "", SceneRows()
+        unreadable = left or []
         try:
-            zones = self._observe(scene)
-            reason = None if zones else NO_ZONE
+            found = observer.see(scene, only=left or None)
+            unreadable = list(found.unreadable)
+            if unreadable:
+                reason = PARTLY_UNREADABLE
+                detail = f"{len(unreadable)} zones; the first: {found.unreadable[unreadable[0]]}"
+            elif not found.shown and not left:
+                reason = NO_ZONE
         except DataError as error:
-            del self._rows[rows:], self._aside[aside:]
-            reason, detail = UNREADABLE, str(error)
+            reason, detail = PARTLY_UNREADABLE if left else UNREADABLE, str(error)
         if reason is not None:
             self.told.set_aside.append(SetAside(scene.id, reason, detail))
-        self.told.counts["failed" if reason == UNREADABLE else "observed"] += 1
+        counts = self.told.counts
+        counts["failed" if reason == UNREADABLE else "observed"] += 1
+        counts.update({"outside": found.outside, "looked": found.zones})
+        self._rows += found.rows
+        self._aside += found.aside
         self._scenes.append(
             {
                 "scene": scene.id,
@@ -209,128 +214,26 @@ class _Work:
                 "captured": scene.captured,
                 "known": scene.known,
                 "content": content,
-                "zones": zones,
-                "rows": len(self._rows) - rows,
+                "zones": found.shown,
+                "rows": len(found.rows),
                 "reason": reason,
                 "detail": detail,
+                "unreadable": unreadable,
             }
         )
 
-    def write(self, log: ObservationLog) -> None:
+    def write(self) -> None:
         """The part at hand into the log."""
         if not self._scenes:
             return
         self.told.counts.update({"rows": len(self._rows), "set_aside": len(self._aside)})
-        part = len(log.parts) + 1
+        part = len(self.log.parts) + 1
         if self._lots is not None:
             self._lots.save(part)
-        log.append(_frame(self._rows, ROWS), _frame(self._aside, ROWS_ASIDE), _frame(self._scenes, SCENE_ROWS))
+        self.log.append(_frame(self._rows, ROWS), _frame(self._aside, ROWS_ASIDE), _frame(self._scenes, SCENE_ROWS))
         if self._lots is not None:
             self._lots.forget(part)
         self._rows, self._aside, self._scenes = [], [], []
-
-    def _observe(self, scene: Scene) -> int:
-        """How many zones it shows."""
-        missing = [name for name in self.config.assets if name not in scene.assets]
-        if missing:
-            raise DataError(f"scene {scene.id} has no asset {missing[0]!r} ({NO_ASSET})")
-        zones = [zone for zone in self._valid(scene) if self._near(scene, zone)]
-        if not zones:  # a scene of elsewhere is not even opened
-            return 0
-        with ExitStack() as stack:
-            images = {name: stack.enter_context(open_asset(scene.assets[name])) for name in self.config.measured}
-            shown = sum(self._zone(scene, zone, images) for zone in zones) if images else 0
-        return max(shown, self._see_lots(self._lots, scene, zones)) if self._lots is not None else shown
-
-    def _see_lots(self, lots: LotObserver, scene: Scene, zones: list[Zone]) -> int:
-        """How many of the zones it shows as lots."""
-        rows, sites = lots.see(scene, zones)
-        self.shown = (self.shown or set()) | set(sites)
-        if not self.config.measures:
-            self.told.counts["outside"] += len(zones) - len(sites)
-        entities = {zone.site: self._entity(zone) for zone in zones}
-        for row in rows:
-            row |= {"entity": entities[row["site"]], "ingested_time": max(self._now, scene.known)}
-            if row["value"] is None:
-                self._aside.append({**row, "scene": scene.id, "reason": row["quality"]})
-            else:
-                self._rows.append(row)
-        return len(sites)
-
-    def _entity(self, zone: Zone) -> str:
-        column = self.config.zones.entity
-        return "" if column is None else str(zone.attributes[column] or "")
-
-    def _valid(self, scene: Scene) -> Iterator[Zone]:
-        for zone in self.zones:
-            if zone.valid_at(scene.captured) and scene.site in {None, zone.site}:
-                yield zone
-
-    def _near(self, scene: Scene, zone: Zone) -> bool:
-        """Whether the scene's footprint leaves it open that the zone is seen."""
-        self.shown = self.shown or set()
-        if may_show(scene, zone):
-            return True
-        self.told.counts["outside"] += 1
-        return False
-
-    def _zone(self, scene: Scene, zone: Zone, images: Mapping[str, Image]) -> bool:
-        """Whether the scene shows the zone."""
-        place = self._outline(zone)
-        self.shown = self.shown or set()
-        read: dict[str, Values] = {}
-        for name, image in images.items():
-            pixels = image.read(place.grid, "nearest" if name in self._classes else self.config.grid.resampling)
-            if pixels.outside:
-                self.told.counts["outside"] += 1
-                return False
-            read[name] = pixels.values
-        self.shown.add(zone.site)
-        for name, measure in self.config.measures.items():
-            measured = measure.see(read, place)
-            unit = measure.unit or scene.assets[measure.bands[0]].unit
-            for metric, statistic in zip(metrics_of(name, measure), measure.statistics, strict=True):
-                self._keep(scene, zone, metric, statistic, measured, unit)
-        return True
-
-    def _keep(
-        self, scene: Scene, zone: Zone, metric: str, statistic: str, measured: Measured, unit: str | None
-    ) -> None:
-        seen = measured.seen
-        value = seen.statistics[statistic]
-        row = {
-            "entity": self._entity(zone),
-            "site": zone.site,
-            "metric": metric,
-            "event_time": scene.captured,
-            "event_end": scene.captured_end,
-            "known_time": scene.known,
-            "value": None if math.isnan(value) else value,
-            "unit": unit,
-            "std": seen.std if statistic == "mean" and not math.isnan(seen.std) else None,
-            "cloud_frac": None if math.isnan(seen.cloud_frac) else seen.cloud_frac,
-            "valid_frac": seen.valid_frac,
-            "n_obs": measured.n_obs,
-            # of a lag that is not over yet: a row that was written before it is known would contradict itself
-            "ingested_time": max(self._now, scene.known),
-            "vintage": scene.vintage or scene.id,
-            "supersedes": scene.supersedes or None,
-            "sensor": scene.sensor or scene.platform,
-            "gsd": scene.gsd,
-            "method_version": METHOD,
-            "licence": scene.licence,
-        }
-        if measured.problem is None and row["value"] is not None:
-            self._rows.append(row)
-        else:
-            self._aside.append({**row, "scene": scene.id, "reason": measured.problem or "no_value"})
-
-    def _outline(self, zone: Zone) -> Outline:
-        if id(zone) not in self._outlines:
-            options = self.config.grid
-            grid = grid_of(zone, options.resolution, margin=options.margin, crs=options.crs)
-            self._outlines[id(zone)] = outline(zone, grid)
-        return self._outlines[id(zone)]
 
 
 def _frame(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:

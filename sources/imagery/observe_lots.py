@@ -8,6 +8,7 @@ does, cannot be compared with what was known by then: its lots are set aside.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,21 @@ class LotObserver:
             state=self._state(part) if part else None,
         )
 
-    def see(self, scene: Scene, zones: Sequence[Zone]) -> tuple[Rows, list[str]]:
-        """Rows of the lots that the scene shows, as `LotWatch.add` gives them with `site` the zone's, and those
-        sites."""
+    def see(self, scene: Scene, zones: Sequence[Zone]) -> tuple[Rows, list[str], dict[str, str]]:
+        """Rows of the lots that the scene shows, as `LotWatch.add` gives them with `site` the zone's; those sites; and
+        the sites that could not be read, with why: of these nothing is remembered.
+
+        Raises DataError where the scene cannot be read, or the haze of it."""
         lots = [self._lots[id(zone)] for zone in zones]
+        failed: dict[str, DataError] = {}
+        # whose image it is was asked of the zones; of several periods of a site the lots have other names
         images = read_lots(
-            scene, lots, bands=self._options.bands, masks=self._options.masks, dark_object=self._options.dark_object
+            replace(scene, site=None),
+            lots,
+            bands=self._options.bands,
+            masks=self._options.masks,
+            dark_object=self._options.dark_object,
+            failed=failed,
         )
         in_time = [self._watch.may_add(image) for image in images]
         rows = self._watch.add(image for image, may in zip(images, in_time, strict=True) if may).to_dicts()
@@ -86,7 +96,8 @@ class LotObserver:
                 rows += [{**row, "quality": KNOWN_BEFORE_OTHERS} for row in self._watch.nothing(image).to_dicts()]
         for row in rows:
             row["site"] = self._zones[row["site"]].site
-        return rows, [self._zones[image.site].site for image in images]
+        unreadable = {self._zones[name].site: str(error) for name, error in failed.items()}
+        return rows, [self._zones[image.site].site for image in images], unreadable
 
     def save(self, part: int) -> None:
         """To be called before part number `part` is whole."""

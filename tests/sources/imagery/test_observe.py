@@ -20,7 +20,7 @@ from sources.config import parse_source
 from sources.hold import BusyError, holding
 from sources.imagery import observe as module
 from sources.imagery.observation_log import ObservationLog
-from sources.imagery.observe import CHANGED, OUTSIDE_ALL, TOO_LARGE, UNREADABLE, observe
+from sources.imagery.observe import CHANGED, OUTSIDE_ALL, PARTLY_UNREADABLE, TOO_LARGE, UNREADABLE, observe
 from sources.imagery.observe_config import ObservationConfig, parse_observation
 from sources.lake import ingest, read
 
@@ -30,10 +30,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = ("20200105", "20200112", "20200119")
 
 
-def write(path: Path, values: np.ndarray) -> None:
+def write(path: Path, values: np.ndarray, **options: Any) -> None:
     with rasterio.open(
         path, "w", driver="GTiff", count=1, height=values.shape[0], width=values.shape[1], dtype="float32",
-        crs="EPSG:32614", transform=rasterio.Affine(10, 0, WEST, 0, -10, NORTH),
+        crs="EPSG:32614", transform=rasterio.Affine(10, 0, WEST, 0, -10, NORTH), **options,
     ) as image:  # fmt: skip
         image.write(values.astype(np.float32), 1)
 
@@ -122,7 +122,7 @@ class TestRows:
         told_columns = ("unit", "std", "n_obs", "valid_frac", "cloud_frac", "sensor", "gsd", "entity", "ingested_time")
         assert [first[name] for name in told_columns] == ["nW/cm2/sr", 0, 16, 1, 0, "made", 10, "", NOW]
         assert told.counts == {
-            "scenes": 3, "zones": 2, "before": 0, "observed": 3, "failed": 0, "rows": 10, "set_aside": 2,
+            "scenes": 3, "zones": 2, "before": 0, "observed": 3, "failed": 0, "outside": 0, "rows": 10, "set_aside": 2,
         }  # fmt: skip
 
     def test_an_image_whose_lag_is_not_over_is_read_back_as_known_after_it(self, place: Path, tmp_path: Path) -> None:
@@ -294,6 +294,43 @@ class TestBadInput:
         assert observe(config(place), place / "log", {}, now=NOW, retry=True).counts["observed"] == 1
         assert rows(place / "log")["event_time"].n_unique() == 3
 
+    def test_pixels_that_cannot_be_read_leave_the_other_zones(self, place: Path) -> None:
+        """Images in strips of a row, of which the lower half of the second is cut off; then it comes whole."""
+        features = json.loads((place / "zones.geojson").read_text())["features"]
+        write_zones(place / "zones.geojson", *features, zone("low", 0, 50, 4, 54))
+        for number, day in enumerate(DAYS, 1):
+            write(place / f"light_{day}.tif", np.full((64, 8), number), blockysize=1)
+            write(place / f"cloud_{day}.tif", np.zeros((64, 8)))
+        observe(config(place), place / "whole", {}, now=NOW)
+        broken = place / f"light_{DAYS[1]}.tif"
+        kept = broken.read_bytes()
+        broken.write_bytes(kept[: len(kept) // 2])
+
+        told = observe(config(place), place / "log", {}, now=NOW)
+        ((scene, reason, detail),) = [(one.source, one.reason, one.detail) for one in told.set_aside]
+        assert (scene, reason) == (DAYS[1], PARTLY_UNREADABLE)
+        assert detail.startswith("1 zones; the first: ")
+        assert (told.counts["observed"], told.counts["failed"], told.counts["set_aside"]) == (3, 0, 2)
+        whole = rows(place / "whole")
+        lost = (pl.col("site") == "low") & (pl.col("event_time").dt.day() == 12)
+        assert_frame_equal(rows(place / "log"), whole.filter(~lost))
+        aside = pl.read_parquet(place / "log/parts/*/set_aside.parquet")
+        columns = ("site", "metric", "reason", "known_time", "value")
+        known = datetime(2020, 1, 18, tzinfo=UTC)
+        assert aside.select(columns).rows() == [
+            ("low", "lights_mean", UNREADABLE, known, None), ("low", "lights_max", UNREADABLE, known, None),
+        ]  # fmt: skip
+
+        assert observe(config(place), place / "log", {}, now=NOW).counts["before"] == 3
+        again = observe(config(place), place / "log", {}, now=NOW, retry=True)
+        assert [one.reason for one in again.set_aside] == [PARTLY_UNREADABLE]
+        broken.write_bytes(kept)
+        for count in (1, 0):  # only what failed is tried again, until it did not
+            mended = observe(config(place), place / "log", {}, now=NOW, retry=True)
+            assert mended.counts["observed"] == count
+        order = ["event_time", "site", "metric"]
+        assert_frame_equal(rows(place / "log").sort(order), whole.sort(order))
+
     def test_a_zone_that_is_too_large_is_set_aside_alone(self, place: Path) -> None:
         features = json.loads((place / "zones.geojson").read_text())["features"]
         write_zones(place / "zones.geojson", *features, zone("county", -1e5, -1e5, 1e5, 1e5))
@@ -310,6 +347,15 @@ class TestBadInput:
             with pytest.raises((ConfigError, DataError), match=said):
                 observe(config(place, **changes), place / "log", {}, now=NOW)
             assert not (place / "log").exists()
+
+    def test_a_zone_of_earlier_scenes_is_not_outside_of_every_scene(self, place: Path) -> None:
+        observe(config(place), place / "log", {}, now=NOW)
+        far = np.full((2, 2), 1.0)
+        write(place / "light_20200126.tif", far)
+        write(place / "cloud_20200126.tif", far)
+        write_zones(place / "zones.geojson", zone("left", 0, 0, 4, 4), zone("right", 4, 0, 8, 4))
+        told = observe(config(place), place / "log", {}, now=NOW)
+        assert (told.counts["observed"], told.counts["outside"], told.set_aside) == (1, 1, [])
 
     def test_a_scene_without_a_band_fails_alone(self, place: Path) -> None:
         (place / f"cloud_{DAYS[1]}.tif").unlink()

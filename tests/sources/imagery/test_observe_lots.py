@@ -19,7 +19,7 @@ from gpu_kernels.errors import ConfigError, DataError
 from sources.config import parse_source
 from sources.imagery import observe as module
 from sources.imagery.observation_log import ObservationLog
-from sources.imagery.observe import Observed, observe
+from sources.imagery.observe import PARTLY_UNREADABLE, Observed, observe
 from sources.imagery.observe_config import ObservationConfig, parse_observation
 from sources.imagery.observe_lots import KNOWN_BEFORE_OTHERS, STALL_OF_NO_LOT
 from sources.lake import ingest, read
@@ -228,6 +228,41 @@ def test_a_broken_scene_fails_alone_and_is_not_remembered(place: Path, tmp_path:
     run(place, tmp_path / "other")
     other = log(place, tmp_path / "other").observations().filter(pl.col("metric") == "lot_fill")
     assert rows.equals(other)
+
+
+def test_pixels_that_cannot_be_read_of_one_lot_leave_the_other(place: Path, tmp_path: Path) -> None:
+    """A second lot far below the first, in images in strips of a row whose end is cut off on one day."""
+    drawn, gap = drawn_lot(), 400
+    a, _, c, _, e, f = drawn.grid.transform
+    for path in place.glob("*.tif"):
+        with rasterio.open(path) as image:
+            values = image.read(1)
+        twice = np.concatenate([values, np.zeros((gap, values.shape[1]), values.dtype), values])
+        write(path, twice, transform=rasterio.Affine(a, 0, c, 0, e, f), blockysize=1)
+    upper = [stall.geometry for stall in stalls()]
+    below = (values.shape[0] + gap) * e
+    both = {"lot": upper, "low": [shapely.affinity.translate(one, 0, below) for one in upper]}
+    whole = [(shapely.union_all(of).envelope, {"id": name, "ticker": "WMT"}) for name, of in both.items()]
+    _geojson(place / "lots.geojson", whole)
+    each = [(one, {"id": f"{name} {n}", "lot": name}) for name, of in both.items() for n, one in enumerate(of)]
+    _geojson(place / "stalls.geojson", each)
+    surface = {"dark_object": False}
+    broken = place / "pan_20240303.tif"
+    kept = broken.read_bytes()
+    broken.write_bytes(kept[: len(kept) // 2])
+    told = observe(config(place, surface), tmp_path / "log", {}, now=NOW)
+    assert [(one.source, one.reason) for one in told.set_aside] == [("20240303", PARTLY_UNREADABLE)]
+    settings = config(place, surface).model_dump(mode="json")
+    found = ObservationLog(tmp_path / "log", settings).observations()
+    for path in (broken, place / "cloud_20240303.tif"):
+        path.unlink()
+    observe(config(place, surface), tmp_path / "without", {}, now=NOW)
+    without = ObservationLog(tmp_path / "without", settings).observations()
+    # of the lot that could not be read nothing is remembered; the other one's third day counts
+    assert found.filter(site="low").equals(without.filter(site="low"))
+    third = pl.col("event_time").dt.day() == 3
+    assert found.filter(third)["site"].to_list() == ["lot", "lot"]
+    assert found.filter(site="lot").height == without.filter(site="lot").height + 2
 
 
 def test_the_config_of_the_page_can_be_read() -> None:
