@@ -110,7 +110,14 @@ def _sample_of(
         # of two kinds that come together the order tells whose steps the multiplier is put down to: that of the config
         listed = getattr(config.sources[options.events or ""], "kinds", None) or came
         times = {kind: came[kind] for kind in listed if len(came.get(kind, ()))}
-        notice = int((nanoseconds(events["event_time"]) - nanoseconds(events["known_time"])).min())
+        event, known, kinds = (
+            nanoseconds(events["event_time"]),
+            nanoseconds(events["known_time"]),
+            events["kind"].to_numpy(),
+        )
+        # of the events that are used: what came unannounced is none of them, and takes nothing from the others' notice
+        used = np.any([(kinds == kind) & np.isin(event, when) for kind, when in times.items()], axis=0)
+        notice = int((event - known)[used].min()) if np.any(used) else None
     finer = made(fine).bins if fine < options.interval and not options.repeat else None
     return replace(
         sample,

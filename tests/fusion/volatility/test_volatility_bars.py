@@ -135,6 +135,16 @@ def test_an_event_that_was_not_known_when_its_session_opened_is_none(tree: dict[
     assert config_samples(parse(tree), "AAA")[0].events == {}
 
 
+def test_what_came_unannounced_takes_nothing_from_the_notice_of_the_others(tree: dict[str, Any]) -> None:
+    every = config_samples(parse(tree), "AAA")[0]
+    day = sessions("XNYS", START, END)["session"][10]
+    tree["sources"]["planned"]["unscheduled"] = [day.isoformat()]
+    found = config_samples(parse(tree), "AAA")[0]
+    assert len(found.events["auction"]) == len(every.events["auction"]) - 1
+    assert told_of(found, 1) == ("auction",)
+    assert told_of(found, 5) == ()
+
+
 def test_tables_files_and_picture(run: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "mine.png"
