@@ -67,3 +67,9 @@ class LeakError(TrifuseError):
     """A value was used before it was known."""
 
     exit_code = 6
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of another library says, in one line of at most 200 characters; the name of its class where that is
+    nothing."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -24,7 +24,7 @@ from sources.entity_names import EntityNames, NamesFile
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
 from sources.source_options import BaseSource, StreamSource, texts_of
-from sources.table_options import CLOCKS, MetricOptions, TableFile
+from sources.table_options import CLOCKS, Constants, MetricOptions, TableFile, check_constants
 
 RECEIPTS = {
     "binance_raw": "the local receipt recorded in the file, moved forward where the recorder's clock was seen to be "
@@ -321,7 +321,8 @@ class CalendarFile(BaseSource):
 
 
 class SeriesFile(MetricOptions):
-    """Daily series, one column each: `metrics` maps our name to the file's column. `entity_names` as of table_file.
+    """Daily series, one column each: `metrics` maps our name to the file's column. `constants` (of all the series, e.g.
+    {unit: index, licence: CC BY 4.0}) and `entity_names` as of table_file.
 
     known_time is a column (of vintages), or told by the lag rule `known` or by `delay`. An empty cell is a day without
     a value.
@@ -329,8 +330,14 @@ class SeriesFile(MetricOptions):
 
     kind: Literal["series_file"]
     metrics: dict[str, str] = Field(min_length=1)
+    constants: Constants = Field(default_factory=dict)
     entity_names: EntityNames | None = None
     no_value: list[str] = Field(default_factory=lambda: ["", "."])
+
+    @model_validator(mode="after")
+    def _constants_are_columns(self) -> "SeriesFile":
+        check_constants(self.constants, "metric", self.columns, ("metric",))
+        return self
 
     @model_validator(mode="after")
     def _known_time_is_told(self) -> "SeriesFile":

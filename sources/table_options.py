@@ -2,6 +2,7 @@
 files of metrics share."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -11,11 +12,23 @@ from sources.durations import Duration
 from sources.entity_names import EntityNames, NamesFile
 from sources.metric_screen import Screen
 from sources.schema import TABLES
-from sources.source_options import BOOKS, BaseSource, StreamSource, TableName, text_of, texts_of
+from sources.source_options import BOOKS, BaseSource, Columns, StreamSource, TableName, text_of, texts_of
 
 CLOCKS = ("event_time", "event_end", "known_time", "ingested_time")
 _OF_METRICS = ("known", "period", "no_value", "nowcast", "backfill", "backfill_after", "screen")
 _DAY = 86_400 * 10**9
+Constants = dict[str, Annotated[str, BeforeValidator(text_of)]]
+
+
+def check_constants(constants: Constants, table: str, columns: Columns, told: Collection[str] = ()) -> None:
+    """Raises ValueError for a constant of a column that there is none of, or that is `told` otherwise."""
+    allowed = [name for name in TABLES[table].schema if name not in (*CLOCKS, "entity", "session", "value", *told)]
+    for name in constants:
+        if name not in allowed:
+            hint = "; the entity of every row is `entity`" if name == "entity" else ""
+            raise ValueError(f"constants.{name}; allowed: {', '.join(allowed)}{hint}")
+        if name in columns:
+            raise ValueError(f"{name} is in `columns` and in `constants`; give one of them")
 
 
 class LagRule(BaseModel):
@@ -77,7 +90,7 @@ class TableFile(StreamSource, MetricOptions):
 
     kind: Literal["table_file"]
     table: TableName
-    constants: dict[str, Annotated[str, BeforeValidator(text_of)]] = Field(default_factory=dict)
+    constants: Constants = Field(default_factory=dict)
     only: dict[str, Annotated[list[str], BeforeValidator(texts_of)]] = Field(default_factory=dict)
     entity_names: EntityNames | None = None
     bar: Annotated[Duration, Field(gt=0)] | None = None
@@ -117,13 +130,7 @@ class TableFile(StreamSource, MetricOptions):
 
     @model_validator(mode="after")
     def _constants_are_columns(self) -> "TableFile":
-        allowed = [name for name in TABLES[self.table].schema if name not in (*CLOCKS, "entity", "session", "value")]
-        for name in self.constants:
-            if name not in allowed:
-                hint = "; the entity of every row is `entity`" if name == "entity" else ""
-                raise ValueError(f"constants.{name}; allowed: {', '.join(allowed)}{hint}")
-            if name in self.columns:
-                raise ValueError(f"{name} is in `columns` and in `constants`; give one of them")
+        check_constants(self.constants, self.table, self.columns)
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kernels.errors import DataError
+from gpu_kernels.errors import DataError, one_line
 
 
 def load(path: Path) -> NDArray[Any]:
@@ -14,7 +14,7 @@ def load(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        told = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        told = getattr(error, "strerror", None) or one_line(error)
         raise DataError(f"{path} cannot be read: {told}", allowed="a NumPy array of numbers (.npy)") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise DataError(f"{path} holds no real numbers", allowed="booleans, whole numbers or floats")

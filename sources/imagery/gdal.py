@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpu_kernels.errors import DataError, TrifuseError
+from gpu_kernels.errors import DataError, TrifuseError, one_line
 from sources.extras import need
 from sources.imagery.scene import Asset
 
@@ -78,6 +78,5 @@ def telling(href: str) -> Iterator[None]:
     except TrifuseError:
         raise
     except (errors.RasterioError, OSError, ValueError, MemoryError) as error:
-        cause = error.__cause__ or error
-        told = " ".join(str(cause).split())[:200] or type(cause).__name__
+        told = one_line(error.__cause__ or error)
         raise DataError(f"{href[:200]} cannot be read: {told}", hint="fetch the file again") from error

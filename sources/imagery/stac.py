@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from gpu_kernels.errors import one_line
 from sources.clocks import read_clock
 from sources.extras import need
 from sources.imagery.config import AssetOptions, StacScenes
@@ -102,8 +103,7 @@ def _drafts(items: Iterable[RawItem | SetAside], found: Scenes) -> list[_Draft]:
                 warnings.simplefilter("ignore")
                 item = pystac.Item.from_dict(plain, migrate=True)
         except Exception as error:  # what others wrote may break pystac anywhere
-            told = " ".join(str(error).split())[:200] or type(error).__name__
-            found.set_aside.append(SetAside(raw.source, UNREADABLE_ITEM, told))
+            found.set_aside.append(SetAside(raw.source, UNREADABLE_ITEM, one_line(error)))
             continue
         kept.append((raw, item))
         times.append([clock if isinstance(clock, str) else None if clock is None else str(clock) for clock in clocks])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError, DataError, one_line
 from sources.extras import need
 from sources.files import blocks, expand, reading
 from sources.imagery.config import StacScenes, patterns
@@ -85,7 +85,7 @@ def _of_lines(path: Path, roots: tuple[Path, ...]) -> Iterator[RawItem | SetAsid
             try:
                 item = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield SetAside(source, UNREADABLE_ITEM, _line(error))
+                yield SetAside(source, UNREADABLE_ITEM, one_line(error))
                 continue
             yield _item(item, source, path.parent, roots, None)
 
@@ -160,7 +160,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON: {_line(error)}") from error
+        raise DataError(f"{path} is no JSON: {one_line(error)}") from error
 
 
 def _of_api(options: StacScenes) -> Iterator[RawItem | SetAside]:
@@ -180,7 +180,8 @@ def _of_api(options: StacScenes) -> Iterator[RawItem | SetAside]:
             found = catalogue.search(**options.search)
             pages = found.pages_as_dicts()
     except TypeError as error:
-        raise ConfigError(f"search: {_line(error)}", allowed="collections, bbox, datetime, ids, query, ...") from error
+        allowed = "collections, bbox, datetime, ids, query, ..."
+        raise ConfigError(f"search: {one_line(error)}", allowed=allowed) from error
     except (*failures, need("pystac").STACError) as error:
         raise _no_answer(address, error) from error
     seen: set[tuple[str, str]] = set()
@@ -217,8 +218,4 @@ def _self(item: object) -> str | None:
 
 
 def _no_answer(address: str, error: BaseException) -> DataError:
-    return DataError(f"STAC API {address}: {_line(error)}", hint="check the address, the network and the search")
-
-
-def _line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return DataError(f"STAC API {address}: {one_line(error)}", hint="check the address, the network and the search")

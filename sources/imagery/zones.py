@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError, DataError, one_line
 from sources.clocks import read_clock
 from sources.extras import need
 from sources.imagery.antimeridian import unwrapped
@@ -143,7 +143,7 @@ def read_geometries(path: Path, layer: str | None) -> tuple[list[Any], pl.DataFr
             raise ConfigError(f"{path} holds {len(known)} layers", allowed=", ".join(known), hint="write `layer`")
         meta, _, wkb, columns = pyogrio.raw.read(path, layer=layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {_line(error)}", hint="fetch the file again") from error
+        raise DataError(f"{path} cannot be read: {one_line(error)}", hint="fetch the file again") from error
     shapely = need("shapely")
     if wkb is None:
         raise DataError(f"{path} has no geometries", allowed="polygons")
@@ -158,7 +158,7 @@ def _read_wkt(path: Path) -> tuple[list[Any], pl.DataFrame, str | None]:
     try:
         table = pl.read_csv(path, infer_schema=False, separator="\t" if path.suffix.lower() == ".tsv" else ",")
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} cannot be read: {_line(error)}", allowed="CSV with a column of WKT") from error
+        raise DataError(f"{path} cannot be read: {one_line(error)}", allowed="CSV with a column of WKT") from error
     column = next((name for name in _WKT if name in table.columns), None)
     if column is None:
         raise DataError(
@@ -273,7 +273,3 @@ def _overlap(one: Zone, other: Zone) -> bool:
     before = one.valid_to is not None and other.valid_from is not None and one.valid_to <= other.valid_from
     after = other.valid_to is not None and one.valid_from is not None and other.valid_to <= one.valid_from
     return not (before or after)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

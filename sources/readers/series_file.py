@@ -11,6 +11,8 @@ from sources.files import InputFile
 from sources.readers.batch import NO_VALUE, RawBatch, canonical, entity_column, first_problem, missing_entity, number
 from sources.readers.metric_clocks import metric_clocks
 from sources.readers.records import find_columns, records
+from sources.readers.table_file import constant_value
+from sources.schema import TABLES
 from sources.table_options import CLOCKS
 
 
@@ -25,7 +27,14 @@ def read(source: SeriesFile, file: InputFile, index: int, calendar: str) -> Iter
         nobody = first_problem(unknown, missing_entity(entity))
         problem = first_problem(frame["_problem"], event["problem"], clocks.rows["problem"], nobody)
         common = frame.select("_line").with_columns(
-            entity, event["time"].alias("event_time"), *clocks.rows.drop("problem")
+            entity,
+            event["time"].alias("event_time"),
+            *clocks.rows.drop("problem"),
+            *(
+                constant_value(column, source.constants[column.name], frame.height)["value"].alias(column.name)
+                for column in TABLES["metric"].columns
+                if column.name in source.constants
+            ),
         )
         series, empty = [], 0
         for metric in source.metrics:

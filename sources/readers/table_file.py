@@ -119,10 +119,7 @@ def _entity(
 def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec, constant: str | None) -> pl.DataFrame:
     """One column of values, as value and problem."""
     if constant is not None:
-        once = _value(pl.DataFrame({spec.name: [constant]}), spec.name, spec, None)
-        if once["problem"][0] is not None:
-            raise ConfigError(f"constants.{spec.name} is {constant!r}", allowed=f"what a cell may hold: {spec.meaning}")
-        return pl.DataFrame([cell.new_from_index(0, frame.height) for cell in once])
+        return constant_value(spec, constant, frame.height)
     if column is None:
         value = pl.Series([spec.default], dtype=spec.dtype).new_from_index(0, frame.height)
         return pl.DataFrame({"value": value}).with_columns(problem=pl.lit(None, dtype=pl.String))
@@ -137,6 +134,14 @@ def _value(frame: pl.DataFrame, column: str | None, spec: ColumnSpec, constant: 
         return pl.DataFrame({"value": text if spec.needed else text.set(blank, spec.default), "problem": missing})
     found = number(frame[column]) if spec.nullable else required(frame[column])
     return found.with_columns(pl.col("value").cast(spec.dtype, strict=False))
+
+
+def constant_value(spec: ColumnSpec, constant: str, height: int) -> pl.DataFrame:
+    """A column that the config tells, as value and problem. Raises ConfigError for what no cell may hold."""
+    once = _value(pl.DataFrame({spec.name: [constant]}), spec.name, spec, None)
+    if once["problem"][0] is not None:
+        raise ConfigError(f"constants.{spec.name} is {constant!r}", allowed=f"what a cell may hold: {spec.meaning}")
+    return pl.DataFrame([cell.new_from_index(0, height) for cell in once])
 
 
 def _flag(column: pl.Series) -> pl.DataFrame:

@@ -139,8 +139,10 @@ def test_few_sessions_tell_nothing(informed: Market) -> None:
 
 
 def test_inside_sessions(market: Market) -> None:
-    found = contributions(market.plan, market.tables, study(market.plan, market.tables))
-    assert set(found["source"]) == set(market.config.features)
+    features = {name: market.config.features[name] for name in ("bars", "lots", "calendar")}
+    plan = replace(market.plan, config=market.config.model_copy(update={"features": features}))
+    found = contributions(plan, market.tables, study(plan, market.tables))
+    assert set(found["source"]) == set(features)
     assert found["sessions"].min() > 5  # type: ignore[operator]
     assert found.filter(pl.col("p_holm").is_null()).is_empty()
 

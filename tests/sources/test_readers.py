@@ -306,6 +306,16 @@ class TestSeries:
         days = found.filter(pl.col("metric") == "close")["known_time"].dt.day().to_list()
         assert days == [28, 28, 29]
 
+    def test_constants_are_of_every_row(self, tmp_path: Path) -> None:
+        known, told = {"days": 0, "time": "16:30"}, {"unit": "USD", "gsd": 0.3, "licence": "CC0"}
+        found, _ = self.rows(tmp_path, known=known, constants=told)
+        assert found.select("unit", "gsd", "licence").unique().rows() == [("USD", 0.3, "CC0")]
+        with pytest.raises(ConfigError, match=r"constants\.gsd is 'x'"):
+            self.rows(tmp_path, known=known, constants={"gsd": "x"})
+        for name in ("metric", "value", "known_time", "colour"):
+            with pytest.raises(ConfigError, match=rf"constants\.{name}; allowed: site, "):
+                self.rows(tmp_path, known=known, constants={name: "x"})
+
     @pytest.mark.parametrize(
         ("days", "expected"),
         # Wednesday, half-day Friday, Saturday; Thursday 27 was a holiday
