@@ -27,6 +27,11 @@ _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 _EPOCH_RANGE = (315_532_800, 4_102_444_800)
 # a field that is a day or a moment, which no column is called
 _DATED = r"^(\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}\S*( ?(Z|UTC))?)?|\d{1,2}[/.]\d{1,2}[/.]\d{4}( \d{1,2}:\d{2}\S*)?)$"
+# TIFF of both byte orders, BigTIFF, PNG, JPEG, JPEG 2000
+_IMAGES = (
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\0\0\0\x0cjP  "),
+)
 _POLYGONS = (
     "it holds polygons: if they are lots or fields they are no list of sites, but zones for `trifuse observe`; "
     "`trifuse sites join` finds the stores of lots"
@@ -52,7 +57,7 @@ def describe(path: Path | str) -> dict[str, Any]:
 
     At most the first 2,000,000 rows are looked at; `rows_seen` says how many.
     Missing values: null for what a kind of file cannot tell.
-    Raises DataError for a file that is missing, empty, damaged or of no known kind.
+    Raises DataError for a file that is missing, empty, damaged, an image, or of no known kind.
     """
     path = Path(path)
     if not path.exists():
@@ -60,6 +65,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     if path.is_dir():
         return _folder(path)
     _check_not_empty(path)
+    _check_no_image(path)
     if _is_zip(path) and (lean := guess_source(path, pl.DataFrame(), [])) is not None:
         names = members(path)
         return {"path": str(path), "kind": "lean_zip", "bytes": path.stat().st_size, "members": names, "source": lean}
@@ -99,6 +105,15 @@ def _check_not_empty(path: Path) -> None:
     with reading(path), open_member(path, _first_member(path)) as stream:
         if not stream.read(1):
             raise DataError(f"{path} is empty (0 bytes)", hint="fetch the file again")
+
+
+def _check_no_image(path: Path) -> None:
+    with open(path, "rb") as stream:
+        head = stream.read(12)
+    if head.startswith(_IMAGES):
+        raise DataError(
+            f"{path} is an image, and no table", hint="`trifuse observe CONFIG` reads images: docs/imagery.md"
+        )
 
 
 def _is_zip(path: Path) -> bool:

@@ -36,7 +36,11 @@ _NAMES = {
         "created_at",
         "start",
     ),
-    "known_time": ("known_time", "received", "received_time", "available_time", "released", "delivered", "known"),
+    "known_time": (
+        *("known_time", "known_at", "known", "available_time", "available_at", "delivered", "delivered_at"),
+        *("delivery_time", "received", "received_time", "received_at", "released", "released_at", "published"),
+        "published_at",
+    ),
     "published": (
         *("published", "published_at", "published_time", "publish_time", "publish_date", "publication_date"),
         *("publishedat", "pub_date", "pubdate", "release_time", "released", "released_at"),
@@ -157,7 +161,9 @@ def news_text(rows: pl.DataFrame, texts: Iterable[str]) -> str | None:
     """The column of the texts of news: by its name (without a header the longest one), and longer than a name is; None
     where there is none."""
     lower = {name.lower(): name for name in texts}
-    length = {name: rows[name].str.len_chars().cast(pl.Float64).fill_null(0).sum() for name in lower.values()}
+    length = {
+        name: rows[name].cast(pl.String).str.len_chars().cast(pl.Float64).fill_null(0).sum() for name in lower.values()
+    }
     found = _find("text", lower, lower.values())
     if found is None and length and all(name.startswith("column_") for name in rows.columns):
         found = max(length, key=lambda name: length[name])

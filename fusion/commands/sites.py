@@ -78,16 +78,19 @@ def changes(
     found = lists(files, entity=entity, columns=_columns(columns), options=options)
     rows = found.rows.sort("known_time", "entity", "site", "event_time")
     first = rows["known_time"].min()
+    # a list that has the day of each opening tells that, and not the later snapshot's
+    rows = rows.with_columns(new=pl.struct("entity", "site", "event_time").is_first_distinct())
     later = rows.filter(pl.col("known_time") > first)
+    told = {
+        "sites": rows.filter(pl.col("known_time") == first).height,
+        "opened": later.filter(pl.col("new") & pl.col("valid_to").is_null()).height,
+        "closed": later["valid_to"].count(),
+    }
+    told["other"] = later.height - told["opened"] - told["closed"]
+    rows, later = rows.drop("new"), later.drop("new")
     if out is not None:
         with appending(out) as append:
             append(rows.to_arrow())
-    told = {
-        "sites": rows.filter(pl.col("known_time") == first).height,
-        "opened": later.filter(pl.col("event_time") == pl.col("known_time")).height,
-        "closed": later.filter(pl.col("valid_to") == pl.col("known_time")).height,
-    }
-    told["other"] = later.height - told["opened"] - told["closed"]
     _finish(found, told, later, as_json=as_json, out=out)
 
 

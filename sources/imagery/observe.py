@@ -44,7 +44,8 @@ def _silent(_stage: str, _share: float | None) -> None:
 class Observed:
     """What one call did.
 
-    counts     scenes (all that the config names), observed, before (were in the log already), failed; zones; rows;
+    counts     scenes (all that the config names), observed, before (were in the log already, failed_before of them
+               as failures), failed; zones; rows;
                set_aside (values), outside (pairs of a zone and a scene that does not show it)
     set_aside  scenes and zones that were not used, with the reason
     warnings   what a person should know of how the times came about
@@ -148,7 +149,7 @@ def _run(
         for row in part.log.scenes().select("scene", "vintage", "content", "reason", "unreadable").iter_rows(named=True)
     }
     scenes = sorted(found.scenes, key=lambda one: (one.known, one.captured, one.id, one.vintage))
-    counts.update({"scenes": len(scenes), "before": 0, "observed": 0, "failed": 0})
+    counts.update({"scenes": len(scenes), "before": 0, "observed": 0, "failed": 0, "failed_before": 0})
     for number, scene in enumerate(scenes):
         done = f"{counts['observed']} observed, {counts['before']} before, {counts['failed']} failed"
         progress(f"observe: {scene.id}, {number + 1} of {len(scenes)} ({done})", number / len(scenes))
@@ -158,6 +159,7 @@ def _run(
             told.set_aside.append(SetAside(scene.id, CHANGED, "the log keeps what was observed before"))
         if seen is not None and (seen["reason"] is None or not retry):
             counts["before"] += 1
+            counts["failed_before"] += seen["reason"] is not None
             continue
         part.take(scene, content, observer, seen["unreadable"] if seen is not None else None)
         if part.pending >= _PART_ROWS:

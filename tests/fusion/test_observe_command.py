@@ -44,6 +44,14 @@ def test_what_is_new_is_appended(config: Path, tmp_path: Path) -> None:
     assert [one["reason"] for one in again["set_aside"]] == ["no_area"]
 
 
+def test_failures_are_told_until_they_are_mended(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "20200112.tif").write_bytes(b"II*\0 cut short")
+    log = str(tmp_path / "log")
+    for _ in range(2):
+        told = trifuse("observe", str(config), "--out", log)
+        assert "1 scenes of the log could not be read; --retry" in told.stderr, told.output
+
+
 def test_the_snippet_is_a_source(config: Path, tmp_path: Path) -> None:
     import yaml
 

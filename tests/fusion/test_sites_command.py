@@ -41,6 +41,15 @@ def test_changes(two: list[Path], tmp_path: Path) -> None:
     assert at["counts"] == [{"entity": "TRE", "region": "US-TX", "sites": 2}]
 
 
+def test_openings_count_where_the_list_tells_their_days(tmp_path: Path) -> None:
+    files = [tmp_path / f"stores_2022-0{month}-30.csv" for month in (1, 6)]
+    rows = [f"{site},Tree,3{site},-97,TX,2010-01-0{site}," for site in range(1, 8)]
+    changed = [*rows[1:], "9,Tree,39,-97,TX,2022-04-01,"]
+    for file, listed in zip(files, (rows, changed), strict=True):
+        file.write_text("\n".join(["store_id,brand,lat,lon,state,opened,closed", *listed]) + "\n")
+    assert "7 sites, 1 opened, 1 closed, 0 other" in trifuse("changes", *files).stderr
+
+
 def test_at_the_end_of_the_snapshots_day(two: list[Path]) -> None:
     assert trifuse("at", two[0], "--at", "2024-03-14").exit_code == 3
     found = trifuse("at", two[0], "--at", "2024-03-14T04:00:00Z")

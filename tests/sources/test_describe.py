@@ -314,3 +314,28 @@ def test_bars_of_days_are_bars_of_one_a_session_and_the_adjusted_close_is_found(
     assert named.columns == {"event_time": "day"} | {k: k.capitalize() for k in ("open", "high", "low", "close")} | {
         "volume": "Vol"
     }
+
+
+@pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_an_image_is_told_as_one(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "lot.tif").write_bytes(head + b'\r"\r\n\x00\xc2' * 20)
+    with pytest.raises(DataError, match="is an image, and no table; `trifuse observe CONFIG`"):
+        describe(tmp_path / "lot.tif")
+
+
+def test_a_column_of_nulls_need_not_be_text(tmp_path: Path) -> None:
+    day = datetime(2022, 1, 5, tzinfo=UTC)
+    rows = {"site": ["1", "2"], "metric": "lot_fill", "event_time": day, "known_time": day, "value": [0.1, 0.2]}
+    nothing = {"cloud_frac": pl.Series([None, None], dtype=pl.Float64), "seen": [True, False]}
+    pl.DataFrame(rows | nothing).write_parquet(tmp_path / "o.parquet")
+    source = guessed(describe(tmp_path / "o.parquet"))
+    assert (source.kind, source.table) == ("table_file", "metric")
+
+
+@pytest.mark.parametrize("name", ["delivered_at", "published", "released_at"])
+def test_deliveries_of_a_series_are_its_known_times(tmp_path: Path, name: str) -> None:
+    rows = [f"2021-01-{day:02d},{day},2021-02-{day:02d} 09:00" for day in range(3, 25)]
+    (tmp_path / "v.csv").write_text("\n".join([f"week_ending,visits,{name}", *rows]))
+    found = describe(tmp_path / "v.csv")
+    assert guessed(found).columns == {"event_time": "week_ending", "known_time": name}
+    assert "known" not in found["source"]["check"]
