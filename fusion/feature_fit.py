@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_kernels.durations import DAY
 from sources.durations import Duration
 
 Clock = NDArray[np.int64]
-DAY = 86_400 * 10**9
 
 
 class FitConfig(BaseModel):

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gpu_kernels.durations import DAY
 from sentiment.card import ModelCard, card_of
 from sources.durations import Duration
 
-_DAY = 86_400 * 10**9
 Tone = Literal["negative", "neutral", "positive"]
 
 
@@ -50,8 +50,8 @@ class SentimentConfig(BaseModel):
 
     @model_validator(mode="after")
     def _cutoff_is_of_a_session(self) -> "SentimentConfig":
-        if self.cutoff > _DAY:
-            raise ValueError(f"`cutoff` is {self.cutoff / _DAY:g} days; at most 1d before a close")
+        if self.cutoff > DAY:
+            raise ValueError(f"`cutoff` is {self.cutoff / DAY:g} days; at most 1d before a close")
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 import re
 
-_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+DAY = 86_400 * 10**9
+_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": DAY}
 _LONGEST = 36_500 * _UNITS["d"]
 _PATTERN = re.compile(r"^\s*(\d+)\s*(ns|us|ms|s|min|h|d)\s*$")
 

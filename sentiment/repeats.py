@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gpu_kernels.durations import DAY
 from gpu_kernels.errors import ArgumentError, DataError
 from gpu_kernels.similarity import largest_similarity
 from sentiment.embedding import Embedder, Vectors
@@ -38,7 +39,6 @@ from sentiment.novelty import largest_overlap
 from sentiment.text import clean
 
 MEASURES = ("embedding", "words")
-DAY = 86_400 * 10**9
 CAPACITY = 10
 LIMIT = 4096
 REPEAT = 0.8

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from gpu_kernels.durations import DAY
 from gpu_kernels.errors import ConfigError
 from sources.daily_options import DailyFile
 from sources.durations import Duration
@@ -297,7 +298,7 @@ class CalendarFile(BaseSource):
     """
 
     kind: Literal["calendar_file"]
-    max_age: Duration = 365 * 86_400 * 10**9
+    max_age: Duration = 365 * DAY
     kinds: dict[str, list[str]] = Field(min_length=1)
     announced: Duration | None = None
     unscheduled: list[dt.date] = Field(default_factory=list)

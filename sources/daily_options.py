@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from gpu_kernels.durations import format_duration
+from gpu_kernels.durations import DAY, format_duration
 from sources.durations import Duration
 from sources.source_options import Columns, StreamSource
 
@@ -13,7 +13,6 @@ YAHOO: Columns = {
     **{name: name.capitalize() for name in ("open", "high", "low", "close", "volume")},
 }
 """Canonical column -> column of Yahoo's downloads."""
-_DAY = 86_400 * 10**9
 
 
 class DailyFile(StreamSource):
@@ -34,7 +33,7 @@ class DailyFile(StreamSource):
 
     @model_validator(mode="after")
     def _counts_sessions(self) -> "DailyFile":
-        if self.max_age % _DAY or not self.max_age:
+        if self.max_age % DAY or not self.max_age:
             raise ValueError(
                 f"max_age is {format_duration(self.max_age)}; allowed: whole days, each of them a session, e.g. 1d"
             )
@@ -51,7 +50,7 @@ class DailyFile(StreamSource):
     @property
     def sessions_kept(self) -> int:
         """How many sessions' bars may be used at a time: the last one that is due, and those before it."""
-        return self.max_age // _DAY
+        return self.max_age // DAY
 
     @property
     def table(self) -> str:

@@ -7,11 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from gpu_kernels.durations import format_duration
+from gpu_kernels.durations import DAY, format_duration
 from sources.durations import Duration
 from sources.source_options import BaseSource, texts_of
 
-_DAY = 86_400 * 10**9
 _CLOCKS = ("known_time", "snapshot")
 Degrees = Annotated[float, Field(ge=-180, le=180)]
 
@@ -75,7 +74,7 @@ class SiteFile(BaseSource):
 
     kind: Literal["site_file"]
     # a site that was there is there until a row says otherwise
-    max_age: Duration = 36_500 * _DAY
+    max_age: Duration = 36_500 * DAY
     not_in_key: ClassVar[set[str]] = BaseSource.not_in_key
     lag: Annotated[Duration, Field(ge=0)] | None = None
     snapshot: dt.date | Literal["file_name"] | None = None

@@ -5,9 +5,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gpu_kernels.durations import DAY
 from sources.durations import Duration
-
-_DAY = 86_400 * 10**9
 
 
 class MatchingRules(BaseModel):
@@ -31,9 +30,9 @@ class MatchingRules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     change: Literal["difference", "log"] = "difference"
-    lag: Annotated[Duration, Field(gt=0)] = 364 * _DAY
+    lag: Annotated[Duration, Field(gt=0)] = 364 * DAY
     days: int = Field(default=7, ge=0, le=60)
-    hours: Annotated[Duration, Field(ge=0, le=_DAY)] = 2 * _DAY // 24
+    hours: Annotated[Duration, Field(ge=0, le=DAY)] = 2 * DAY // 24
     weekday: Literal["same", "kind", "any"] | None = None
     zone: str | None = None
     season: int = Field(default=45, ge=1, le=183)

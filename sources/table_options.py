@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gpu_kernels.durations import format_duration
+from gpu_kernels.durations import DAY, format_duration
 from sources.durations import Duration
 from sources.entity_names import EntityNames, NamesFile
 from sources.metric_screen import Screen
@@ -16,7 +16,6 @@ from sources.source_options import BOOKS, BaseSource, Columns, StreamSource, Tab
 
 CLOCKS = ("event_time", "event_end", "known_time", "ingested_time")
 _OF_METRICS = ("known", "period", "no_value", "nowcast", "backfill", "backfill_after", "screen")
-_DAY = 86_400 * 10**9
 Constants = dict[str, Annotated[str, BeforeValidator(text_of)]]
 
 
@@ -62,7 +61,7 @@ class MetricOptions(BaseSource):
     period: Literal["day", "month", "quarter", "year"] | None = None
     nowcast: bool = False
     backfill: Literal["trust", "as_ingested"] = "trust"
-    backfill_after: Annotated[Duration, Field(ge=0)] = 7 * _DAY
+    backfill_after: Annotated[Duration, Field(ge=0)] = 7 * DAY
 
 
 class TableFile(StreamSource, MetricOptions):

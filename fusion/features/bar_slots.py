@@ -18,7 +18,7 @@ from fusion.asof import nanoseconds
 from fusion.features.bar_rows import Array, BarRows, BarSettings, Int64s
 from fusion.volatility.bins import SessionBins, ahead, bins_of
 from fusion.volatility.events import event_multiplier
-from gpu_kernels.durations import format_duration
+from gpu_kernels.durations import DAY, format_duration
 from gpu_kernels.errors import ConfigError
 from gpu_kernels.volatility import diurnal, diurnal_fourier
 from sources.sessions import sessions_around
@@ -142,7 +142,7 @@ def slots_of(rows: BarRows) -> Slots:
     cell, traded = session_of[inside] * width + slot[inside], rows.column("volume")[inside]
     total = np.bincount(cell, weights=traded, minlength=returns.size).reshape(shape)
     volume: Array = np.where(np.isnan(returns), np.nan, total)
-    weekday = (opens // (86_400 * 10**9) + 3) % _CLASSES
+    weekday = (opens // DAY + 3) % _CLASSES
     short = (closes - opens) // interval < width
     index = rows.index
     row = np.where(index >= 0, session_of[np.maximum(index, 0)] if len(session_of) else -1, -1)

@@ -9,12 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.asof import nanoseconds
-from fusion.feature_fit import DAY
 from fusion.features.book_rows import Book, in_lots
 from fusion.features.book_state import spec
 from fusion.features.ticks import SECOND, Array, counted
 from gpu_kernels import decay
 from gpu_kernels.book import depth, drought, liquidity, resilience
+from gpu_kernels.durations import DAY
 from gpu_kernels.spec import FeatureSpec
 from gpu_kernels.trade import aggressor, cancels
 

@@ -14,6 +14,7 @@ from fusion.asof import nanoseconds, segment_offsets
 from fusion.feature_fit import Fit, fits
 from fusion.features.ticks import Array, Ticks, counted, in_segments
 from gpu_kernels.book import rebuild
+from gpu_kernels.durations import DAY
 from gpu_kernels.errors import DataError
 from gpu_kernels.orders import origins, replay
 from sources.schema import EXECUTED, GAP
@@ -33,8 +34,8 @@ class BookSettings:
     cost_size: float | None = None
     drought_warm_up: int = 300 * 10**9
     spoofing_warm_up: int = 300 * 10**9
-    fit_every: int = 86_400 * 10**9
-    fit_window: int = 5 * 86_400 * 10**9
+    fit_every: int = DAY
+    fit_window: int = 5 * DAY
 
 
 @dataclass(frozen=True)

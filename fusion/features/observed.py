@@ -12,7 +12,6 @@ from sources.site_rules import MatchingRules
 
 Array = NDArray[np.float64]
 Clock = NDArray[np.int64]
-DAY = 86_400 * 10**9
 _DEGREES_AN_HOUR = 15.0
 
 

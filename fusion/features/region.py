@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from fusion.asof import MINUTE, nanoseconds
-from fusion.features.observed import DAY, Array, Clock, Observed
+from fusion.features.observed import Array, Clock, Observed
 from fusion.features.site_names import REGION_GROUPS, AskedOf, asked
+from gpu_kernels.durations import DAY
 from sources.site_rules import MatchingRules
 from sources.sites.counts import stays
 

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from fusion.asof import MINUTE, nanoseconds
-from fusion.features.observed import DAY, Array, Clock, Observed
+from fusion.features.observed import Array, Clock, Observed
 from fusion.features.site_members import tenures
 from fusion.features.site_names import SITE_GROUPS, AskedOf, asked
+from gpu_kernels.durations import DAY
 from gpu_kernels.sites.cross_section import medians_of_places
 from sources.site_rules import MatchingRules
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fusion.asof import as_of, nanoseconds
 from fusion.features.ticks import Array, Ticks
+from gpu_kernels.durations import DAY
 from gpu_kernels.trade import aggressor
 from sources.source_options import HawkesModel
 
@@ -29,8 +30,8 @@ class TradeSettings:
     lot: float = 1e-8
     bands: tuple[int, ...] = (10, 100, 1000)
     hawkes: HawkesModel | None = None
-    fit_every: int = 86_400 * 10**9
-    fit_window: int = 5 * 86_400 * 10**9
+    fit_every: int = DAY
+    fit_window: int = 5 * DAY
     pin_days: int = 60
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fusion.features import site
-from fusion.features.observed import DAY
+from gpu_kernels.durations import DAY
 from sources.schema import TIME
 from sources.site_rules import MatchingRules
 

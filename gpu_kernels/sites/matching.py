@@ -13,14 +13,14 @@ import numpy as np
 from gpu_kernels._cuda import cuda
 from gpu_kernels._jit import body, cpu_loop, prange
 from gpu_kernels.dispatch import Array, Rows, column, common_device, grid_of, on_cpu, positive, to_host
+from gpu_kernels.durations import DAY
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_sorted
 from gpu_kernels.sites.weighted_median import median, median_deviation
 
-_DAY = 86_400 * 10**9
 _YEAR = 365.2425
 _LONGEST = 2**60
-_CLOCKS_APART = 2 * _DAY
+_CLOCKS_APART = 2 * DAY
 """Local clocks and UTC drift apart by less: by time zones moved, and by summer time."""
 WEEKDAYS = {"any": 0, "kind": 1, "same": 2}
 """Which days of the week match: any; working days and weekends (Saturday, Sunday) each among themselves; the same."""
@@ -69,9 +69,9 @@ def _slots(event_time, start, stop, order, slot, events, current, first):
 @body
 def _alike(here, there, hours, weekday):
     """Whether two local times lie within so much of one time of day, on days of the week that match."""
-    day, other = here // _DAY, there // _DAY
-    apart = abs((here - day * _DAY) - (there - other * _DAY))
-    if min(apart, _DAY - apart) > hours:
+    day, other = here // DAY, there // DAY
+    apart = abs((here - day * DAY) - (there - other * DAY))
+    if min(apart, DAY - apart) > hours:
         return False
     if weekday == 2:
         return (day - other) % 7 == 0
@@ -95,12 +95,12 @@ def _slot_from(events, start, stop, moment):
 def _matched(event_time, local, events, current, start, stop, row, lag, days, hours, weekday):
     """The row known of the observation nearest to `lag` before that of `row`, or -1."""
     found, nearest = np.int64(-1), np.int64(0)
-    target, reach = local[row] - lag, (days + 1) * _DAY + _CLOCKS_APART
+    target, reach = local[row] - lag, (days + 1) * DAY + _CLOCKS_APART
     for place in range(_slot_from(events, start, stop, event_time[row] - lag - reach), stop):
         if events[place] > event_time[row] - lag + reach or events[place] >= event_time[row]:
             break
         other = current[place]
-        if other >= 0 and abs(local[other] // _DAY - target // _DAY) <= days:
+        if other >= 0 and abs(local[other] // DAY - target // DAY) <= days:
             away = abs(local[other] - target)
             if (found < 0 or away < nearest) and _alike(local[row], local[other], hours, weekday):
                 found, nearest = other, away
@@ -114,7 +114,7 @@ def _expected(values, local, current, start, top, row, hours, weekday, season, h
     for place in range(start, top):
         other = current[place]
         if other >= 0 and _alike(local[row], local[other], hours, weekday):
-            gap = np.float64(local[row] // _DAY - local[other] // _DAY)
+            gap = np.float64(local[row] // DAY - local[other] // DAY)
             if abs(gap - _YEAR * math.floor(gap / _YEAR + 0.5)) <= season:
                 held[start + count] = np.float64(values[other])
                 count += 1
@@ -236,7 +236,7 @@ def known_states(
     lags_ns, bases = (column(name, a, (np.dtype(np.int64),)) for name, a in (("lags_ns", lags_ns), ("bases", bases)))
     _check_steps(to_host(lags_ns), to_host(bases))
     days = positive("days", days, minimum=0, maximum=10_000)
-    hours_ns = positive("hours_ns", hours_ns, minimum=0, maximum=_DAY)
+    hours_ns = positive("hours_ns", hours_ns, minimum=0, maximum=DAY)
     if weekday not in WEEKDAYS:
         raise ArgumentError(f"weekday is {weekday!r}", allowed=", ".join(WEEKDAYS))
     if season_days is not None and not season_days > 0:

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from gpu_kernels.durations import DAY
 from sources.durations import Duration
 from sources.macro.lags import PublicationLag, packaged
 from sources.source_options import BaseSource
-
-_DAY = 86_400 * 10**9
 
 
 def metric_name(series: str, *, revised: bool) -> str:
@@ -36,7 +35,7 @@ class FredMd(BaseSource):
 
     kind: Literal["fred_md"]
     timezone: str = "America/New_York"
-    max_age: Duration = 250 * _DAY
+    max_age: Duration = 250 * DAY
     entity: str | None = "US"
     series: Literal["all"] | list[str]
     vintages: Literal["one", "each"] = "one"

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gpu_kernels.durations import DAY
 from sources.schema import TIME
 from sources.simulate.config import SimulationConfig
 from sources.simulate.draws import Stream, key_of, normal, words
@@ -13,7 +14,6 @@ from sources.simulate.effects import SURPRISE_DAYS
 
 _WEEKS_BEFORE = 64
 _YEAR = 52
-_DAY = 86_400 * 10**9
 _MINUTE = 60 * 10**9
 # deviation of a week's fill, in units of 1/10,000 of the lot, and the noise of its measurement
 _DEVIATION, _CLEAR, _HAZE = 300.0, 60.0, 300.0
@@ -52,7 +52,7 @@ def lot_tables(config: SimulationConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
         fill = np.rint(level + season + _DEVIATION * deviation).astype(np.int64)
         for week, day in enumerate(saturdays):
             captured = _nanoseconds(day) + (900 + int(drawn[9, week] % 240)) * _MINUTE
-            delivered = captured + 2 * _DAY + int(drawn[10, week] % (3 * 1440)) * _MINUTE
+            delivered = captured + 2 * DAY + int(drawn[10, week] % (3 * 1440)) * _MINUTE
             chance = int(drawn[11, week] % 100)
             sky = "cloud" if chance < 12 else "haze" if chance < 27 else "clear"
             year_ago = int(fill[week - _YEAR]) if week >= _YEAR else None
@@ -65,7 +65,7 @@ def lot_tables(config: SimulationConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
             error = _HAZE if sky == "haze" else _CLEAR
             vintages = [(delivered, noise[week] * error)]
             if sky == "haze":
-                vintages.append((delivered + (7 + int(drawn[12, week] % 6)) * _DAY, second[week] * _CLEAR))
+                vintages.append((delivered + (7 + int(drawn[12, week] % 6)) * DAY, second[week] * _CLEAR))
             for known, error_made in vintages:
                 value = int(np.rint(int(fill[week]) + error_made))
                 rows.append((entity.ticker, "lot_fill", captured, known, value / 1e4))
@@ -86,7 +86,7 @@ def surprise_path(truth: pl.DataFrame, ticker: str, times: NDArray[np.int64]) ->
         return np.zeros(len(times))
     delivered = known["delivered"].to_physical().to_numpy()
     found = np.searchsorted(delivered, times, side="right") - 1
-    fresh = (found >= 0) & (times - delivered[np.maximum(found, 0)] <= SURPRISE_DAYS * _DAY)
+    fresh = (found >= 0) & (times - delivered[np.maximum(found, 0)] <= SURPRISE_DAYS * DAY)
     return np.where(fresh, known["surprise"].to_numpy()[np.maximum(found, 0)], 0.0)
 
 
@@ -98,4 +98,4 @@ def _saturdays(config: SimulationConfig) -> list[date]:
 
 
 def _nanoseconds(day: date) -> int:
-    return (datetime(day.year, day.month, day.day) - datetime(1970, 1, 1)).days * _DAY
+    return (datetime(day.year, day.month, day.day) - datetime(1970, 1, 1)).days * DAY
