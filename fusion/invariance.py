@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 
 from fusion.config import RunConfig
+from fusion.features import Matrix, build
 from fusion.grid import decision_grid
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.study import Study, study
 from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 
-Run = Callable[[Plan, Mapping[str, pl.DataFrame]], Study]
 AHEAD = ("event", "site")
 """Tables whose rows may be about what has not happened yet: planned events, announced openings."""
 PARTS = ("features", "regime", "selection", "signals")
@@ -30,38 +30,57 @@ PARTS = ("features", "regime", "selection", "signals")
 @dataclass(frozen=True)
 class InvarianceReport:
     """`differences`: cut, part (features, regime, selection, signals), column, rows that differ, and the first of them.
-    `compared`: cut, part, how many rows and columns were compared, so that an empty comparison cannot pass unseen."""
+    `compared`: cut, part, how many rows and columns were compared, so that an empty comparison cannot pass unseen.
+    `parts`: those that there are; of a config without targets the features alone."""
 
     differences: pl.DataFrame
     compared: pl.DataFrame
+    parts: tuple[str, ...] = PARTS
 
     @property
     def ok(self) -> bool:
         """No difference, and something was compared in every part at some cut."""
         compared = dict(self.compared.group_by("part").agg(pl.col("rows").sum()).iter_rows())
-        return self.differences.is_empty() and all(compared.get(part, 0) > 0 for part in PARTS)
+        return self.differences.is_empty() and all(compared.get(part, 0) > 0 for part in self.parts)
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Of a study of a config without targets what there is."""
+
+    matrix: Matrix
+
+
+def features_alone(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> _Features:
+    """The features of a config, whether it has targets or not."""
+    grid = decision_grid(list(plan.entities), plan.sessions, plan.config.decisions)
+    return _Features(build(plan.config, tables, grid))
+
+
+Run = Callable[[Plan, Mapping[str, pl.DataFrame]], Study | _Features]
 
 
 def verify(config: RunConfig, *, lake: Path, cuts: int = 3, progress: Progress = silent) -> InvarianceReport:
-    """Ingest a config, and check it at `cuts` times spread over its out-of-sample sessions."""
+    """Ingest a config, and check it at `cuts` times spread over its out-of-sample sessions; one without targets, whose
+    features are all that there is, over all of its sessions."""
     from fusion.pipeline import ingest, load
 
-    _ = config.predicted
     plan = make_plan(config, lake)
     tables = load(plan, ingest(config, lake=lake, progress=progress), lake=lake, progress=progress)
-    return check(plan, tables, cut_times(plan, tables, cuts), progress=progress)
+    run = study if config.targets is not None else features_alone
+    return check(plan, tables, cut_times(plan, tables, cuts), run=run, progress=progress)
 
 
 def cut_times(plan: Plan, tables: Mapping[str, pl.DataFrame], count: int) -> list[datetime]:
-    """Decision times to cut at: `count` spread evenly over the out-of-sample sessions, and one for each source where it
-    would hurt most: the decision for which the most rows had happened but were not known yet.
+    """Decision times to cut at: `count` spread evenly over the out-of-sample sessions (without targets over all), and
+    one for each source where it would hurt most: the decision for which the most rows had happened but were not known.
 
     A value read by the wrong clock differs only when such a row is about, so evenly spread cuts alone could miss it.
     Raises ConfigError where no session comes after the first refit.
     """
     if count < 1:
         raise ConfigError(f"{count} cuts", allowed="1 or more")
-    first = plan.config.walk_forward.train_sessions
+    first = 0 if plan.config.targets is None else plan.config.walk_forward.train_sessions
     later = plan.periods.slice(first)
     if later.height < 2:
         raise ConfigError(
@@ -118,6 +137,7 @@ def check(
 ) -> InvarianceReport:
     """Run on the whole and on each truncation; list what differs. `run` is replaceable so that a planted leak can be
     put in, which this must then find."""
+    parts = PARTS if plan.config.targets is not None else ("features",)
     progress("full run", 0.0)
     full = run(plan, tables)
     differences, compared = [], []
@@ -125,12 +145,12 @@ def check(
         progress(f"cut {cut:%Y-%m-%d %H:%M}", (number + 1) / (len(cuts) + 1))
         left = {name: _at_cut(plan, name, rows, cut) for name, rows in tables.items()}
         part = run(plan.until(cut), left)
-        for name in PARTS:
+        for name in parts:
             before, after = (_known_part(result, name, plan, cut) for result in (full, part))
             compared.append({"cut": cut, "part": name, "rows": before.height, "columns": before.width})
             differences += [{"cut": cut, "part": name} | difference for difference in compare(before, after)]
     return InvarianceReport(
-        pl.DataFrame(differences, schema=_DIFFERENCE_SCHEMA), pl.DataFrame(compared, schema=_COMPARED_SCHEMA)
+        pl.DataFrame(differences, schema=_DIFFERENCE_SCHEMA), pl.DataFrame(compared, schema=_COMPARED_SCHEMA), parts
     )
 
 
@@ -139,9 +159,11 @@ _DIFFERENCE_SCHEMA = _CUT | {"column": pl.String(), "rows": pl.Int64(), "first":
 _COMPARED_SCHEMA = _CUT | {"rows": pl.Int64(), "columns": pl.Int64()}
 
 
-def _known_part(result: Study, name: str, plan: Plan, cut: datetime) -> pl.DataFrame:
+def _known_part(result: Study | _Features, name: str, plan: Plan, cut: datetime) -> pl.DataFrame:
     """The rows of one part of a study that were there at the cut."""
     moment = pl.lit(cut, dtype=TIME)
+    if isinstance(result, _Features):
+        return result.matrix.frame.filter(pl.col("decision_time") <= moment)
     if name == "selection":
         # a refit is made at the open of its session
         opened = plan.periods.filter(pl.col("open") <= moment)["session"]

@@ -202,7 +202,8 @@ def verify(
     """Check that nothing was used before it was known: cut the inputs, run again, compare.
 
     Every feature, regime probability, selection and signal up to a cut must be
-    identical to the full run's. Exit code 6 where one is not.
+    identical to the full run's; of a config without targets the features.
+    Exit code 6 where one is not.
 
     \b
     Examples:

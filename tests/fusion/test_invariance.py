@@ -5,6 +5,7 @@ A leak is planted by replacing one step of the study by what a careless research
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from small_market import CONFIGS, Market
 import fusion.study
 from fusion import features, target
 from fusion.config import load
-from fusion.invariance import InvarianceReport, check, cut_times, truncate, verify
+from fusion.invariance import InvarianceReport, check, cut_times, features_alone, truncate, verify
 from fusion.plan import Plan
 from fusion.study import Study, study
 
@@ -50,8 +51,36 @@ class TestWhatShips:
         assert report.compared["cut"].n_unique() >= 3
         assert set(report.compared["part"]) == PARTS
 
+    def test_so_are_the_features_of_a_config_without_targets(self, market: Market) -> None:
+        report = check(*alone(market), run=features_alone)
+        assert report.ok, report.differences
+        assert set(report.compared["part"]) == {"features"}
+        # from the first session on, not from the first refit
+        assert report.compared["cut"].min() < market.plan.sessions["open"][10]
+
+
+def alone(market: Market) -> tuple[Plan, Mapping[str, pl.DataFrame], list[datetime]]:
+    """The market of a config that has no targets, and where it is cut."""
+    plan = replace(market.plan, config=market.config.model_copy(update={"targets": None}))
+    return plan, market.tables, cut_times(plan, market.tables, 3)
+
 
 class TestPlantedLeaks:
+    def test_a_value_of_tomorrow_in_a_config_without_targets(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        honest = features.build
+
+        def leaking(*arguments: object) -> features.Matrix:
+            matrix = honest(*arguments)  # type: ignore[arg-type]
+            name = matrix.candidates[0]
+            return replace(matrix, frame=matrix.frame.with_columns(pl.col(name).shift(-1).over("entity")))
+
+        monkeypatch.setattr("fusion.invariance.build", leaking)
+        report = check(*alone(market), run=features_alone)
+        assert not report.ok
+        assert set(report.differences["part"]) == {"features"}
+
     def test_a_label_among_the_features(self, market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
         honest = features.build
 
