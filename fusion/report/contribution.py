@@ -78,6 +78,7 @@ def figure(run: RunFolder) -> Figure | None:
 
 def table(run: RunFolder) -> Table | None:
     """What the run loses without each source, and the verdict in words."""
+    found = rows_of(run)
     rows = [
         [
             str(row["source"]),
@@ -89,9 +90,8 @@ def table(run: RunFolder) -> Table | None:
             chance(number(row["p_holm"])),
             whole(number(row["sessions"])),
             MISSING if row["first_session"] is None else f"{row['first_session']} to {row['last_session']}",
-            str(row["reason"]),
         ]
-        for row in rows_of(run)
+        for row in found
     ]
     columns = ["source", "verdict", "rank IC, all", "without it", "added", f"{run.confidence} interval", "p (Holm)"]
     note = (
@@ -99,8 +99,10 @@ def table(run: RunFolder) -> Table | None:
         "the source has values. p: two-sided, adjusted by Holm for all the sources that were looked at; the verdict is "
         "its word. The regimes stay those of the run."
     )
-    columns += [f"{run.period}s", "from, to", "why"]
-    return Table("What the run loses without each source", columns, rows, note, 2, last_words=2) if rows else None
+    # a reason that is more than the p of the table; a column of them would be beyond the page's edge
+    note += "".join(f" {row['source']}: {row['reason']}." for row in found if not str(row["reason"]).startswith("p "))
+    columns += [f"{run.period}s", "from, to"]
+    return Table("What the run loses without each source", columns, rows, note, 2, last_words=1) if rows else None
 
 
 def beside_prices(run: RunFolder) -> Table | None:
