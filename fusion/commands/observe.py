@@ -62,6 +62,6 @@ def observe(
     if len(aside) > _SHOWN:
         note(f"and {len(aside) - _SHOWN} more; --json tells all")
     if failed := counts["failed"] + counts["failed_before"]:
-        note(f"{failed} scenes of the log could not be read; --retry tries them again once they are mended")
+        note(f"{failed} scenes of the log could not be read, or not whole; --retry tries again once they are mended")
     typer.echo(f"\nA source that reads them:\n\n  {settings.name}:\n    kind: table_file\n    table: metric")
     typer.echo(f"    files: {files}\n    timezone: UTC\n    max_age: 30d")

@@ -159,7 +159,7 @@ def _run(
             told.set_aside.append(SetAside(scene.id, CHANGED, "the log keeps what was observed before"))
         if seen is not None and (seen["reason"] is None or not retry):
             counts["before"] += 1
-            counts["failed_before"] += seen["reason"] is not None
+            counts["failed_before"] += seen["reason"] in {UNREADABLE, PARTLY_UNREADABLE}
             continue
         part.take(scene, content, observer, seen["unreadable"] if seen is not None else None)
         if part.pending >= _PART_ROWS:

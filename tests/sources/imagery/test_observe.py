@@ -122,7 +122,8 @@ class TestRows:
         told_columns = ("unit", "std", "n_obs", "valid_frac", "cloud_frac", "sensor", "gsd", "entity", "ingested_time")
         assert [first[name] for name in told_columns] == ["nW/cm2/sr", 0, 16, 1, 0, "made", 10, "", NOW]
         assert told.counts == {
-            "scenes": 3, "zones": 2, "before": 0, "observed": 3, "failed": 0, "outside": 0, "rows": 10, "set_aside": 2,
+            "scenes": 3, "zones": 2, "before": 0, "observed": 3, "failed": 0, "failed_before": 0,
+            "outside": 0, "rows": 10, "set_aside": 2,
         }  # fmt: skip
 
     def test_an_image_whose_lag_is_not_over_is_read_back_as_known_after_it(self, place: Path, tmp_path: Path) -> None:
@@ -321,7 +322,8 @@ class TestBadInput:
             ("low", "lights_mean", UNREADABLE, known, None), ("low", "lights_max", UNREADABLE, known, None),
         ]  # fmt: skip
 
-        assert observe(config(place), place / "log", {}, now=NOW).counts["before"] == 3
+        later = observe(config(place), place / "log", {}, now=NOW).counts
+        assert (later["before"], later["failed_before"]) == (3, 1)
         again = observe(config(place), place / "log", {}, now=NOW, retry=True)
         assert [one.reason for one in again.set_aside] == [PARTLY_UNREADABLE]
         broken.write_bytes(kept)

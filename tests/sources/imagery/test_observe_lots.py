@@ -91,7 +91,7 @@ def log(place: Path, target: Path, **changes: Any) -> ObservationLog:
 def test_lots_of_files_become_rows(place: Path, tmp_path: Path) -> None:
     told = run(place, tmp_path / "log")
     assert dict(told.counts) == {
-        **{"scenes": 5, "zones": 1, "before": 0, "observed": 5, "failed": 0},
+        **{"scenes": 5, "zones": 1, "before": 0, "observed": 5, "failed": 0, "failed_before": 0},
         **{"outside": 0, "rows": 8, "set_aside": 2},
     }
     assert [(one.source, one.reason) for one in told.set_aside] == [("far", STALL_OF_NO_LOT)]
