@@ -1,4 +1,5 @@
-"""What the features of sites and regions cannot use: observations that no list places, sites in regions without any."""
+"""What no feature is made of: rows of other entities than the run's, observations that no list places, sites in regions
+without any."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,12 +13,15 @@ _SHOWN = 5
 
 
 def unplaced(config: RunConfig, ingested: Mapping[str, IngestResult]) -> list[str]:
-    """A sentence for each source with `sites` or `weights` that has rows, or whose lists have sites, which nothing is
-    made of. Told of the whole ingest, whenever each row was known: it moves no feature."""
+    """A sentence for each source of a metric that has rows, or whose lists have sites, which nothing is made of. Told
+    of the whole ingest, whenever each row was known: it moves no feature."""
     said = []
     for name in config.features:
         stores = config.sources[name].stores
-        if not stores or name not in ingested:
+        if name not in ingested:
+            continue
+        if not stores:
+            said += _of_others(config, name, ingested[name])
             continue
         listed = pl.concat([_distinct(ingested[other], ["site", "region"]) for other in stores])
         rows = _distinct(ingested[name], ["entity", "site"])
@@ -27,6 +31,19 @@ def unplaced(config: RunConfig, ingested: Mapping[str, IngestResult]) -> list[st
             region = pl.when(pl.col("entity") != "").then("entity").otherwise("site")
             said += _of_regions(name, rows.select(region).to_series(), listed)
     return said
+
+
+def _of_others(config: RunConfig, name: str, result: IngestResult) -> list[str]:
+    source = config.sources[name]
+    if result.table != "metric" or source.entity is not None or isinstance(config.entities, str):
+        return []
+    seen = _distinct(result, ["entity"])["entity"]
+    if seen.is_empty() or seen.is_in(list(config.entities)).any():
+        return []
+    return [
+        f"source {name}: its rows are of {_some(seen.sort())}, none of which is an entity of this run, so that its "
+        "features are missing throughout; `entity_names` says which ticker each name is"
+    ]
 
 
 def _of_sites(name: str, stores: Iterable[str], seen: pl.Series, listed: pl.Series) -> list[str]:

@@ -211,6 +211,19 @@ def test_what_no_list_places_is_told(tmp_path: Path) -> None:
     assert frame["region_coverage_visits"].tail(1).item() == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize(("names", "told"), [(["Walmart", "Target"], True), (["Walmart", "A"], False)])
+def test_a_series_of_nobody_in_the_run_is_told(tmp_path: Path, names: list[str], told: bool) -> None:
+    row = {"event_time": "2024-01-01T00:00:00Z", "known_time": "2024-01-02T00:00:00Z", "value": 1.0, "metric": "spend"}
+    pl.DataFrame([row | {"entity": name} for name in names]).write_csv(tmp_path / "spend.csv")
+    source = {"kind": "table_file", "table": "metric", "timezone": "UTC", "max_age": "60d"}
+    named = {"spend": source | {"files": str(tmp_path / "spend.csv")}}
+    config = parse(tree() | {"sources": named, "features": {"spend": ["spend"]}})
+    made = partitions.make(config, lake=tmp_path / "lake", out=tmp_path / "out", workers=1)
+    assert made.complete, made.failed
+    said = "source spend: its rows are of Target, Walmart, none of which is an entity of this run"
+    assert any(line.startswith(said) for line in made.warnings) == told, made.warnings
+
+
 class TestConfigs:
     @pytest.mark.parametrize(
         ("source", "options", "message"),
