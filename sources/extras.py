@@ -29,6 +29,8 @@ def need(module: str) -> ModuleType:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a shared library that the package brings does not load
         told = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded: {error}"
+        extra = _EXTRA[package]
         raise ConfigError(
-            f"{package.replace('_', '-')} {told}", hint=f"pip install 'trifuse[{_EXTRA[package]}]'"
+            f"{package.replace('_', '-')} {told}",
+            hint=f"pip install 'trifuse[{extra}]'; in a clone .venv/bin/pip install -e '.[{extra}]'",
         ) from error

@@ -29,8 +29,8 @@ def observe(
     was captured and when the image was delivered. It is only appended to:
     after a kill, or when new images came, run the same command again. A value
     of too few clear pixels goes to set_aside.parquet with its reason; a scene
-    that cannot be read fails alone, and so does a zone of which it cannot.
-    Needs pip install 'trifuse\\[alt]'.
+    that cannot be read fails alone (exit code 1), and so does a zone of which
+    it cannot. Needs pip install 'trifuse\\[alt]'.
 
     \b
     Examples:
@@ -50,10 +50,11 @@ def observe(
     aside = [{"what": one.source, "reason": one.reason, "detail": one.detail} for one in found.set_aside]
     files = f"{folder}/parts/*/observations.parquet"
     summary: dict[str, Any] = {"folder": str(folder), "files": files, "counts": dict(found.counts), "set_aside": aside}
+    counts = found.counts
     if as_json:
         answer(summary | {"warnings": found.warnings})
+        _end(counts["failed"])
         return
-    counts = found.counts
     typer.echo(
         f"{counts['scenes']} scenes: {counts['observed']} observed now, {counts['before']} before, {counts['failed']} "
         f"failed; {counts['zones']} zones; {counts['rows']} rows, {counts['set_aside']} values set aside"
@@ -65,3 +66,12 @@ def observe(
         note(f"{failed} scenes of the log could not be read, or not whole; --retry tries again once they are mended")
     typer.echo(f"\nA source that reads them:\n\n  {settings.name}:\n    kind: table_file\n    table: metric")
     typer.echo(f"    files: {files}\n    timezone: UTC\n    max_age: 30d")
+    if settings.zones.entity is None:
+        typer.echo("    # sites: NAME    the source of the list that tells whose the sites are")
+    _end(counts["failed"])
+
+
+def _end(failed: int) -> None:
+    """A scene that failed stops no other, and is told by the exit code, as cron needs it."""
+    if failed:
+        raise typer.Exit(1)

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from gpu_kernels.errors import ConfigError, DataError
+from gpu_kernels.errors import ConfigError, DataError, one_line
 from sources.schema import TABLES, TIME
 
 PARTS, RECORD = "parts", "observation.json"
@@ -104,7 +104,19 @@ class ObservationLog:
         os.replace(filling, path)
 
     def _read(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
-        frames = [pl.read_parquet(part / name) for part in self.parts]
+        frames = []
+        for part in self.parts:
+            try:
+                frame = pl.read_parquet(part / name)
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise DataError(f"{part / name} cannot be read: {one_line(error)}", hint="give a new folder") from error
+            if frame.schema != pl.Schema(schema):
+                wrong = sorted(set(frame.columns) ^ set(schema))
+                raise DataError(
+                    f"{part / name} was written by another version: {', '.join(wrong) or 'other types'}",
+                    hint="give a new folder; the images are observed anew",
+                )
+            frames.append(frame)
         return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
     def _check(self, path: Path, record: dict[str, Any]) -> None:

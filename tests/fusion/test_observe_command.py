@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import rasterio
 from test_cli import complaint, trifuse
@@ -88,3 +89,24 @@ def test_a_config_of_an_observation_is_none_of_a_run(config: Path) -> None:
     assert f"{config} is the config of an observation; trifuse observe" in complaint(
         trifuse("config", "--check", str(config), terminal_width=500)
     )
+
+
+def test_a_scene_that_fails_is_told_by_the_exit_code(config: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "20200119.tif"
+    broken.write_bytes(b"II*\x00")
+    for more in ([], ["--json"]):
+        result = trifuse("observe", str(config), "--out", str(tmp_path / f"log{len(more)}"), *more)
+        assert result.exit_code == 1
+        assert "1 failed" in result.stdout or json.loads(result.stdout)["counts"]["failed"] == 1
+    # what failed before is no news
+    assert trifuse("observe", str(config), "--out", str(tmp_path / "log0")).exit_code == 0
+
+
+def test_a_log_of_another_version_is_one_line(config: Path, tmp_path: Path) -> None:
+    trifuse("observe", str(config), "--out", str(tmp_path / "log"))
+    scenes = tmp_path / "log/parts/000001/scenes.parquet"
+    pl.read_parquet(scenes).drop("detail").write_parquet(scenes)
+    said = complaint(trifuse("observe", str(config), "--out", str(tmp_path / "log")))
+    assert "was written by another version: detail" in said
+    scenes.write_bytes(b"no parquet")
+    assert "scenes.parquet cannot be read" in complaint(trifuse("observe", str(config), "--out", str(tmp_path / "log")))
