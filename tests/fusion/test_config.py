@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fusion import invariance, pipeline
+from fusion import pipeline
 from fusion.commands.files import _files
 from fusion.config import load
 from gpu_kernels.errors import ConfigError, DataError
@@ -45,9 +45,8 @@ def test_overrides_reach_nested_keys() -> None:
 def test_features_alone_need_no_targets() -> None:
     config = load(ROOT / "configs" / "tweets.yaml")
     assert (config.targets, config.source_of("bar"), len(config.entities)) == (None, None, 87)
-    for needs_them in (pipeline.run, invariance.verify):
-        with pytest.raises(ConfigError, match=r"targets is missing.*`trifuse features`"):
-            needs_them(config, lake=Path("no_lake"), **({"runs": Path("runs")} if needs_them is pipeline.run else {}))
+    with pytest.raises(ConfigError, match=r"targets is missing.*`trifuse features`"):
+        pipeline.run(config, lake=Path("no_lake"), runs=Path("runs"))
     assert not Path("no_lake").exists()
 
 

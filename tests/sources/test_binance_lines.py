@@ -78,7 +78,7 @@ def naive(text: bytes) -> dict[str, Any]:
     message = message.get("data", message)
     if "lastUpdateId" in message:
         message = {"u": message["lastUpdateId"], "b": message["bids"], "a": message["asks"]} | {
-            name: message[name] for name in ("E", "T") if name in message
+            name: message[name] for name in ("U", "pu", "E", "T") if name in message
         }
     answer = {name: message[name] for name in ("U", "u", "pu", "E", "T") if name in message}
     if isinstance(message.get("b"), list):
@@ -138,6 +138,7 @@ def test_lines_without_a_clock_and_without_anything() -> None:
 
 @settings(max_examples=300, deadline=None)
 @example(which=0, at=81, how=2, byte=ord("e"))  # a time of 1e56299 milliseconds
+@example(which=2, at=46, how=2, byte=ord("U"))  # the time of a snapshot becomes another field
 @example(which=0, at=195, how=2, byte=ord(" "))  # a list of another name than "a"
 @given(st.integers(0, 6), st.integers(20, 250), st.integers(0, 3), st.integers(32, 126))
 def test_a_damaged_line_is_never_read_as_something_else(which: int, at: int, how: int, byte: int) -> None:
