@@ -24,7 +24,7 @@ from sources.durations import Duration
 from sources.entity_names import EntityNames, NamesFile
 from sources.macro.options import Alfred, FredMd
 from sources.site_options import SiteFile
-from sources.source_options import BaseSource, StreamSource, texts_of
+from sources.source_options import BaseSource, StreamSource, Timezone, texts_of
 from sources.table_options import CLOCKS, Constants, MetricOptions, TableFile, check_constants
 
 RECEIPTS = {
@@ -131,7 +131,7 @@ class BookFeed(StreamSource):
     continuous  the book goes on from session to session, as on a market that never closes
     """
 
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     delay: Duration = 0
     continuous: bool = False
 
@@ -202,7 +202,7 @@ class Lobster(BookFeed):
 
     kind: Literal["lobster"]
     data: Literal["order", "trade"] = "order"
-    timezone: str = "America/New_York"
+    timezone: Timezone = "America/New_York"
     delay: Duration
     date: dt.date | None = None
 

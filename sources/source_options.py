@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from sources.durations import Duration
 from sources.site_rules import MatchingRules
@@ -52,6 +52,18 @@ def _names(value: object) -> object:
 SourceNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
 
 
+def timezone_name(value: str) -> str:
+    """The name itself, where it is one of a time zone; else ValueError."""
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is not an IANA time zone such as UTC or America/New_York") from error
+    return value
+
+
+Timezone = Annotated[str, AfterValidator(timezone_name)]
+
+
 class BaseSource(BaseModel):
     """What every kind of source shares.
 
@@ -81,7 +93,7 @@ class BaseSource(BaseModel):
     not_in_key: ClassVar[set[str]] = {"max_age", "quarantine_limit", "sites", "weights", "matching"}
 
     files: Patterns | dict[str, Patterns]
-    timezone: str
+    timezone: Timezone
     max_age: Duration
     quarantine_limit: float = Field(default=0.01, ge=0, le=1)
     columns: Columns = {}
@@ -116,15 +128,6 @@ class BaseSource(BaseModel):
         for option in LOOKS_AT:
             named = getattr(self, option, None) or ()
             yield from ((option, other) for other in ((named,) if isinstance(named, str) else named))
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is not an IANA time zone such as UTC or America/New_York") from error
-        return value
 
     @field_validator("encoding")
     @classmethod

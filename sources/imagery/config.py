@@ -4,12 +4,12 @@
 """
 
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from gpu_kernels.errors import ConfigError
 from sources.durations import Duration
+from sources.source_options import Timezone
 
 CATALOGUE_TIMES = ("created", "updated")
 Resampling = Literal["nearest", "bilinear", "average"]
@@ -32,13 +32,8 @@ class DeliveryLog(_Options):
     path: str
     scene: _Name = "scene"
     delivered: _Name = "delivered"
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     time_format: str | None = None
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        return timezone_name(value)
 
 
 class Known(_Options):
@@ -61,13 +56,8 @@ class Known(_Options):
     property: _Name | None = None
     log: DeliveryLog | None = None
     delay: Duration = 0
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     time_format: str | None = None
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        return timezone_name(value)
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Known":
@@ -129,13 +119,8 @@ class FolderScenes(_SceneOptions):
     kind: Literal["folder"]
     files: str | list[str]
     name: str
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     crs: _Name | None = None
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        return timezone_name(value)
 
 
 class StacScenes(_SceneOptions):
@@ -180,12 +165,7 @@ class ArrayScenes(_SceneOptions):
     folder: str
     timestamps: str = "timestamps.json"
     bounds: str = "bbox.geojson"
-    timezone: str = "UTC"
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        return timezone_name(value)
+    timezone: Timezone = "UTC"
 
     @model_validator(mode="after")
     def _assets_are_named(self) -> "ArrayScenes":
@@ -213,15 +193,6 @@ def config_error(where: str, error: ValidationError, skip: int = 0) -> ConfigErr
     return ConfigError(
         f"{path}: {first['msg'].removeprefix('Value error, ')}", hint="see the options in sources/imagery/config.py"
     )
-
-
-def timezone_name(value: str) -> str:
-    """The name itself, where it is one of a time zone; else ValueError."""
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is not an IANA time zone such as UTC or America/New_York") from error
-    return value
 
 
 def patterns(files: str | list[str]) -> list[str]:

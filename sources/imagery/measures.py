@@ -4,6 +4,7 @@ Each measure is a section of the `measures:` of an observation config.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -60,7 +61,7 @@ class MaskRule(_Section):
         return clear
 
 
-class _Measure(_Section):
+class _Measure(_Section, ABC):
     """What every measure of zonal statistics shares.
 
     statistics     each gives a metric <measure>_<statistic>; see sources.imagery.zonal
@@ -98,9 +99,9 @@ class _Measure(_Section):
         return self
 
     @property
+    @abstractmethod
     def bands(self) -> list[str]:
         """The assets of values."""
-        raise NotImplementedError
 
     @property
     def assets(self) -> list[str]:
@@ -113,9 +114,9 @@ class _Measure(_Section):
         """The assets that are read with the nearest pixel, since a mean of classes is none."""
         return [rule.asset for rule in self.masks]
 
+    @abstractmethod
     def pixel_values(self, read: Mapping[str, Values]) -> Values:
         """The value of each pixel."""
-        raise NotImplementedError
 
     def see(self, read: Mapping[str, Values], place: Outline) -> "Measured":
         """The statistics of a zone, and why they are to be set aside, if they are."""

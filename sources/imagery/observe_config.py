@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sources.imagery.config import Resampling, SceneOptions, config_error, timezone_name
+from sources.imagery.config import Resampling, SceneOptions, config_error
 from sources.imagery.measures import MaskRule, Measure
+from sources.source_options import Timezone
 
 LOT_METRICS = ["lot_fill", "lot_vehicles"]
 _Name = Annotated[str, Field(min_length=1)]
@@ -31,13 +32,8 @@ class ZoneOptions(_Section):
     layer: _Name | None = None
     valid_from: _Name | None = None
     valid_to: _Name | None = None
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     parts: bool = False
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        return timezone_name(value)
 
 
 class GridOptions(_Section):

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from gpu_kernels.durations import DAY
 from sources.durations import Duration
 from sources.macro.lags import PublicationLag, packaged
-from sources.source_options import BaseSource
+from sources.source_options import BaseSource, Timezone
 
 
 def metric_name(series: str, *, revised: bool) -> str:
@@ -34,7 +34,7 @@ class FredMd(BaseSource):
     """
 
     kind: Literal["fred_md"]
-    timezone: str = "America/New_York"
+    timezone: Timezone = "America/New_York"
     max_age: Duration = 250 * DAY
     entity: str | None = "US"
     series: Literal["all"] | list[str]
@@ -118,7 +118,7 @@ class Alfred(BaseSource):
     """
 
     kind: Literal["alfred"]
-    timezone: str = "America/New_York"
+    timezone: Timezone = "America/New_York"
     entity: str | None = "US"
     metrics: dict[str, str] = Field(min_length=1)
     time: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
