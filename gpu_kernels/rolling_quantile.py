@@ -56,7 +56,8 @@ def _quantile_cpu(values, offsets, tiles, tile, window, min_periods, probability
 
 
 @body
-def _take_out(ordered, lane, count, value):
+def take_out(ordered, lane, count, value):
+    """One value less in the `count` rising ones of a lane of a window; it is there."""
     place = 0
     while ordered[place, lane] < value:
         place += 1
@@ -65,7 +66,8 @@ def _take_out(ordered, lane, count, value):
 
 
 @body
-def _put_in(ordered, lane, count, value):
+def put_in(ordered, lane, count, value):
+    """One value more in the `count` rising ones of a lane of a window."""
     place = count
     while place > 0 and ordered[place - 1, lane] > value:
         ordered[place, lane] = ordered[place - 1, lane]
@@ -84,11 +86,11 @@ def _quantile_cuda(values, offsets, tiles, tile, window, min_periods, probabilit
                 if row - window >= start:
                     value = np.float64(values[row - window])
                     if not math.isnan(value):
-                        _take_out(ordered, lane, count, value)
+                        take_out(ordered, lane, count, value)
                         count -= 1
                 value = np.float64(values[row])
                 if not math.isnan(value):
-                    _put_in(ordered, lane, count, value)
+                    put_in(ordered, lane, count, value)
                     count += 1
                 if row >= first:
                     if count >= min_periods:

@@ -15,6 +15,7 @@ from gpu_kernels.dispatch import Array, Rows, column, common_device, empty, grid
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.imagery.batch import contiguous, share
 from gpu_kernels.imagery.order import between, quantile_of
+from gpu_kernels.rolling_quantile import put_in, take_out
 from gpu_kernels.segments import segment_of
 
 _FLOAT64, _BOOL = (np.dtype(np.float64),), (np.dtype(np.bool_),)
@@ -41,24 +42,6 @@ def _low(contrast, area, probability, values):
 
 
 @body
-def _put_in(ordered, lane, count, value):
-    place = count
-    while place > 0 and ordered[place - 1, lane] > value:
-        ordered[place, lane] = ordered[place - 1, lane]
-        place -= 1
-    ordered[place, lane] = value
-
-
-@body
-def _take_out(ordered, lane, count, value):
-    place = 0
-    while ordered[place, lane] < value:
-        place += 1
-    for i in range(place, count - 1):
-        ordered[i, lane] = ordered[i + 1, lane]
-
-
-@body
 def _quantile(ordered, lane, count, probability):
     place = probability * (count - 1)
     low = int(place)
@@ -73,10 +56,10 @@ def _own_past(contrast, use, area, first, last, cell, probability, window, order
     for row in range(first, last):
         gone = row - window - 1
         if gone >= first and use[gone] and _there(contrast[gone, cell], area):
-            _take_out(ordered, lane, count, contrast[gone, cell])
+            take_out(ordered, lane, count, contrast[gone, cell])
             count -= 1
         if row > first and use[row - 1] and _there(contrast[row - 1, cell], area):
-            _put_in(ordered, lane, count, contrast[row - 1, cell])
+            put_in(ordered, lane, count, contrast[row - 1, cell])
             count += 1
         history[row, cell] = count
         own[row, cell] = _quantile(ordered, lane, count, probability) if count > 0 else math.nan
@@ -89,16 +72,16 @@ def _lot_past(low, use, first, last, probability, window, ordered, lane, prior):
     for row in range(first, last):
         gone = row - window - 1
         if gone >= first and use[gone] and math.isfinite(low[gone]):
-            _take_out(ordered, lane, count, low[gone])
+            take_out(ordered, lane, count, low[gone])
             count -= 1
         prior[row] = math.nan
         if math.isfinite(low[row]):
-            _put_in(ordered, lane, count, low[row])
+            put_in(ordered, lane, count, low[row])
             prior[row] = _quantile(ordered, lane, count + 1, probability)
             if use[row]:
                 count += 1
             else:
-                _take_out(ordered, lane, count + 1, low[row])
+                take_out(ordered, lane, count + 1, low[row])
 
 
 @body
