@@ -17,6 +17,7 @@ from fusion import model, pipeline, selection
 from fusion.cli import app
 from fusion.contribution import ADDED, CONTRIBUTION, UNTOLD, _Models, _Window, contributions, holm
 from fusion.correlation import rank_moments
+from fusion.model import mixture
 from fusion.overlap import resamples
 from fusion.plan import make_plan, silent
 from fusion.report import render
@@ -79,13 +80,13 @@ def test_what_is_done_once_for_all_is_as_if_done_for_each(
     found = study(plan, informed.tables)
     families = {name: found.matrix.families[name] for name in found.matrix.candidates}
     sets = [frozenset(each) for each in ({"bars"}, {"bars", "news"}, {"news"}, {"news", "noise"}, {"noise", "bars"})]
-    learn, fits = model._learn, []
+    learn, fits = mixture.learn, []
 
     def counted(*given: Any) -> model.RegimeLearner:
         fits.append(given)
         return learn(*given)
 
-    monkeypatch.setattr(model, "_learn", counted)
+    monkeypatch.setattr(mixture, "learn", counted)
     scores = _Models(plan, found, families, silent)
     scores.make(sets)
     once = len(fits)
