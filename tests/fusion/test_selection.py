@@ -172,12 +172,12 @@ class TestRules:
         assert loose.filter(pl.col("reason").str.contains("redundant")).height == 0
 
     def test_redundancy_with_missing_values_equals_spearman_of_pairs(self):
-        from fusion.selection import _Sessions
+        from fusion.selection.table import Sessions
 
         market = planted(4, missing=0.2)
         features = market.features.with_columns((pl.col("calm") + 0.5 * pl.col("bent")).alias("mix"))
         names = [name for name in features.columns if name not in ("entity", "session", "decision_time")]
-        table = _Sessions.of(features, market.labels, names, PRIMARY)
+        table = Sessions.of(features, market.labels, names, PRIMARY)
         close = table.similarity(np.ones(len(table.days), dtype=np.bool_))
         a, b = features["calm"].to_numpy(), features["mix"].to_numpy()
         both = np.isfinite(a) & np.isfinite(b)
