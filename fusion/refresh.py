@@ -13,7 +13,8 @@ from fusion.grid import decision_grid, in_periods
 from fusion.pipeline import REGIME_MODELS, ingest, load
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.regime import RegimeModel, RegimePath
-from fusion.study import make_signals, regime_observations
+from fusion.signals import make_signals
+from fusion.study import regime_observations
 from gpu_kernels.errors import DataError, ModelError
 from sources.daily_options import DailyFile
 from sources.schema import TIME

@@ -3,7 +3,6 @@
 A pure function of (plan, tables), so that the leak test can run it on truncated tables and compare.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,12 +10,12 @@ import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, session_target, target, walk_forward
 from fusion.features.metric import market_wide, of_entities
-from fusion.flags import flags_of
 from fusion.grid import decision_grid, in_periods
 from fusion.horizon import horizon_name
 from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
+from fusion.signals import make_signals
 from fusion.walk_forward import Refit
 from gpu_kernels.errors import ConfigError, DataError
 from sources.daily_options import DailyFile
@@ -107,19 +106,6 @@ def make_labels(plan: Plan, tables: Mapping[str, pl.DataFrame], grid: pl.DataFra
     return target.forward_returns(grid, prices, plan.sessions, config.predicted, source.max_age)
 
 
-def valid_until(plan: Plan, decisions: pl.DataFrame) -> pl.Series:
-    """When the return that a signal forecasts ends: the decision plus the primary horizon, or the exit's close."""
-    config, primary = plan.config, plan.config.predicted.primary
-    if isinstance(primary, int):
-        return decisions.select(pl.col("decision_time") + pl.duration(nanoseconds=primary)).to_series()
-    source = config.sources[config.price_source]
-    assert isinstance(source, DailyFile)
-    if decisions.is_empty():
-        return decisions["decision_time"]
-    trading = session_target.trading_around(config.calendar, decisions, config.predicted)
-    return session_target.exits(decisions["decision_time"], trading, config.predicted, source.delay)
-
-
 def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """session, time, one column per regime input: the metric as known at the session's open."""
     grid = plan.history_periods.select("session", pl.col("open").alias("decision_time"))
@@ -142,75 +128,6 @@ def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.Da
         value = wanted.apply(pl.col("value").fill_nan(None)).alias(wanted.column)
         columns.append(pl.DataFrame({"value": values}).select(value).to_series())
     return grid.rename({"decision_time": "time"}).with_columns(columns)
-
-
-def make_signals(
-    plan: Plan,
-    matrix: features.Matrix,
-    probabilities: pl.DataFrame,
-    predictions: pl.DataFrame,
-    models: list[RefitModel],
-) -> pl.DataFrame:
-    """One row per (entity, decision) of the out-of-sample sessions.
-
-    status   ok; stale_price: no price within max_age was known, so there is no score; withheld: the config wants no
-             score under one of its flags; no_model: no feature was selected
-    flags    what `fusion.flags` says of the book: "", drought, spoofing, or both
-    rank     average rank of the score among the entities of the decision, scaled to 0..1 (0.5 where there is one)
-    """
-    config, key = plan.config, ["entity", "decision_time"]
-    versions = pl.DataFrame(
-        {"refit_session": [m.refit_session for m in models], "model_version": [version_of(m) for m in models]},
-        schema={"refit_session": predictions.schema["refit_session"], "model_version": pl.String},
-    )
-    ages = [name for name in matrix.families if name.endswith("_age")]
-    state = [name for name in probabilities.columns if name.startswith("probability_")]
-    age = next((name for name in ages if matrix.families[name] == config.price_source), None)
-    stale = pl.lit(False) if age is None else pl.col(age).is_nan()
-    horizon = config.predicted.primary
-    flagged = matrix.frame.select(*key, flags_of(matrix.frame, config.flags))
-    withheld = pl.any_horizontal(pl.lit(False), *(pl.col("flags").str.contains(flag) for flag in config.flags.withhold))
-    frame = (
-        predictions.filter(pl.col("refit_session").is_not_null())
-        .join(matrix.frame.select(*key, *ages), on=key, how="left", maintain_order="left")
-        .join(flagged, on=key, how="left", maintain_order="left")
-        .join(probabilities.select("session", "regime", *state), on="session", how="left", maintain_order="left")
-        .join(versions, on="refit_session", how="left", maintain_order="left")
-        .with_columns(
-            pl.when(stale)
-            .then(pl.lit("stale_price"))
-            .when(withheld.fill_null(False))
-            .then(pl.lit("withheld"))
-            .when(pl.col("score").is_null())
-            .then(pl.lit("no_model"))
-            .otherwise(pl.lit("ok"))
-            .alias("status")
-        )
-        .with_columns(
-            pl.when(pl.col("status") == "ok").then(pl.col(name)).alias(name) for name in ("score", "score_ridge")
-        )
-        .with_columns(
-            pl.max_horizontal(state).alias("regime_probability"),
-            pl.lit(horizon_name(horizon)).alias("horizon"),
-            rank_of(pl.col("score")).over("decision_time").alias("rank"),
-        )
-    )
-    frame = frame.with_columns(valid_until(plan, frame).alias("valid_until"))
-    return frame.select(
-        "entity", "session", "decision_time", "score", "score_ridge", "rank", "status", "flags",
-        "regime", "regime_probability", *state, "horizon", "valid_until", "refit_session", "model_version", *ages,
-    ).sort("entity", "decision_time")  # fmt: skip
-
-
-def rank_of(score: pl.Expr) -> pl.Expr:
-    """Average rank among the non-null values, scaled to 0..1; 0.5 for a value that is alone."""
-    count = score.count()
-    return pl.when(count > 1).then((score.rank("average") - 1) / (count - 1)).when(score.is_not_null()).then(0.5)
-
-
-def version_of(fitted: RefitModel) -> str:
-    """First 12 hexadecimal digits of a sha256 over all that a refit learned."""
-    return hashlib.sha256(repr(fitted).encode()).hexdigest()[:12]
 
 
 def _volatility(matrix: features.Matrix, signals: pl.DataFrame) -> pl.DataFrame | None:
