@@ -1,0 +1,28 @@
+"""Settings of the evaluation."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluationConfig(BaseModel):
+    """Settings of the evaluation.
+
+    quantiles    groups of the score, over all rows
+    bootstrap    resamples of whole sessions, or of blocks of as many as a label spans
+    confidence   level of the intervals
+    lags         decisions by which the return is delayed at most, for the decay
+    min_rows     least rows of the sample, or of a group of it, for its IC
+    contribution what each source adds out of sample, by refitting without it and with it and the prices alone
+                 (fusion.contribution): twice as many models as there are sources
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quantiles: Annotated[int, Field(ge=2)] = 5
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    lags: Annotated[int, Field(ge=0)] = 6
+    min_rows: Annotated[int, Field(ge=3)] = 5
+    seed: int = 7
+    contribution: bool = False
