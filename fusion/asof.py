@@ -1,17 +1,22 @@
 """Tables onto the decision grid by the as-of rule: one gather map per source, reused for all its columns.
 
-The rule itself is `gpu_kernels.align.gather_map`; here rows and decisions are put into its segments.
+The rule itself is `gpu_kernels.align.gather_map`; here rows and decisions are put into its segments. `align` and
+`align_stream` are for tables of one's own.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gpu_kernels import align
+from gpu_kernels.align import ages, gather_map, take
+from gpu_kernels.errors import DataError
+from sources.schema import TIME
 
 MINUTE = 60 * 10**9
+FOREVER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -21,22 +26,25 @@ class AsOf:
     rows      the table in the order that the map indexes
     index     int64, one per decision: its row, or -1 where nothing is known or all of it is too old
     age       float64 minutes from the row's event_time to the decision; NaN where index is -1
+    known     float64 minutes from the row's known_time to the decision; NaN where index is -1
     """
 
     rows: pl.DataFrame
     index: NDArray[np.int64]
     age: NDArray[np.float64]
+    known: NDArray[np.float64]
 
     def take(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`values` (one per row of `rows`) at each decision; NaN where no row may be used."""
-        return align.take(values, self.index)
+        return take(values, self.index)
 
     def not_before(self, oldest: NDArray[np.int64]) -> "AsOf":
         """The same without rows whose event_time (ns) lies before that of their decision in `oldest`."""
         if not self.rows.height:
             return self
         used = (self.index >= 0) & (nanoseconds(self.rows["event_time"])[self.index] >= oldest)
-        return AsOf(self.rows, np.where(used, self.index, -1), np.where(used, self.age, np.nan))
+        age, known = (np.where(used, values, np.nan) for values in (self.age, self.known))
+        return AsOf(self.rows, np.where(used, self.index, -1), age, known)
 
 
 def nanoseconds(column: pl.Series) -> NDArray[np.int64]:
@@ -69,9 +77,101 @@ def as_of(rows: pl.DataFrame, grid: pl.DataFrame, by: list[str], max_age_ns: int
     else:
         offsets = np.array([0, rows.height], dtype=np.int64)
         decision_offsets = np.array([0, grid.height], dtype=np.int64)
-    decision, event = nanoseconds(grid["decision_time"]), nanoseconds(rows["event_time"])
-    index = align.gather_map(nanoseconds(rows["known_time"]), event, offsets, decision, decision_offsets, max_age_ns)
-    age = np.full(len(index), np.nan)
-    found = index >= 0
-    age[found] = (decision[found] - event[index[found]]) / MINUTE
-    return AsOf(rows, index, age)
+    decision = nanoseconds(grid["decision_time"])
+    known, event = nanoseconds(rows["known_time"]), nanoseconds(rows["event_time"])
+    index = gather_map(known, event, offsets, decision, decision_offsets, max_age_ns)
+    return AsOf(rows, index, *ages(known, event, decision, index))
+
+
+def align(
+    rows: pl.DataFrame,
+    grid: pl.DataFrame,
+    columns: Sequence[str],
+    *,
+    by: Sequence[str] = ("entity",),
+    max_age_ns: int = FOREVER,
+    delay_ns: int = 0,
+) -> pl.DataFrame:
+    """The grid with the `columns` of a table as they were known at each decision, in the grid's own order.
+
+    Of the rows of a decision's keys `by` with known_time + delay <= decision_time, of each event_time the latest
+    vintage (ties: the later row), of those the latest event_time; none if decision_time - event_time > max_age. Beside
+    the columns come `age_minutes` since event_time and `known_since_minutes` since known_time + delay.
+
+    rows   event_time, known_time, `by` and `columns`, in any order
+    grid   decision_time and `by`, in any order
+
+    Missing values: null where no row may be used, and where the value is. A row without event_time, known_time or key
+    is never used.
+    Raises: DataError where a column is absent, is in the grid already, or a time is no time.
+    """
+    keys = list(by)
+    for name, frame, needed in (
+        ("rows", rows, ["event_time", "known_time", *keys, *columns]),
+        ("grid", grid, ["decision_time", *keys]),
+    ):
+        missing = [column for column in needed if column not in frame.columns]
+        if missing:
+            raise DataError(f"{name} lack {', '.join(missing)}", allowed=f"columns {', '.join(needed)}")
+        wrong = [column for column in needed if column.endswith("_time") and not _is_time(frame, column)]
+        if wrong:
+            raise DataError(
+                f"{wrong[0]} of {name} is {frame.schema[wrong[0]]}", allowed="a datetime with the time zone UTC"
+            )
+    added = [*columns, "age_minutes", "known_since_minutes"]
+    clash = [column for column in added if column in grid.columns]
+    if clash:
+        raise DataError(f"the grid has {clash[0]} already", hint="rename it before the call")
+    if grid["decision_time"].null_count():
+        raise DataError(f"{grid['decision_time'].null_count()} decisions have no time", allowed="a time in each row")
+    used = rows.select(
+        *keys,
+        pl.col("event_time").cast(TIME),
+        pl.col("known_time").cast(TIME) + pl.duration(nanoseconds=delay_ns),
+        *(column for column in columns if column not in keys),
+    ).drop_nulls(["event_time", "known_time", *keys])
+    asked = grid.select(*keys, pl.col("decision_time").cast(TIME)).with_row_index("_place")
+    asked = asked.sort(*keys, "decision_time", maintain_order=True)
+    found = as_of(used.sort("known_time", maintain_order=True), asked, keys, max_age_ns)
+    place = pl.Series(np.where(found.index >= 0, found.index, 0))
+    values = found.rows.select(columns)
+    nothing = pl.Series("_found", found.index >= 0)
+    taken = values[place] if values.height else values.clear(len(place))
+    taken = taken.with_columns(
+        nothing, pl.Series("age_minutes", found.age), pl.Series("known_since_minutes", found.known), asked["_place"]
+    )
+    taken = taken.with_columns(pl.when("_found").then(pl.col(column)).alias(column) for column in added)
+    return grid.hstack(taken.sort("_place").select(added))
+
+
+def align_stream(
+    rows: pl.LazyFrame,
+    grid: pl.LazyFrame,
+    columns: Sequence[str],
+    *,
+    partition: str = "entity",
+    max_age_ns: int = FOREVER,
+    delay_ns: int = 0,
+) -> Iterator[pl.DataFrame]:
+    """`align`, one value of `partition` after the other, so that no more than its rows are in memory: of tables that
+    are scanned from Parquet partitioned or sorted by it (`pl.scan_parquet`, the lake's folders).
+
+    The parts come in rising order of the partition; each is that part of the grid in its own order. Missing values and
+    errors as there; a decision without partition is in no part.
+    """
+    values = grid.select(pl.col(partition).unique().sort()).collect()[partition].drop_nulls()
+    for value in values:
+        of_part = pl.col(partition) == pl.lit(value)
+        yield align(
+            rows.filter(of_part).select(partition, "event_time", "known_time", *columns).collect(),
+            grid.filter(of_part).collect(),
+            columns,
+            by=(partition,),
+            max_age_ns=max_age_ns,
+            delay_ns=delay_ns,
+        )
+
+
+def _is_time(frame: pl.DataFrame, column: str) -> bool:
+    kind = frame.schema[column]
+    return isinstance(kind, pl.Datetime) and kind.time_zone == "UTC"

@@ -20,7 +20,8 @@ from gpu_kernels.dispatch import (
 from gpu_kernels.errors import ArgumentError
 from gpu_kernels.segments import check_same_segments, check_sorted, segment_of, tile_rows, upper_bound
 
-_INT64_MIN = -(2**63)
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_MINUTE = 60 * 10**9
 
 
 @body
@@ -38,13 +39,14 @@ def _best_segment(event_time, start, stop, best):
 
 
 @body
-def _usable(event_time, best, start, known, decision, max_age_ns):
-    """The best of the rows [start, known), or -1 where there is none or it is too old."""
+def _best_known(event_time, best, start, known, max_age_ns):
+    """The best of the rows [start, known) and the last time at which it is young enough; (-1, the first time) where
+    there is none."""
     if known == start:
-        return -1
+        return np.int64(-1), np.int64(_INT64_MIN)
     row = best[known - 1]
-    oldest = decision - max_age_ns if decision >= _INT64_MIN + max_age_ns else _INT64_MIN
-    return row if event_time[row] >= oldest else -1
+    event = event_time[row]
+    return row, event + max_age_ns if event <= _INT64_MAX - max_age_ns else np.int64(_INT64_MAX)
 
 
 @cpu_loop
@@ -62,10 +64,14 @@ def _gather_map_cpu(
         start, stop = offsets[segment], offsets[segment + 1]
         # one search, then a merge: the decisions of a tile walk forward through the rows
         known = upper_bound(known_time, start, stop, decision_time[first])
+        row, last_use = _best_known(event_time, best, start, known, max_age_ns)
         for decision in range(first, last):
-            while known < stop and known_time[known] <= decision_time[decision]:
-                known += 1
-            out[decision] = _usable(event_time, best, start, known, decision_time[decision], max_age_ns)
+            now = decision_time[decision]
+            if known < stop and known_time[known] <= now:
+                while known < stop and known_time[known] <= now:
+                    known += 1
+                row, last_use = _best_known(event_time, best, start, known, max_age_ns)
+            out[decision] = row if now <= last_use else -1
 
 
 @cuda.jit
@@ -81,8 +87,10 @@ def _gather_map_cuda(known_time, event_time, best, offsets, decision_time, decis
     if decision < out.shape[0]:
         segment = segment_of(decision_offsets, decision)
         start, stop = offsets[segment], offsets[segment + 1]
-        known = upper_bound(known_time, start, stop, decision_time[decision])
-        out[decision] = _usable(event_time, best, start, known, decision_time[decision], max_age_ns)
+        now = decision_time[decision]
+        known = upper_bound(known_time, start, stop, now)
+        row, last_use = _best_known(event_time, best, start, known, max_age_ns)
+        out[decision] = row if now <= last_use else -1
 
 
 @body
@@ -90,10 +98,38 @@ def _taken(values, index):
     return values[index] if 0 <= index < values.shape[0] else np.nan
 
 
+@body
+def _minutes(now, then):
+    return (now - then) / np.float64(_MINUTE)
+
+
+@body
+def _age_row(known_time, event_time, decision_time, index, i, age, since):
+    row = index[i]
+    if 0 <= row < event_time.shape[0]:
+        age[i] = _minutes(decision_time[i], event_time[row])
+        since[i] = _minutes(decision_time[i], known_time[row])
+    else:
+        age[i] = np.nan
+        since[i] = np.nan
+
+
 @cpu_loop
 def _take_cpu(values, index, out):
+    outside = np.int64(0)
     for i in prange(out.shape[0]):
         out[i] = _taken(values, index[i])
+        outside += 0 if -1 <= index[i] < values.shape[0] else 1
+    return outside
+
+
+@cpu_loop
+def _ages_cpu(known_time, event_time, decision_time, index, age, since):
+    outside = np.int64(0)
+    for i in prange(index.shape[0]):
+        _age_row(known_time, event_time, decision_time, index, i, age, since)
+        outside += 0 if -1 <= index[i] < event_time.shape[0] else 1
+    return outside
 
 
 @cuda.jit
@@ -101,6 +137,13 @@ def _take_cuda(values, index, out):
     i = cuda.grid(1)
     if i < out.shape[0]:
         out[i] = _taken(values, index[i])
+
+
+@cuda.jit
+def _ages_cuda(known_time, event_time, decision_time, index, age, since):
+    i = cuda.grid(1)
+    if i < index.shape[0]:
+        _age_row(known_time, event_time, decision_time, index, i, age, since)
 
 
 def gather_map(
@@ -166,11 +209,46 @@ def take(values: Array, index: Array) -> Array:
         return out
     if device:
         _take_cuda[grid_of(len(index))](values, index, out)
-        return out
-    lowest, highest = int(index.min()), int(index.max())
-    if lowest < -1 or highest >= len(values):
-        raise ArgumentError(
-            f"index spans {lowest} to {highest}", allowed=f"-1 to {len(values) - 1}, the rows of values"
-        )
-    on_cpu(_take_cpu, len(index))(values, index, out)
+    else:
+        _none_outside(on_cpu(_take_cpu, len(index))(values, index, out), index, len(values))
     return out
+
+
+def ages(known_time: Array, event_time: Array, decision_time: Array, index: Array) -> tuple[Array, Array]:
+    """How old what a decision uses is, and how long it has been known: (age, known since), in minutes.
+
+        age         = decision_time - event_time[index]        since what the row is about
+        known since = decision_time - known_time[index]        since it could first be acted on
+
+    known_time, event_time   (n,) int64 ns, the rows of `gather_map`
+    decision_time, index     (m,) int64 ns and positions as `gather_map` gives them
+    returns                  two (m,) float64; an age is below 0 where the row is dated later (a forecast)
+
+    Missing values: NaN where the index is -1.
+    Raises: ArgumentError where lengths differ, and as `take`; DeviceError.
+    """
+    whole = (np.dtype(np.int64),)
+    common_device(known_time=known_time, event_time=event_time, decision_time=decision_time, index=index)
+    named = {"known_time": known_time, "event_time": event_time, "decision_time": decision_time, "index": index}
+    known_time, event_time, decision_time, index = (column(name, values, whole) for name, values in named.items())
+    if len(known_time) != len(event_time) or len(decision_time) != len(index):
+        raise ArgumentError(
+            f"{len(known_time)} known and {len(event_time)} event times, {len(decision_time)} decisions and "
+            f"{len(index)} positions",
+            allowed="one event time a known time, one position a decision",
+        )
+    age, since = (empty(len(index), np.dtype(np.float64), like=index) for _ in range(2))
+    if len(index) == 0:
+        return age, since
+    arrays = (known_time, event_time, decision_time, index, age, since)
+    if common_device(index=index):
+        _ages_cuda[grid_of(len(index))](*arrays)
+    else:
+        _none_outside(on_cpu(_ages_cpu, len(index))(*arrays), index, len(event_time))
+    return age, since
+
+
+def _none_outside(outside: int, index: Array, count: int) -> None:
+    if outside:
+        lowest, highest = int(index.min()), int(index.max())
+        raise ArgumentError(f"index spans {lowest} to {highest}", allowed=f"-1 to {count - 1}, the rows of values")

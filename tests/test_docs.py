@@ -54,6 +54,18 @@ def test_the_walk_along_an_order_book_runs(data_root: Path, tmp_path: Path, monk
     assert not browser or (tmp_path / "book.png").stat().st_size > 20_000
 
 
+# pages whose examples need nothing but themselves; their asserts are the test
+ALONE = ("align",)
+
+
+@pytest.mark.parametrize("page", ALONE)
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / f"{page}.md").read_text()))
+    assert "assert" in code
+    exec(compile(code, f"docs/{page}.md", "exec"), {})
+
+
 def test_the_measures_of_volatility_run() -> None:
     code = "\n".join(BLOCK.findall((REPOSITORY / "docs" / "volatility_measures.md").read_text()))
     names: dict[str, Any] = {}

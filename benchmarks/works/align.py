@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.works.data import MINUTE, Data, Work
 from gpu_kernels import align, decay, hmm, vintages
 
-NARROW = ("_take_cuda", "_best_cuda", "_gather_map_cuda", "_last_cuda", "_count_cuda", "_falls_cuda")
+NARROW = ("_take_cuda", "_ages_cuda", "_best_cuda", "_gather_map_cuda", "_last_cuda", "_count_cuda", "_falls_cuda")
 
 
 def works(data: Data) -> list[Work]:
@@ -18,6 +18,7 @@ def works(data: Data) -> list[Work]:
     return [
         Work(align.gather_map, (data.time_ns, late, data.offsets, *at), {"max_age_ns": 6 * MINUTE}),
         Work(align.take, (data.values, rng.integers(-1, data.rows, data.rows)), {}),
+        Work(align.ages, (data.time_ns, late, at[0], rng.integers(-1, data.rows, len(at[0]))), {}),
         Work(
             vintages.history,
             (data.time_ns, late, data.values, data.offsets, *at),

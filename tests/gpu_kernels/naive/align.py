@@ -23,3 +23,12 @@ def take(values, index):
         if row >= 0:
             out[i] = values[row]
     return out
+
+
+def ages(known_time, event_time, decision_time, index):
+    age, since = np.full(len(index), np.nan), np.full(len(index), np.nan)
+    for i, row in enumerate(index):
+        if row >= 0:
+            age[i] = (int(decision_time[i]) - int(event_time[row])) / 60e9
+            since[i] = (int(decision_time[i]) - int(known_time[row])) / 60e9
+    return age, since
