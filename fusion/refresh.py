@@ -12,7 +12,7 @@ from fusion import manifest as record
 from fusion.grid import decision_grid, in_periods
 from fusion.pipeline import REGIME_MODELS, ingest, load
 from fusion.plan import Plan, Progress, make_plan, silent
-from fusion.regime import RegimeModel, RegimePath
+from fusion.regime import RegimePath, read_model
 from fusion.signals import make_signals
 from fusion.study import regime_observations
 from gpu_kernels.errors import DataError, ModelError
@@ -44,7 +44,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
             f"{path} cannot be read: {str(error).splitlines()[0]}", hint="run `trifuse run` again"
         ) from None
     models = model.load(run_folder / "model")
-    regime_models = [RegimeModel.from_dict(stored) for stored in record.read_json(run_folder / "model" / REGIME_MODELS)]
+    regime_models = [read_model(stored) for stored in record.read_json(run_folder / "model" / REGIME_MODELS)]
     if end is None and config.end is not None:
         end = max(config.end, datetime.now(UTC).date())
     plan = make_plan(config, lake, end=end)

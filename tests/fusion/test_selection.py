@@ -10,7 +10,8 @@ from planted import MINUTE, PRIMARY, Planted, planted
 from pydantic import ValidationError
 from scipy import stats
 
-from fusion.regime import RegimeConfig, RegimeModel, RegimePath, at, filter_regimes
+from fusion.regime import RegimeConfig, RegimePath, at, filter_regimes
+from fusion.regime.hmm import HiddenMarkovModel
 from fusion.selection import LEDGER, SelectionConfig, select
 from fusion.walk_forward import Refit, WalkForwardConfig, schedule
 from gpu_kernels.errors import DataError
@@ -112,16 +113,14 @@ def test_p_values_under_the_null_are_uniform():
 def test_a_regime_that_never_came_is_not_tested():
     market = planted(2)
     refit = schedule(market.sessions, FORWARD)[0]
-    rows = market.observations.height
-    model = RegimeModel(
-        refit.session,
-        refit.refit_time,
-        ("stress",),
-        np.array([1.0, 0.0]),
-        np.array([[1 - 1e-9, 1e-9], [0.5, 0.5]]),
-        np.array([[0.0], [0.0]]),
-        np.ones((2, 1, 1)),
-        rows,
+    model = HiddenMarkovModel(
+        refit_session=refit.session,
+        refit_time=refit.refit_time,
+        inputs=("stress",),
+        start=np.array([1.0, 0.0]),
+        transition=np.array([[1 - 1e-9, 1e-9], [0.5, 0.5]]),
+        mean=np.array([[0.0], [0.0]]),
+        covariance=np.ones((2, 1, 1)),
     )
     regimes = RegimePath(market.observations, (model,), 2)
     ledger = select(market.features, market.labels, regimes, [refit], SelectionConfig(), PRIMARY)

@@ -11,7 +11,8 @@ from scipy import stats
 
 from fusion.correlation import rank_moments
 from fusion.evaluation import EvaluationConfig, evaluate, session_ic
-from fusion.regime import RegimeModel, RegimePath
+from fusion.regime import RegimePath
+from fusion.regime.hmm import HiddenMarkovModel
 from fusion.selection import SelectionConfig, select
 from fusion.walk_forward import Refit
 
@@ -126,7 +127,15 @@ def ledger_of(seed: int, sessions: int = 60, **changes: float) -> pl.DataFrame:
     refit = Refit(0, last, close, after, (first, last), (last, last))
     observed = table.select("session", pl.col("open").alias("time")).with_columns(pl.Series("stress", 4.0 * regime - 2))
     stay, means, ones = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[-2.0], [2.0]]), np.ones((2, 1, 1))
-    model = RegimeModel(last, close, ("stress",), np.array([0.5, 0.5]), stay, means, ones, sessions)
+    model = HiddenMarkovModel(
+        refit_session=last,
+        refit_time=close,
+        inputs=("stress",),
+        start=np.array([0.5, 0.5]),
+        transition=stay,
+        mean=means,
+        covariance=ones,
+    )
     regimes = RegimePath(observed, (model,), 2)
     return select(features, labels, regimes, [refit], SelectionConfig(), PRIMARY)
 
