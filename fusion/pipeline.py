@@ -306,7 +306,7 @@ def warnings_of(plan: Plan, found: Study) -> list[str]:
     if weak:
         said.append(
             f"{weak} of {kept.height} kept features (over all refits and regimes) are not significant at the false "
-            "discovery rate of the config; they were kept by selection.min_features"
+            "discovery rate of the config; they were kept by selection.min_features, or because they had been before"
         )
     elif found.refits and kept.is_empty():
         said.append("no feature was selected at any refit, so no signal was made")

@@ -127,7 +127,7 @@ def _ledger(ledger: pl.DataFrame, regime: str, period: str) -> Figure:
         ("significant and kept", "circle", "@surface", kept & significant),
         ("kept, not significant", "circle-open", "@ink", kept & ~significant),
         ("significant, redundant", "x-thin", "@ink", is_redundant()),
-        ("significant, beyond max_features", "cross-thin", "@ink", significant & ~kept & ~is_redundant()),
+        ("significant, not kept otherwise", "cross-thin", "@ink", significant & ~kept & ~is_redundant()),
     )
     drawn = ledger.filter(pl.col("feature").is_in(features)).sort("feature", "refit_session")
     for name, symbol, edge, member in kinds:

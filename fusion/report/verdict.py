@@ -163,10 +163,12 @@ def _last_significant(ledger: pl.DataFrame) -> str:
     if last.is_empty():
         return "none at the last refit"
     kept, redundant = last["kept"].sum(), last.filter(is_redundant()).height
-    beyond = last.height - kept - redundant
+    beyond = last.filter(pl.col("reason").str.contains("beyond max_features", literal=True)).height
+    held_back = last.height - kept - redundant - beyond
     parts = [f"{kept:,} kept"]
     parts += [f"{redundant:,} dropped as redundant"] if redundant else []
     parts += [f"{beyond:,} beyond max_features"] if beyond else []
+    parts += [f"{held_back:,} held back by a gate"] if held_back else []
     return f"{last.height:,} at the last refit, counted by regime ({', '.join(parts)})"
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fusion.correlation import ranks
 from fusion.horizon import Horizon
+from fusion.horizon import Sessions as SessionCount
 from fusion.regime import RegimePath, at
 from fusion.target import KEYS, end_column, return_column
 from fusion.walk_forward import Refit
@@ -17,9 +17,6 @@ from gpu_kernels.errors import DataError
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
-
-# rows that redundancy is measured on: every n-th of the window, at most this many
-_REDUNDANCY_ROWS = 20_000
 
 
 def candidates(features: pl.DataFrame) -> list[str]:
@@ -54,28 +51,60 @@ def labelled(features: pl.DataFrame, labels: pl.DataFrame, columns: Sequence[str
 
 @dataclass(frozen=True)
 class Sessions:
-    """What all refits share: the rows in the order of sessions, their label and the position of their session."""
+    """What all refits share: the label in the order of sessions, and where each row of the features is.
 
-    rows: pl.DataFrame
-    names: list[str]
+    The features themselves stay where they are, and are read column by column: a million rows of 500 are 4 GB.
+
+    features  as given
+    place     (rows,) the row of `features` that comes at this place by session, entity and decision time
+    keys      the decisions in that order
+    previous  (rows,) the row of the same entity's decision before: in the same session, or in whichever where labels
+              are counted in sessions; -1 where there is none
+    """
+
+    features: pl.DataFrame
+    place: Integers
+    keys: pl.DataFrame
     days: pl.Series
     offsets: Integers
     session: Integers
+    previous: Integers
     ends: pl.Series
     y: Floats
 
     @classmethod
-    def of(cls, features: pl.DataFrame, labels: pl.DataFrame, names: list[str], primary: Horizon) -> "Sessions":
+    def of(cls, features: pl.DataFrame, labels: pl.DataFrame, primary: Horizon) -> "Sessions":
         target, end = return_column(primary), end_column(primary)
-        rows = labelled(features, labels, (target, end)).sort("session", "entity", "decision_time")
+        if target in features.columns or end in features.columns:
+            labelled(features.head(0), labels.head(0), (target, end))
+        given = features.select(name for name in KEYS if name in features.columns)
+        rows = (
+            labelled(given, labels, (target, end)).with_row_index("_place").sort("session", "entity", "decision_time")
+        )
         sessions = rows.group_by("session", maintain_order=True).agg(pl.len(), pl.col(end).max())
         counts = sessions["len"].to_numpy().astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        session = np.repeat(np.arange(len(counts)), counts)
-        return cls(rows, names, sessions["session"], offsets, session, sessions[end], column(rows, target))
+        within = ["entity"] if isinstance(primary, SessionCount) else ["entity", "session"]
+        before = (
+            rows.select("entity", "session", "decision_time")
+            .with_row_index("_here")
+            .select(pl.col("_here").cast(pl.Int64).shift(1).over(within, order_by="decision_time").fill_null(-1))
+        )
+        return cls(
+            features=features,
+            place=rows["_place"].cast(pl.Int64).to_numpy(),
+            keys=rows.select(KEYS),
+            days=sessions["session"],
+            offsets=offsets,
+            session=np.repeat(np.arange(len(counts)), counts),
+            previous=before["_here"].to_numpy(),
+            ends=sessions[end],
+            y=rows[target].cast(pl.Float64).to_numpy(),
+        )
 
     def column(self, name: str) -> Floats:
-        return column(self.rows, name)
+        values: Floats = self.features[name].cast(pl.Float64).to_numpy()[self.place]
+        return values
 
     def window(self, refit: Refit) -> Booleans:
         """(sessions,) whether a refit may see the session's labels, all of them."""
@@ -83,40 +112,17 @@ class Sessions:
         allowed = (pl.col("session") >= refit.train[0]) & (pl.col("end") < refit.cutoff)
         return frame.select(allowed.fill_null(False).alias("allowed"))["allowed"].to_numpy()
 
-    def weights(self, regimes: RegimePath, refit: Refit) -> Floats:
-        """(regimes, sessions): mean filtered probability of the session's decisions, by the refit's own parameters."""
-        times = self.rows.select("session", "decision_time").unique().sort("decision_time")
-        # decisions after the refit take the last probability before it; no window holds them
-        probability = at(regimes.training(refit), times["decision_time"])
+    def weights(self, regimes: RegimePath, refits: Sequence[Refit]) -> list[Floats]:
+        """For each refit (regimes, sessions): mean filtered probability of the session's decisions, by the refit's own
+        parameters."""
+        times = self.keys.select("session", "decision_time").unique().sort("decision_time")
         day = times.select(pl.col("session").rle_id())["session"].to_numpy()
         count = np.bincount(day, minlength=len(self.days))
-        # bincount adds row after row: a session's mean must not depend on how many sessions follow it
-        means = [np.bincount(day, weights=column, minlength=len(self.days)) / count for column in probability.T]
-        found: Floats = np.nan_to_num(np.stack(means))
+        found: list[Floats] = []
+        for refit in refits:
+            # decisions after the refit take the last probability before it; no window holds them
+            probability = at(regimes.training(refit), times["decision_time"])
+            # bincount adds row after row: a session's mean must not depend on how many sessions follow it
+            means = [np.bincount(day, weights=column, minlength=len(self.days)) / count for column in probability.T]
+            found.append(np.nan_to_num(np.stack(means)))
         return found
-
-    def similarity(self, window: Booleans) -> Floats:
-        """(features, features) rank correlation over the window's rows where both are present; 0 where undefined.
-
-        Ranks are taken among all of a feature's rows, so that one matrix product serves every pair, and what two
-        features have in common does not depend on a third.
-        """
-        f = len(self.names)
-        picked = np.flatnonzero(window[self.session])
-        if not len(picked) or not f:
-            return np.zeros((f, f))
-        picked = picked[:: -(-len(picked) // _REDUNDANCY_ROWS)]
-        rows = self.rows[picked]
-        ranked = np.stack([ranks(column(rows, name)) for name in self.names], axis=1)
-        both = np.isfinite(ranked).astype(np.float64)
-        r = np.nan_to_num(ranked)
-        # ranks are whole numbers, so that these sums are exact whatever order a BLAS adds them in
-        n, x, xx, xy = both.T @ both, r.T @ both, (r * r).T @ both, r.T @ r
-        with np.errstate(invalid="ignore", divide="ignore"):
-            covariance, variance = n * xy - x * x.T, n * xx - x * x
-            found: Floats = np.nan_to_num(covariance / np.sqrt(variance * variance.T), posinf=0.0, neginf=0.0)
-        return found
-
-
-def column(rows: pl.DataFrame, name: str) -> Floats:
-    return rows[name].cast(pl.Float64).to_numpy()
