@@ -115,8 +115,9 @@ def measure(
 
     def at(number: int) -> _AtRefit:
         window = np.flatnonzero(windows[number])
-        scores = scored(sums, labelled, window, weights[number], config, overlap(primary))
-        return _AtRefit(refits[number], scores, window, weights[number], first, samples, v[rows])
+        weight = np.ascontiguousarray(weights[number][:, window])
+        scores = scored(sums, labelled, window, weight, config, overlap(primary))
+        return _AtRefit(refits[number], scores, window, weight, first, samples, v[rows])
 
     found = list(_threaded(at, range(len(refits))))
     return Measured(names, table.days.dtype, regimes.states, found, config, overlap(primary))

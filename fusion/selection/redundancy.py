@@ -54,13 +54,13 @@ class Similarity:
 
     @classmethod
     def of(cls, grades: NDArray[np.int16], first: Integers, window: Integers, weights: Floats) -> "Similarity":
-        """Of the sessions in the window: first (sessions + 1,) row of each, weights (sessions,)."""
+        """Of the sessions in the window: first (sessions + 1,) row of each; weights: of those in the window."""
         counts = (first[1:] - first[:-1])[window]
         rows = (
             np.repeat(first[window], counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         )
         thin = slice(None, None, max(1, -(-len(rows) // _ROWS)))
-        return cls(grades, rows[thin].astype(np.int64), np.repeat(weights[window], counts)[thin])
+        return cls(grades, rows[thin].astype(np.int64), np.repeat(weights, counts)[thin])
 
     def read(self, features: Sequence[int]) -> NDArray[np.int16]:
         """(features, rows)."""

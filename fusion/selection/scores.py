@@ -73,7 +73,7 @@ def scored(
 
     labelled  (sessions,) rows with a label
     window    which sessions the refit may see
-    weights   (regimes, sessions)
+    weights   (regimes, those sessions)
     spanned   how many sessions a label spans
 
     Missing values: NaN where a score is undefined. A regime with too few sessions for a t statistic has no t and p.
@@ -81,7 +81,6 @@ def scored(
     shape = (len(weights), len(sums))
     found = {field.name: np.full(shape, np.nan) for field in fields(Scores)}
     coverage = np.zeros(len(sums))
-    weights = np.ascontiguousarray(weights[:, window])
     total = int(labelled[window].sum())
     lags = max(spanned - 1, int(4 * (len(window) / 100) ** (2 / 9)))
     for f, each in enumerate(sums):

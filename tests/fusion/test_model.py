@@ -39,12 +39,12 @@ def run(market: Planted, config: ModelConfig = CONFIG, states: int = 2) -> tuple
 def kept(refits: list[Refit], features: list[str], states: int = 1) -> pl.DataFrame:
     """A ledger that keeps the given features everywhere."""
     rows = [
-        (refit.session, k, name, 0.1, 2.0, 0.01, 0.01, 20.0, 1.0, True, True, i + 1, "")
+        {"refit_session": refit.session, "regime": k, "feature": name, "kept": True, "position": i + 1}
         for refit in refits
         for k in range(states)
         for i, name in enumerate(features)
     ]
-    return pl.DataFrame(rows, schema=LEDGER, orient="row")
+    return pl.from_dicts(rows, schema=LEDGER)
 
 
 def test_finds_a_planted_nonlinear_signal_that_ridge_cannot_see():
