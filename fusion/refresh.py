@@ -13,8 +13,8 @@ from fusion.grid import decision_grid, in_periods
 from fusion.pipeline import REGIME_MODELS, ingest, load
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.regime import RegimePath, read_model
+from fusion.regime.observations import regime_observations
 from fusion.signals import make_signals
-from fusion.study import regime_observations
 from gpu_kernels.errors import DataError, ModelError
 from sources.daily_options import DailyFile
 from sources.schema import TIME
@@ -56,7 +56,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
     probabilities = RegimePath(
-        regime_observations(plan, tables), tuple(regime_models), config.regime.regimes
+        regime_observations(plan, tables, matrix), tuple(regime_models), config.regime.regimes
     ).probabilities
     progress("signals", None)
     decisions = in_periods(matrix.frame, plan.periods)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, session_target, target, walk_forward
-from fusion.features.metric import market_wide, of_entities
 from fusion.grid import decision_grid, in_periods
 from fusion.horizon import horizon_name
 from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
+from fusion.regime.observations import regime_observations
 from fusion.signals import make_signals
 from fusion.walk_forward import Refit
 from gpu_kernels.errors import ConfigError, DataError
@@ -70,7 +70,7 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     periods = plan.periods
     matrix, labels = replace(matrix, frame=in_periods(matrix.frame, periods)), in_periods(labels, periods)
     refits = walk_forward.schedule(periods, config.walk_forward)
-    regimes = regime.filter_regimes(regime_observations(plan, tables), refits, config.regime)
+    regimes = regime.filter_regimes(regime_observations(plan, tables, matrix), refits, config.regime)
     progress("selection", None)
     horizons, primary = config.predicted.horizons, config.predicted.primary
     candidates = matrix.frame.select(*target.KEYS, *matrix.candidates)
@@ -104,30 +104,6 @@ def make_labels(plan: Plan, tables: Mapping[str, pl.DataFrame], grid: pl.DataFra
         return session_target.session_returns(grid, bars, trading, config.predicted, source.delay)
     prices = target.price_stream(rows, source.table)
     return target.forward_returns(grid, prices, plan.sessions, config.predicted, source.max_age)
-
-
-def regime_observations(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """session, time, one column per regime input: the metric as known at the session's open."""
-    grid = plan.history_periods.select("session", pl.col("open").alias("decision_time"))
-    columns = []
-    for wanted in plan.config.regime.inputs:
-        series = {}
-        for name, source in plan.config.sources.items():
-            if source.table == "metric":
-                rows = of_entities(tables[name], wanted.metric).filter(pl.col("entity") == wanted.entity)
-                if rows.height:
-                    series[name] = rows
-        if len(series) != 1:
-            raise ConfigError(
-                f"regime input {wanted.entity}/{wanted.metric} is in {', '.join(series) or 'no metric source'}",
-                allowed="one metric source",
-                hint="name a source's metric and entity as `trifuse ingest` stored them",
-            )
-        ((name, rows),) = series.items()
-        values, _ = market_wide(rows, grid, plan.config.sources[name].max_age)
-        value = wanted.apply(pl.col("value").fill_nan(None)).alias(wanted.column)
-        columns.append(pl.DataFrame({"value": values}).select(value).to_series())
-    return grid.rename({"decision_time": "time"}).with_columns(columns)
 
 
 def _volatility(matrix: features.Matrix, signals: pl.DataFrame) -> pl.DataFrame | None:

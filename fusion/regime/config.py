@@ -4,26 +4,85 @@ from datetime import date
 from typing import Annotated, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+GROUPS = ("output_income", "labor", "housing", "consumption_orders_inventories", "prices", "money_credit")
+"""Groups of FRED-MD's whose series rise and fall together, so that their mean says something."""
 
 
 class RegimeInput(BaseModel):
-    """One input of the regime model: a metric of an entity, as known at each time, or its natural logarithm."""
+    """One input of the regime model, as known at each session's open. Exactly one of these says what it is:
+
+    metric    a metric of an `entity`; `less`: minus another metric of it, e.g. a term spread
+    mean_of   the mean of several metrics of an `entity`, each less its own mean and over its own deviation up to then;
+              a minus before a name turns it around. Or a group of FRED-MD's: output_income, labor, housing,
+              consumption_orders_inventories, prices, money_credit: those of its series that the run reads, with
+              unemployment, claims and inventories to sales turned around
+    feature   a feature of an `entity`, or the mean over all entities, at the last decision before the open
+    market    what the bars of the last `sessions` sessions tell of an `entity`, or of all: realised_volatility, trend,
+              correlation, illiquidity (fusion.regime.market has the formulas)
+
+    transform  its natural logarithm
+    change     less its own value so many sessions (or blocks) before
+    name       of its column; none: made of the above, e.g. `log_vix_close`
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: str
-    entity: str
+    metric: str | None = None
+    less: str | None = None
+    mean_of: tuple[str, ...] | Literal[GROUPS] | None = None  # type: ignore[valid-type]
+    feature: str | None = None
+    market: Literal["realised_volatility", "trend", "correlation", "illiquidity"] | None = None
+    entity: str | None = None
+    sessions: Annotated[int, Field(ge=2, le=1000)] | None = None
     transform: Literal["none", "log"] = "none"
+    change: Annotated[int, Field(ge=1, le=1000)] | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "RegimeInput":
+        told = [kind for kind in ("metric", "mean_of", "feature", "market") if getattr(self, kind) is not None]
+        if len(told) != 1:
+            raise ValueError(
+                f"a regime input names {' and '.join(told) or 'nothing'}; write one of metric, mean_of, feature, market"
+            )
+        if self.entity is None and told[0] in ("metric", "mean_of"):
+            raise ValueError(f"a regime input of {told[0]} needs its entity, e.g. entity: US")
+        if self.less is not None and told[0] != "metric":
+            raise ValueError("less goes with metric")
+        if (self.sessions is None) != (self.market is None):
+            raise ValueError("market needs sessions, e.g. 21" if self.sessions is None else "sessions goes with market")
+        if self.market == "correlation" and self.entity is not None:
+            raise ValueError("market: correlation is of all entities; take out entity")
+        if self.mean_of == ():
+            raise ValueError("mean_of names no metric")
+        return self
 
     @property
     def column(self) -> str:
         """Name of the observation column, e.g. `log_vix_close`."""
-        return self.metric if self.transform == "none" else f"{self.transform}_{self.metric}"
+        if self.name is not None:
+            return self.name
+        if self.mean_of is not None:
+            plain = (
+                self.mean_of
+                if isinstance(self.mean_of, str)
+                else "mean_" + "_".join(n.lstrip("-") for n in self.mean_of)
+            )
+        elif self.market is not None:
+            plain = f"{self.market}_{self.sessions}"
+        else:
+            plain = f"{self.metric or self.feature}" + (f"_less_{self.less}" if self.less else "")
+        if self.entity is not None and self.metric is None and self.mean_of is None:
+            plain = f"{plain}_{self.entity}"
+        logged = plain if self.transform == "none" else f"{self.transform}_{plain}"
+        return logged if self.change is None else f"{logged}_change_{self.change}"
 
     def apply(self, values: pl.Expr) -> pl.Expr:
         """The transform of the values; null where it is not defined (the logarithm of zero or less)."""
-        return values if self.transform == "none" else pl.when(values > 0).then(values.log())
+        found = values if self.transform == "none" else pl.when(values > 0).then(values.log())
+        return found if self.change is None else found - found.shift(self.change)
 
 
 class RegimeConfig(BaseModel):
