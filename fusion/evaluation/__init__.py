@@ -12,16 +12,19 @@ Source: Grinold & Kahn (2000) for IC and ICIR; Efron & Tibshirani (1993) for the
 """
 
 from fusion.evaluation.config import EvaluationConfig
+from fusion.evaluation.cross_section import cross_sectional_ic
 from fusion.evaluation.measures import quantile_sums
 from fusion.evaluation.pooled import evaluate, session_ic
-from fusion.evaluation.table import BPS, EVALUATION, SCORES, SESSION_IC
+from fusion.evaluation.table import BPS, CROSS_SECTION, EVALUATION, SCORES, SESSION_IC
 
 __all__ = [
     "BPS",
+    "CROSS_SECTION",
     "EVALUATION",
     "SCORES",
     "SESSION_IC",
     "EvaluationConfig",
+    "cross_sectional_ic",
     "evaluate",
     "quantile_sums",
     "session_ic",

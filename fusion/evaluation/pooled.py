@@ -9,11 +9,13 @@ from fusion.correlation import rank_moments, value_moments
 from fusion.evaluation.config import EvaluationConfig
 from fusion.evaluation.groups import grouped
 from fusion.evaluation.measures import measured
+from fusion.evaluation.neutral import NEUTRAL
 from fusion.evaluation.sample import Sample, contributions
 from fusion.evaluation.table import EVALUATION, SESSION_IC, score_columns, session_offsets, values_of
 from fusion.horizon import Horizon, horizon_name
 from fusion.selection import labelled
-from fusion.target import return_column
+from fusion.target import KEYS, return_column
+from gpu_kernels.errors import ConfigError
 
 
 def evaluate(
@@ -25,6 +27,8 @@ def evaluate(
     horizons: Sequence[Horizon],
     primary: Horizon,
     volatility: pl.DataFrame | None = None,
+    events: pl.DataFrame | None = None,
+    features: pl.DataFrame | None = None,
     timezone: str = "UTC",
 ) -> pl.DataFrame:
     """Every measure of every score, tidy: metric, score, horizon, group_kind, group, value, low, high, count.
@@ -34,22 +38,35 @@ def evaluate(
     probabilities  session, time, probability_0..: a decision's regime is the likeliest one
     volatility     entity, session, decision_time, volatility: splits the sessions at the median of their mean, in
                    which each entity's volatility is divided by its own median
+    events         entity, kind, event_time, known_time of scheduled events: the windows of `config.event_window`
+    features       entity, session, decision_time and the columns of `config.neutral_to`
     timezone       of the hours in group_kind `hour`
 
-    metric           what it is                                                              grouped by
-    rank_ic, ic      Spearman's, Pearson's correlation of score and return over all rows;    all, regime, entity, hour,
-                     `lag` k: return of the k-th later decision                              volatility, flags, lag
-                                                                                             (rank_ic)
-    t_stat           rank_ic over its standard error, clustered by session                   all
-    icir             mean / deviation of the sessions' contributions to rank_ic, see         all
-                     `session_ic`
-    hit_rate         share of rows where score and return have one sign, neither being 0     all
-    quantile_return  mean return (bps) of a quantile of all scores                           quantile 1 (lowest) ..
-    top_minus_bottom last quantile less the first, bps                                       all
-    turnover         mean change between consecutive decisions of an entity's rank among     all
-                     the entities, ranks scaled to 0..1 (0.33: random order of many)
-    autocorrelation  correlation of an entity's score with its previous one in the session,  all
-                     over all such pairs
+    A group is all rows (all), or those of a regime, an entity, an hour, volatility high or low, flags, a sector of
+    `config.sectors`, or an event window: `<kind> before`, `<kind> after`, none.
+
+    metric             what it is                                                            grouped by
+    rank_ic, ic        Spearman's, Pearson's correlation of score and return over all rows   each group;
+                       of the group; `lag` k: return of the k-th later decision              lag (rank_ic)
+    t_stat             rank_ic over its standard error, clustered by session                 each group
+    icir               mean / deviation of the sessions' contributions to rank_ic, see       each group
+                       `session_ic`
+    rank_ic_difference rank_ic of volatile sessions less that of calm ones                   volatility high - low
+    rank_ic_neutral,   of score and return less their means over the decision (market), over neutral
+    ic_neutral         the decision's entities of a sector (sector); of the score less what
+                       features say of it (features): `fusion.evaluation.neutral`
+    cross_sectional_   mean over decision times of Spearman's, Pearson's correlation across  each group but entity
+    rank_ic, _ic       the entities: `fusion.evaluation.cross_section`                       and flags
+    cross_sectional_   mean / deviation over decision times of that rank IC; its mean over   each group but entity
+    icir, _t           its standard error, clustered by session                              and flags
+    hit_rate           share of rows where score and return have one sign, neither being 0   all
+    quantile_return    mean return (bps) of a quantile of all scores                         quantile 1 (lowest) ..;
+                                                                                             regime_quantile k/1 ..
+    top_minus_bottom   last quantile less the first, bps                                     all, regime
+    turnover           mean change between consecutive decisions of an entity's rank among   all
+                       the entities, ranks scaled to 0..1 (0.33: random order of many)
+    autocorrelation    correlation of an entity's score with that of its k-th decision       all (k = 1), lag k
+                       before in the session, over all such pairs
     low and high bound the interval of `config.confidence` from resampling sessions; count is rows for hit_rate and
     quantile_return, else sessions.
 
@@ -59,7 +76,8 @@ def evaluate(
     """
     returns = [return_column(horizon) for horizon in horizons]
     rows = labelled(predictions, labels, returns).sort("session", "entity", "decision_time")
-    rows = grouped(rows, probabilities, volatility, timezone)
+    rows = grouped(rows, probabilities, config, volatility=volatility, events=events, timezone=timezone)
+    rows = _with_features(rows, features, config)
     scores = score_columns(predictions)
     found: list[tuple[object, ...]] = []
     for score in scores:
@@ -70,6 +88,19 @@ def evaluate(
     return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
         pl.col("value", "low", "high").fill_nan(None)
     )
+
+
+def _with_features(rows: pl.DataFrame, features: pl.DataFrame | None, config: EvaluationConfig) -> pl.DataFrame:
+    if not config.neutral_to:
+        return rows
+    there = [] if features is None else features.columns
+    missing = [name for name in config.neutral_to if name not in there]
+    if features is None or missing:
+        raise ConfigError(
+            f"evaluation.neutral_to names {', '.join(missing)}, no feature of the run", hint="name features of the run"
+        )
+    named = features.select(*KEYS, *(pl.col(name).alias(NEUTRAL + name) for name in config.neutral_to))
+    return rows.join(named, on=KEYS, how="left", maintain_order="left")
 
 
 def session_ic(

@@ -119,5 +119,12 @@ def divide(above: ArrayLike, below: ArrayLike) -> Floats:
         return np.where(np.asarray(below) > 0, np.divide(above, below), np.nan)
 
 
+def ratio_of_moments(total: Floats, squares: Floats, count: Floats) -> Floats:
+    """Mean over deviation (n - 1) of what has these sums, sums of squares and numbers; NaN where nothing varies."""
+    mean = divide(total, count)
+    variance = divide(squares - count * mean * mean, count - 1)
+    return divide(mean, np.sqrt(np.where(variance > 1e-18, variance, np.nan)))
+
+
 def contributions(moments: Moments, min_rows: int) -> Floats:
     return moments.contributions() if moments.rows.sum() >= min_rows else np.full(len(moments.rows), np.nan)

@@ -5,6 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gpu_kernels.errors import DataError
+from sources.schema import TIME
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +30,18 @@ SESSION_IC: dict[str, pl.DataType] = {
     "ic": pl.Float64(),
     "rows": pl.Int64(),
 }
+CROSS_SECTION: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "decision_time": TIME,
+    "horizon": pl.String(),
+    "score": pl.String(),
+    "rank_ic": pl.Float64(),
+    "ic": pl.Float64(),
+    "entities": pl.Int64(),
+}
+
+Measure = tuple[str, str, str, float, float, float, int]
+"""metric, group_kind, group, value, low, high, count"""
 
 
 def score_columns(predictions: pl.DataFrame) -> list[str]:
