@@ -57,6 +57,8 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     matrix = features.build(config, tables, grid)
     if not matrix.candidates:
         raise ConfigError("features names no feature", hint="write e.g. features: {bars: all}")
+    if unknown := [name for name in config.evaluation.neutral_to if name not in matrix.candidates]:
+        raise ConfigError(f"evaluation.neutral_to names {unknown[0]}, no feature of the run", hint="name its features")
     progress("labels", None)
     labels = make_labels(plan, tables, grid)
     if labels[target.return_column(config.predicted.primary)].null_count() == labels.height:
@@ -88,6 +90,8 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
         horizons=horizons,
         primary=primary,
         volatility=_volatility(matrix, signals),
+        events=_events(plan, tables),
+        features=matrix.frame,
         timezone=exchange_timezone(config.calendar),
     )
     by_session = evaluation.session_ic(signals, told, horizons=horizons, min_rows=config.evaluation.min_rows)
@@ -112,3 +116,10 @@ def _volatility(matrix: features.Matrix, signals: pl.DataFrame) -> pl.DataFrame 
         return None
     known = matrix.frame.select(*target.KEYS, pl.col(name).fill_nan(None).alias("volatility"))
     return known.join(signals.select(target.KEYS), on=target.KEYS, how="semi", maintain_order="left")
+
+
+def _events(plan: Plan, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    """The scheduled events of all calendars of the run."""
+    found = [tables[name] for name, source in plan.config.sources.items() if source.table == "event"]
+    columns = ("entity", "kind", "event_time", "known_time")
+    return pl.concat([rows.select(columns) for rows in found]) if found else None

@@ -39,6 +39,7 @@ SUITES = (
     "alternative",
     "fusion",
     "selection",
+    "evaluation",
 )
 
 

@@ -5,7 +5,7 @@
 What is taken away from a score here, the mean of its decision, is known at the decision, and a return is compared with
 others over the same time: so these means are free of the bias that a mean per session has (`fusion.correlation`). They
 see nothing of what all entities do together. Decisions of one session depend on each other (labels overlap, scores
-persist): the error of the mean is clustered by session, where the ratio ICIR * sqrt(T) would count each decision as new.
+persist): the error of the mean is clustered by session, where ICIR * sqrt(T) would count each decision as new.
 
 Source: Grinold & Kahn (2000); Fama & MacBeth (1973) for means of cross-sections. Rank ICs are those of
 scipy.stats.spearmanr and alphalens, decision by decision (1e-9).
@@ -92,8 +92,9 @@ class CrossSections:
     def _sums(self, values: Floats, place: NDArray[np.int64]) -> Floats:
         """(sessions,) sums of what decisions tell, NaN being nothing."""
         sessions = len(self.sample.offsets) - 1
-        # adds in the order of the rows
-        return np.bincount(place, np.nan_to_num(values), minlength=sessions)
+        # adds in the order of the decisions
+        sums: Floats = np.bincount(place, np.nan_to_num(values), minlength=sessions).astype(np.float64)
+        return sums
 
     def _mean(self, values: Floats, place: NDArray[np.int64]) -> tuple[float, float, float, int]:
         counts = self._sums(np.isfinite(values).astype(np.float64), place)

@@ -151,7 +151,8 @@ class TestDefinitions:
                 row = get(found, metric, kind, group)
                 expected = naive_ic(rows.filter(member), "score", "return_15min", method)
                 assert (row["value"], row["count"]) == pytest.approx(expected, abs=1e-12), (kind, group)
-        assert set(found["group_kind"]) == {"all", "entity", "regime", "hour", "volatility", "lag", "quantile"}
+        kinds = {"all", "entity", "regime", "hour", "volatility", "lag", "quantile", "regime_quantile", "neutral"}
+        assert set(found["group_kind"]) == kinds
         assert found.filter(pl.col("group_kind") == "hour")["group"].unique().sort().to_list() == ["09", "10", "11"]
 
     def test_decay_uses_later_returns_of_the_same_entity_and_session(self, case):
