@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import features, files, link, observe, runs, score, sites, vintages
+from fusion.commands import export, features, files, link, observe, runs, score, sites, vintages
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -61,6 +61,7 @@ app.command()(observe.observe)
 app.command()(vintages.vintages)
 app.command()(files.simulate)
 app.add_typer(sites.app, name="sites")
+app.add_typer(export.app, name="export")
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:

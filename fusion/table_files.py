@@ -45,7 +45,7 @@ def write_table(table: pl.DataFrame, path: Path, kind: str = "") -> None:
     """Write a table under a temporary name in the same folder, then rename; `kind` empty: by the path's suffix."""
     content = encode(table, kind or path.suffix.removeprefix("."))
     _check_folder(path)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -60,6 +60,13 @@ def check_target(path: Path) -> str:
         raise ConfigError(f"the name {path.name!r} tells no format", allowed=f"{known}, .csv.gz, .jsonl.gz")
     _check_folder(path)
     return kind
+
+
+def check_parquet(option: str, path: Path) -> None:
+    """Raises ConfigError unless an option names a .parquet file in a folder that is there."""
+    if path.suffix != ".parquet":
+        raise ConfigError(f"{option} is {path}", allowed="a name that ends with .parquet")
+    _check_folder(path)
 
 
 def check_other(option: str, path: Path, others: Iterable[Path | None]) -> None:
@@ -90,7 +97,7 @@ def appending(path: Path) -> Iterator[Append]:
     Parquet file keeps what it is given. Raises ConfigError for another suffix and where there is no folder.
     """
     kind = check_target(path)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         if kind == "parquet":
             with _parquet(temporary) as append:
                 yield append
@@ -149,7 +156,7 @@ def _parquet(path: Path) -> Iterator[Append]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, whose file takes its place when the block ends without an error."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):  # by a process that was killed
         if (number := left.suffix.removeprefix(".")).isdigit() and not _is_alive(int(number)):
