@@ -12,11 +12,15 @@ So the bias is the window's length over the sample's, and falls faster than the 
 a score that persists over a large part of the sample AND is driven by the returns (a price level) stays biased
 (Stambaugh 1999); give such a feature as a change, or as a distance from something recent.
 
-Sessions, not rows, are what is independent: inside one, labels overlap and scores persist. The error sums each
-session's influence before squaring it, so that any dependence inside a session is allowed. Labels that span several
-sessions make neighbouring ones dependent too: `fusion.overlap`.
+Sessions, not rows, are what is independent: inside one, labels overlap and scores persist. The error is the jackknife's
+over sessions, so that any dependence inside a session is allowed, and a session that the correlation leans on (a score
+that is far out on few days) counts by what the others say without it. A sum of squared influences, as linearisation
+gives, is too small there: the sample was fitted to the very session that it judges. docs/planted_effects.md compares
+the two on noise. Labels that span several sessions make neighbouring ones dependent too: `fusion.overlap`.
 
-Source: Spearman (1904); linearisation and clusters: Binder (1983), Liang & Zeger (1986); effective number: Kish (1965).
+Source: Spearman (1904); jackknife of clusters: Tukey (1958), MacKinnon, Nielsen & Webb (2023), variant CV3 about the
+estimate, without their factor (n - 1) / n; influences: Binder (1983), Liang & Zeger (1986); effective number: Kish
+(1965).
 """
 
 from dataclasses import dataclass
@@ -82,8 +86,7 @@ class Moments:
     def pooled(self, weights: Floats, *, min_rows: int = 3, overlap: int = 1) -> PooledIC:
         """The weighted correlation with its error clustered by session.
 
-            psi_s = sum_{i in s} w_i (z_u z_v - ic (z_u^2 + z_v^2) / 2)
-            error = sqrt(sum_s psi_s^2  n / (n - 1)) / sum(w)
+            error = sqrt(sum_s (ic_(s) - ic)^2),   ic_(s) the correlation without session s; 0 where there is none left
             n     = (sum_s W_s)^2 / sum_s W_s^2,   W_s = sum of w_i in session s
             t     = ic / error, with m - 1 degrees of freedom
             m     = (sum_s a_s)^2 / sum_s a_s^2,   a_s = w_s^2 sum_{i in s} z_u^2 sum_{i in s} z_v^2
@@ -93,8 +96,12 @@ class Moments:
 
         weights: (..., sessions), not negative.
         overlap: how many sessions in a row have labels in common; above 1 the error's variance is
-        `fusion.overlap.long_run`'s, and t has its degrees of freedom where they are fewer than m - 1. Sessions are then
-        in the order of time.
+        `fusion.overlap.long_run`'s of the influences
+
+            psi_s = sum_{i in s} w_i (z_u z_v - ic (z_u^2 + z_v^2) / 2)
+
+        over sum(w)^2, and t has its degrees of freedom where they are fewer than m - 1. Sessions are then in the order
+        of time.
         Missing values: everything is NaN with fewer than min_rows rows or a constant u or v; error, t and p with one
         session. `sessions` is 0 where nothing weighs anything.
         """
@@ -106,15 +113,17 @@ class Moments:
         freedom: Floats | float = np.inf
         with np.errstate(invalid="ignore", divide="ignore"):
             cross, square_u, square_v = self._standardised(mean_u, mean_v, scale_u, scale_v)
-            influence = weights * (cross - ic[..., None] * (square_u + square_v) / 2)
             share = weights * rows / total
             n = np.nan_to_num(1.0 / (share * share).sum(axis=-1), posinf=0.0)
             if overlap > 1:
+                influence = weights * (cross - ic[..., None] * (square_u + square_v) / 2)
                 variance, freedom = _long_run(influence, share, n, overlap)
+                deviation = np.sqrt(variance) / total[..., 0]
             else:
-                variance = (influence * influence).sum(axis=-1) * n / (n - 1.0)
+                flat = weights.reshape(ic.size, len(rows))
+                deviation = np.sqrt(_jackknife(flat, self.sums, ic.ravel())).reshape(ic.shape)
             # sessions that all agree would divide by zero: rounding is the least error they can have
-            error = np.where(n > 1.0 + _ROUNDING, np.maximum(np.sqrt(variance) / total[..., 0], _ROUNDING), np.nan)
+            error = np.where(n > 1.0 + _ROUNDING, np.maximum(deviation, _ROUNDING), np.nan)
             t = ic / error
             spread = weights * weights * square_u * square_v
             m = spread.sum(axis=-1) ** 2 / (spread * spread).sum(axis=-1)
@@ -134,8 +143,8 @@ class Moments:
         return found
 
     def influences(self) -> Floats:
-        """(sessions,) psi_s of `pooled` over all rows, weights being 1: what a session adds to the correlation when it
-        weighs a little more. They sum to 0, and those of two scores of the same rows may be subtracted.
+        """(sessions,) psi_s / sum(w) of `pooled` over all rows, weights being 1: what a session adds to the correlation
+        when it weighs a little more. They sum to 0, and those of two scores of the same rows may be subtracted.
 
         Missing values: 0 everywhere where the correlation is NaN.
         """
@@ -234,6 +243,39 @@ def _centred(values: Floats, used: NDArray[np.bool_]) -> Floats:
     scaled = np.where(used, values, 0.0) / largest
     centred: Floats = scaled - scaled.sum() / np.count_nonzero(used)
     return centred
+
+
+@njit(cache=True)
+def _jackknife(weights, sums, ic):  # type: ignore[no-untyped-def]
+    """Of each weighting, the sum over sessions of (correlation without the session - ic)^2."""
+    found = np.zeros(len(weights))
+    sessions = sums.shape[1]
+    for k in range(len(weights)):
+        rows, u, v, uu, vv, uv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for s in range(sessions):
+            w = weights[k, s]
+            rows += w * sums[0, s]
+            u += w * sums[1, s]
+            v += w * sums[2, s]
+            uu += w * sums[3, s]
+            vv += w * sums[4, s]
+            uv += w * sums[5, s]
+        for s in range(sessions):
+            w = weights[k, s]
+            # what weighs nothing takes nothing away, not even by rounding
+            if w == 0.0 or sums[0, s] == 0.0:
+                continue
+            n = rows - w * sums[0, s]
+            without = 0.0
+            if n > 0.0:
+                mean_u, mean_v = (u - w * sums[1, s]) / n, (v - w * sums[2, s]) / n
+                square_u, square_v = (uu - w * sums[3, s]) / n, (vv - w * sums[4, s]) / n
+                variance_u, variance_v = square_u - mean_u * mean_u, square_v - mean_v * mean_v
+                if variance_u > _ROUNDING * square_u and variance_v > _ROUNDING * square_v:
+                    covariance = (uv - w * sums[5, s]) / n - mean_u * mean_v
+                    without = min(max(covariance / (np.sqrt(variance_u) * np.sqrt(variance_v)), -1.0), 1.0)
+            found[k] += (without - ic[k]) * (without - ic[k])
+    return found
 
 
 @njit(cache=True)

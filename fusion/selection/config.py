@@ -1,6 +1,6 @@
 """How features are chosen: the `selection` section of a config."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,9 @@ class SelectionConfig(BaseModel):
     max_features                most features of one regime
     min_features                the best so many are kept although not significant (the ledger says so)
     false_discovery_rate        level of Benjamini-Hochberg over the features and regimes of one refit, to enter
+    dependence                  between the tests: positive is Benjamini & Hochberg's rule (1995), which holds where
+                                tests are independent or move together; any is Benjamini & Yekutieli's (2001), which
+                                holds always, at a level that is lower by 1 + 1/2 + ... + 1/tests
     leave_false_discovery_rate  a feature kept at the refit before stays up to this q; none given: 1.5 times the
                                 level to enter. Equal to it: no hysteresis by q
     switch_margin               how many standard errors a newcomer must be better than a kept feature to take its place
@@ -29,6 +32,7 @@ class SelectionConfig(BaseModel):
     max_features: Annotated[int, Field(ge=1)] = 12
     min_features: Annotated[int, Field(ge=0)] = 0
     false_discovery_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    dependence: Literal["positive", "any"] = "positive"
     leave_false_discovery_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     switch_margin: Annotated[float, Field(ge=0)] = 0.5
     max_rank_correlation: Annotated[float, Field(gt=0, le=1)] = 0.9

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numba
 import numpy as np
@@ -148,7 +148,8 @@ class Measured:
             q_values = np.full(scores.p.shape, np.nan)
             tested = np.isfinite(scores.p)
             if tested.any():
-                q_values[tested] = stats.false_discovery_control(scores.p[tested], method="bh")
+                method: Literal["bh", "by"] = "bh" if self.config.dependence == "positive" else "by"
+                q_values[tested] = stats.false_discovery_control(scores.p[tested], method=method)
             for k in range(self.states):
                 decision = self._decision(at_refit, names, places, scores, k, q_values[k], before[k])
                 gain = at_refit.gains(k, [places[f] for f in decision.kept]) if self.config.gain else None

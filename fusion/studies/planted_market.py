@@ -26,7 +26,8 @@ SHOWS = {
     "tone": (("news_",), (CALM, STRESS)),
     "surprise": (("metric_lot_fill_yoy",), (CALM,)),
 }
-"""Driver -> what the features that show it begin with, and the regimes in which it moves prices (docs/simulated_market.md)."""
+"""Driver -> what the features that show it begin with, and the regimes in which it moves prices
+(docs/simulated_market.md)."""
 TONELESS = ("count", "scored", "attention", "minutes", "novelty", "dispersion", "share", "market")
 """Features of news of these words do not tell an entity's own tone."""
 
@@ -53,9 +54,7 @@ def sample(config: RunConfig, seed: int, effects: bool, work: Path) -> Sample:
     tables["headlines"] = _read(tables["headlines"], truth, seed)
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
-    kinds = pl.DataFrame({"feature": matrix.candidates}).with_columns(
-        kind=pl.col("feature").str.extract(r"^([a-z]+)_")
-    )
+    kinds = pl.DataFrame({"feature": matrix.candidates}).with_columns(kind=pl.col("feature").str.extract(r"^([a-z]+)_"))
     return Sample(
         features=matrix.frame.select(*target.KEYS, *matrix.candidates),
         labels=make_labels(plan, tables, grid),

@@ -1,10 +1,10 @@
-"""A leaner market than sources.simulate's, drawn straight as features and labels, so that hundreds of seeds take minutes.
+"""A leaner market than sources.simulate's, drawn straight as features and labels: hundreds of seeds in minutes.
 
 **Time.** Sessions of 40 decisions, five minutes apart, of `ENTITIES` entities; the label is the log return of the next
 three steps, so that neighbouring labels share two thirds, and those at a session's end are missing.
 
-**Regimes.** A Markov chain over sessions, calm and stress, that stays with probability 0.96. It is read through noise: one
-observation a session, before it opens, mean 20 or 30, noise 4; 250 sessions of it come before the market.
+**Regimes.** A Markov chain over sessions, calm and stress, that stays with probability 0.96. It is read through noise:
+one observation a session, before it opens, mean 20 or 30, noise 4; 250 sessions of it come before the market.
 
 **Returns** of a step, entity e, session s:
 
@@ -131,7 +131,7 @@ def _drawn(draw: np.random.Generator, sessions: int) -> dict[str, Floats]:
 
 
 def _returns(draw: np.random.Generator, regime: NDArray[np.int64], drift: Floats | float) -> tuple[Floats, Floats]:
-    """Log returns of the steps that begin at each decision, and their standard deviations; (sessions, steps, entities)."""
+    """(sessions, steps, entities) log returns of the steps that begin at each decision, and their deviations."""
     shape = (len(regime), STEPS, ENTITIES)
     unit = np.sqrt(2.0)  # of Student's t with 4 degrees
     shocks = np.sqrt(COMMON) * draw.standard_t(4, shape[:2])[..., None] / unit
@@ -183,9 +183,14 @@ def _tables(features: dict[str, Floats], returns: Floats, readings: Floats, effe
     labels = grid.with_columns(
         pl.Series("return_15min", label.ravel()).fill_nan(None),
         label_end_15min=(pl.col("decision_time") + HORIZON * step).cast(TIME),
-    ).with_columns(pl.when(pl.col("return_15min").is_not_null()).then(pl.col("label_end_15min")).alias("label_end_15min"))
+    ).with_columns(
+        pl.when(pl.col("return_15min").is_not_null()).then(pl.col("label_end_15min")).alias("label_end_15min")
+    )
     frame = grid.with_columns(pl.Series(name, values.ravel()) for name, values in features.items())
-    kinds = [(name, "decoy" if f"{name[:-1]}0" in EFFECTS and name.endswith("_1") else name.split("_")[0]) for name in features]
+    kinds = [
+        (name, "decoy" if f"{name[:-1]}0" in EFFECTS and name.endswith("_1") else name.split("_")[0])
+        for name in features
+    ]
     truth = [
         (name, regime, name)
         for name, strength in EFFECTS.items()
@@ -204,7 +209,8 @@ def _tables(features: dict[str, Floats], returns: Floats, readings: Floats, effe
 
 def _days(count: int) -> list[date]:
     """Weekdays that end in March 2026."""
-    days, day = [], date(2026, 3, 31)
+    days: list[date] = []
+    day = date(2026, 3, 31)
     while len(days) < count:
         if day.weekday() < 5:
             days.append(day)

@@ -13,6 +13,16 @@ from fusion.correlation import Moments, order, rank_moments, ranks, value_moment
 from gpu_kernels.errors import ArgumentError
 
 
+def weighted(rows):
+    """Weighted correlation of (u, v, weight, ...); 0 where u or v is constant or nothing is left."""
+    rows = [row for row in rows if row[2] > 0]
+    if len({row[0] for row in rows}) < 2 or len({row[1] for row in rows}) < 2:
+        return 0.0
+    u, v, w = (np.array([row[k] for row in rows]) for k in range(3))
+    (uu, uv), (_, vv) = np.cov(u, v, aweights=w, ddof=0)
+    return uv / math.sqrt(uu * vv)
+
+
 def naive(x, y, offsets, weights, ranked):
     """ic, error, t, p, effective sessions, contributions (with these weights' own standardisation), one row a step."""
     rows = [(x[i], y[i], s) for s, (a, b) in enumerate(pairwise(offsets)) for i in range(a, b)]
@@ -30,16 +40,16 @@ def naive(x, y, offsets, weights, ranked):
     z_u, z_v = ([(b - m) / d for b in z] for z, m, d in zip((u, v), means, deviations, strict=True))
     ic = sum(a * b * c for a, b, c in zip(w, z_u, z_v, strict=True)) / total
     sessions = len(offsets) - 1
-    psi, share, products = [0.0] * sessions, [0.0] * sessions, [[] for _ in range(sessions)]
+    share, products = [0.0] * sessions, [[] for _ in range(sessions)]
     square_u, square_v = [0.0] * sessions, [0.0] * sessions
     for (_, _, s), a, b, c in zip(rows, w, z_u, z_v, strict=True):
-        psi[s] += a * (b * c - ic * (b * b + c * c) / 2)
         share[s] += a
         products[s].append(b * c)
         square_u[s] += b * b
         square_v[s] += c * c
     n = sum(share) ** 2 / sum(a * a for a in share)
-    error = math.sqrt(sum(a * a for a in psi) * n / (n - 1)) / total
+    left_out = [weighted([row for row in zip(u, v, w, rows, strict=True) if row[3][2] != s]) for s in range(sessions)]
+    error = math.sqrt(sum((r - ic) ** 2 for r in left_out))
     contributions = [sum(part) / len(part) if part else math.nan for part in products]
     spread = [a * a * b * c for a, b, c in zip(weights, square_u, square_v, strict=True)]
     m = sum(spread) ** 2 / sum(a * a for a in spread)
@@ -122,6 +132,20 @@ def test_a_session_repeated_is_no_new_information():
     thrice = rank_moments(np.repeat(x, 3), np.repeat(y, 3), 3 * offsets).pooled(np.ones(10))
     found, expected = ([float(z) for z in (each.ic, each.error, each.t)] for each in (thrice, once))
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_session_that_alone_makes_the_correlation_is_no_evidence():
+    """The rest knows nothing of it: the jackknife says so, where a sum of squared influences is small."""
+    rng = np.random.default_rng(3)
+    offsets = np.arange(0, 401, 20)
+    x, y = rng.standard_normal((2, 400))
+    x[:380] = 0.0  # a score that was there in the last session only
+    y[380:] = x[380:]
+    moments = value_moments(x, y, offsets)
+    found = moments.pooled(np.ones(20))
+    assert found.error == pytest.approx(abs(found.ic), rel=0.02)
+    linear = math.sqrt((moments.influences() ** 2).sum() * 20 / 19)
+    assert linear < 0.7 * found.error
 
 
 class TestUndefined:

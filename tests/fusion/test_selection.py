@@ -93,6 +93,17 @@ def test_false_discoveries_under_the_null_stay_below_the_level():
     assert np.mean(found) > 0.0 or len(found) < 50
 
 
+def test_benjamini_yekutieli_is_one_setting_away():
+    market = planted(1, effect=0.3)
+    plain, wary = (run(market, SelectionConfig(dependence=how)) for how in ("positive", "any"))
+    for session in plain["refit_session"].unique():
+        mine = [each.filter(pl.col("refit_session") == session).drop_nulls("p_value") for each in (plain, wary)]
+        assert mine[0]["p_value"].equals(mine[1]["p_value"])
+        adjusted = stats.false_discovery_control(mine[1]["p_value"].to_numpy(), method="by")
+        np.testing.assert_allclose(mine[1]["q_value"].to_numpy(), adjusted)
+    assert 0 < wary["significant"].sum() < plain["significant"].sum()
+
+
 def test_p_values_under_the_null_are_uniform():
     forward = WalkForwardConfig(train_sessions=40, refit_sessions=100)
     p = [run(planted(1000 + seed, sessions=41, effect=0.0), None, forward)["p_value"] for seed in range(40)]
