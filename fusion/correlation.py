@@ -245,7 +245,7 @@ def _centred(values: Floats, used: NDArray[np.bool_]) -> Floats:
     return centred
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _jackknife(weights, sums, ic):  # type: ignore[no-untyped-def]
     """Of each weighting, the sum over sessions of (correlation without the session - ic)^2."""
     found = np.zeros(len(weights))

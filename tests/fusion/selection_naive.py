@@ -86,7 +86,11 @@ class Naive:
             spread.append(chance[day] ** 2 * (a * a).sum() * (b * b).sum())
         psi, share, means, spread = (np.array(values) for values in (psi, share, means, spread))
         n = share.sum() ** 2 / (share**2).sum()
-        t = ic / (np.sqrt((psi**2).sum() * n / (n - 1)) / share.sum())
+        left_out = []
+        for day in np.unique(sessions[both]):
+            rest = both & (sessions != day)
+            left_out.append(weighted_correlation(u[rest], v[rest], w[rest]))
+        t = ic / np.sqrt(((np.array(left_out) - ic) ** 2).sum())
         p = 2 * stats.t.sf(abs(t), spread.sum() ** 2 / (spread**2).sum() - 1)
         lags = int(4 * (len(window) / 100) ** (2 / 9))
         signs = []
