@@ -123,12 +123,9 @@ class TestDefinitions:
         assert icir["low"] < icir["value"] < icir["high"]
         z = standardised(*columns)
         ic = (z["u"] * z["v"]).mean()
-        psi = [
-            sum(u * v - ic * (u * u + v * v) / 2 for _, u, v in part.iter_rows()) for part in z.partition_by("session")
-        ]
-        weight = np.array([part.height for part in z.partition_by("session")])
-        n = weight.sum() ** 2 / (weight**2).sum()
-        error = np.sqrt(np.sum(np.square(psi)) * n / (n - 1)) / z.height
+        left_out = [z.filter(pl.col("session") != day) for day in z["session"].unique()]
+        without = np.array([np.corrcoef(part["u"], part["v"])[0, 1] for part in left_out])
+        error = np.sqrt(np.square(without - ic).sum())
         assert get(found, "t_stat", score=score, horizon=horizon)["value"] == pytest.approx(ic / error)
 
     def test_groups(self, case):
