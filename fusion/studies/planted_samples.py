@@ -1,12 +1,10 @@
 """What a study of selection needs of one seed, and how it is kept on disk."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -60,8 +58,3 @@ def kept(source: Source, seed: int, effects: bool, folder: Path) -> Sample:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return Sample(*(pl.read_parquet(place / f"{name}.parquet") for name in FRAMES))
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """A JSON file, or nothing where there is none."""
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
