@@ -32,8 +32,8 @@ from fusion.studies.planted_samples import Sample
 from fusion.target import KEYS, return_column
 
 LEVELS = (0.05, 0.01, 0.001, 0.0001)
-SESSIONS = (0, 30, 60, 100_000)
-"""Edges of the effective numbers of sessions by which p-values are counted."""
+SESSIONS = (0, 30, 60)
+"""Least effective numbers of sessions of the groups by which p-values are counted."""
 PAST_RETURNS = ("bar_", "returns_", "volatility_")
 REGIMES = ("calm", "stress")
 Record = dict[str, Any]
@@ -67,8 +67,10 @@ def discoveries(ledger: pl.DataFrame, sample: Sample) -> Record:
     """Families with anything significant, with anything kept; counts of p below `LEVELS` by kind and sessions."""
     tested = ledger.drop_nulls("p_value").join(sample.kinds, on="feature")
     family = tested.group_by("refit_session").agg(pl.len(), pl.col("significant").sum(), pl.col("kept").sum())
-    edges = list(SESSIONS[1:-1])
-    by = tested.with_columns(sessions=pl.col("sessions").cut(edges, labels=[str(edge) for edge in SESSIONS[:-1]]))
+    edge = pl.lit(str(SESSIONS[0]))
+    for low in SESSIONS[1:]:
+        edge = pl.when(pl.col("sessions") >= low).then(pl.lit(str(low))).otherwise(edge)
+    by = tested.with_columns(sessions=edge)
     counts = by.group_by("kind", "sessions").agg(
         pl.len(), *((pl.col("p_value") < level).sum().alias(str(level)) for level in LEVELS)
     )
@@ -76,9 +78,7 @@ def discoveries(ledger: pl.DataFrame, sample: Sample) -> Record:
         "families": family.height,
         "with_discovery": family.filter(pl.col("significant") > 0).height,
         "with_kept": family.filter(pl.col("kept") > 0).height,
-        "p": [
-            list(row) for row in counts.with_columns(pl.col("sessions").cast(pl.String)).sort("kind", "sessions").rows()
-        ],
+        "p": [list(row) for row in counts.sort("kind", "sessions").rows()],
     }
 
 
