@@ -15,8 +15,9 @@ from fusion.config import RunConfig, load
 from fusion.grid import decision_grid
 from fusion.pipeline import ingest
 from fusion.plan import make_plan
+from fusion.regime.observations import regime_observations
 from fusion.studies.planted_samples import Sample, Source
-from fusion.study import make_labels, regime_observations
+from fusion.study import make_labels
 from sources import lake as tables_lake
 
 SHARPNESS, NOISE = 1.2, 0.6
@@ -59,7 +60,7 @@ def sample(config: RunConfig, seed: int, effects: bool, work: Path) -> Sample:
         features=matrix.frame.select(*target.KEYS, *matrix.candidates),
         labels=make_labels(plan, tables, grid),
         sessions=plan.periods,
-        observations=regime_observations(plan, tables),
+        observations=regime_observations(plan, tables, matrix),
         kinds=kinds,
         truth=shown(matrix.candidates, effects),
     )
