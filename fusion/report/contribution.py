@@ -4,7 +4,8 @@ import math
 
 import polars as pl
 
-from fusion.contribution import ADDED, CONTRIBUTION, TOOK, UNTOLD
+from fusion.contribution import CONTRIBUTION
+from fusion.paired import ADDED, TOOK, UNTOLD
 from fusion.report.figures import BLUE, VERMILLION, Trace, bars, layout, numbers
 from fusion.report.run_folder import Estimate, RunFolder, number
 from fusion.report.wording import MISSING, Figure, Table, chance, interval, measured, percent, signed, whole

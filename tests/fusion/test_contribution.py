@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 
 from fusion import model, pipeline, selection
 from fusion.cli import app
-from fusion.contribution import ADDED, CONTRIBUTION, UNTOLD, _Models, _Window, contributions, holm
+from fusion.contribution import CONTRIBUTION, contributions
 from fusion.correlation import rank_moments
 from fusion.model import mixture
 from fusion.overlap import resamples
-from fusion.plan import make_plan, silent
+from fusion.paired import ADDED, UNTOLD, PairedSample, holm
+from fusion.plan import make_plan
 from fusion.report import render
 from fusion.report.run_folder import RunFolder
+from fusion.rivals import Recipe, Rivals
 from fusion.study import study
 from fusion.target import KEYS
 
@@ -87,8 +89,8 @@ def test_what_is_done_once_for_all_is_as_if_done_for_each(
         return learn(*given)
 
     monkeypatch.setattr(mixture, "learn", counted)
-    scores = _Models(plan, found, families, silent)
-    scores.make(sets)
+    scores = Rivals(plan, found)
+    scores.make([Recipe(each) for each in sets])
     once = len(fits)
     labels, regimes, primary = found.labels, found.regimes, plan.config.predicted.primary
     whole = found.matrix.frame.select(*KEYS, *families)
@@ -102,7 +104,7 @@ def test_what_is_done_once_for_all_is_as_if_done_for_each(
         reasons |= {reason.split()[0] for reason in ledger["reason"]}
         slow, _ = model.walk_forward_predict(table, labels, regimes, ledger, found.refits, plan.config.model, primary)
         expected = scores.signals.select(KEYS).join(slow, on=KEYS, how="left", maintain_order="left")["score"]
-        assert scores[sources].tobytes() == expected.cast(pl.Float64).fill_null(np.nan).to_numpy().tobytes()
+        assert scores[Recipe(sources)].tobytes() == expected.cast(pl.Float64).fill_null(np.nan).to_numpy().tobytes()
     assert {"not", "significant"} <= reasons
     each = len(fits) - once
     if shared:
@@ -157,9 +159,9 @@ def test_the_test_of_a_difference_rejects_equal_scores_about_as_often_as_it_says
         daily = draw.standard_normal((n + h, 4))
         y = np.stack([daily[t + 1 : t + 1 + h].sum(axis=0) for t in range(n)]).ravel()
         offsets = np.arange(n + 1, dtype=np.int64) * 4
-        window = _Window(y, offsets, resamples(n, h, 1, draw), h, 5, 0.95)
-        (one, _, first), (other, _, second) = (window.ic(score.ravel()) for score in x)
-        rejected += window.t_test(one - other, first - second)[1] < 0.05
+        sample = PairedSample(y, offsets, resamples(n, h, 1, draw), h, 5, 0.95)
+        one, other = (sample.ic(score.ravel()) for score in x)
+        rejected += sample.t_test(one.less(other))[1] < 0.05
     assert 0.02 < rejected / 400 < 0.085
 
 
