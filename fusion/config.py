@@ -179,6 +179,15 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _alternative_data_are_sources(self) -> "RunConfig":
+        for name in self.evaluation.alternative or ():
+            if name not in self.sources:
+                raise ValueError(
+                    f"evaluation.alternative names {name!r}, which is no source; sources: {', '.join(self.sources)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> "RunConfig":
         if self.simulate is None and (self.start is None or self.end is None):
             raise ValueError("start and end are needed where nothing is simulated; write both as YYYY-MM-DD")

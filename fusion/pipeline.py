@@ -18,11 +18,13 @@ import yaml
 
 from fusion import manifest as record
 from fusion import model, news, regime, report
+from fusion.comparison import compare
 from fusion.config import RunConfig, day_of
 from fusion.contribution import contributions
 from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
+from fusion.rivals import Rivals
 from fusion.study import Study, study
 from fusion.unplaced import unplaced
 from sentiment.features import MARKET
@@ -163,7 +165,7 @@ def run(
     items = news.prepare(plan, ingested, lake=lake, progress=clock)
     tables = load(plan, ingested, lake=lake, items=items)
     found = study(plan, tables, clock)
-    added = contributions(plan, tables, found, clock) if config.evaluation.contribution else None
+    added = _added(plan, tables, found, clock)
     clock("write", None)
     temporary = folder.with_name(f".{identifier}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -183,6 +185,17 @@ def run(
     return RunResult(folder, made_of, reused=False)
 
 
+def _added(plan: Plan, tables: Mapping[str, pl.DataFrame], found: Study, progress: Progress) -> dict[str, pl.DataFrame]:
+    """What regimes, trees and sources add, as far as the config asks: tables by name."""
+    asked, rivals = plan.config.evaluation, Rivals(plan, found, progress)
+    added = {}
+    if asked.comparison:
+        added["comparison"] = compare(plan, found, progress, rivals=rivals)
+    if asked.contribution:
+        added["contribution"] = contributions(plan, tables, found, progress, rivals=rivals)
+    return added
+
+
 def _publish(temporary: Path, folder: Path) -> None:
     """Put the finished folder in its place; an older one of the same name goes only when the new one is there."""
     old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
@@ -198,7 +211,7 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 
 def _write(
-    folder: Path, plan: Plan, found: Study, ingested: Mapping[str, IngestResult], added: pl.DataFrame | None
+    folder: Path, plan: Plan, found: Study, ingested: Mapping[str, IngestResult], added: Mapping[str, pl.DataFrame]
 ) -> list[str]:
     """Write the results; returns the names of the files, which are the run's hashed outputs."""
     frames = {
@@ -213,7 +226,7 @@ def _write(
         "session_ic": found.session_ic,
         "quarantine": pl.concat([pl.read_parquet(result.quarantine) for result in ingested.values()], how="diagonal"),
     }
-    frames |= {} if added is None else {"contribution": added}
+    frames |= added
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet", compression="zstd")
     record.write_json(folder / "regime_states.json", regime.describe(found.regimes, found.refits))

@@ -21,6 +21,10 @@ class EvaluationConfig(BaseModel):
     neutral_to   features of the run that rank_ic_neutral is neutral to (fusion.evaluation.neutral)
     contribution what each source adds out of sample, by refitting without it and with it and the prices alone
                  (fusion.contribution): twice as many models as there are sources
+    comparison   the model beside simpler ones on the same decisions (fusion.comparison): without regimes, with pooled
+                 selection, a single learner, ridge; with `contribution` also the best single source, the prices alone,
+                 no news, no alternative data
+    alternative  the sources of alternative data, where fusion.comparison's rule does not tell them
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,3 +39,5 @@ class EvaluationConfig(BaseModel):
     neutral_to: Annotated[tuple[str, ...], Field(max_length=50)] = ()
     seed: int = 7
     contribution: bool = False
+    comparison: bool = True
+    alternative: tuple[str, ...] | None = None
