@@ -21,7 +21,6 @@ are neither FRED-MD nor ALFRED nor hold an input of the regime. The last four ar
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -85,8 +84,14 @@ def compare(plan: Plan, found: Study, progress: Progress = silent, *, rivals: Ri
     """
     scores = rivals or Rivals(plan, found, progress)
     scores.said = "comparison"
+    wanted = recipes(plan.config, scores.every)
+    scores.make([recipe for recipe in wanted.values() if recipe is not None])
     made = {RUN: scores[scores.run]}
-    made |= {name: make() for name, make in _models(plan.config, scores).items()}
+    for name, recipe in wanted.items():
+        if recipe is not None:
+            made[name] = scores[recipe]
+        else:
+            made[name] = scores.ridge if name == "ridge" else scores.best_source()[0]
     frames = [_at(plan, found, scores, made, horizon) for horizon in plan.config.predicted.horizons]
     return pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in COMPARISON.items()) for frame in frames])
 
@@ -110,38 +115,24 @@ def _is_alternative(config: RunConfig) -> Callable[[str], bool]:
     return found
 
 
-@dataclass(frozen=True)
-class _Without:
-    """The run without some sources."""
-
-    scores: Rivals
-    sources: Sources
-
-    def __call__(self) -> Floats:
-        return self.scores[Recipe(self.scores.every - self.sources)]
-
-
-def _models(config: RunConfig, scores: Rivals) -> Mapping[str, Callable[[], Floats]]:
-    """How each simpler model's scores are made, in the order of the table."""
-    every = scores.every
-    found: dict[str, Callable[[], Floats]] = {
-        "static": lambda: scores[Recipe(every, "pooled", "single")],
-        "pooled_selection": lambda: scores[Recipe(every, "pooled", "mixture")],
-        "single_learner": lambda: scores[Recipe(every, "by_regime", "single")],
-        "ridge": lambda: scores.ridge,
+def recipes(config: RunConfig, every: Sources) -> dict[str, Recipe | None]:
+    """The simpler models of a run in the order of the table; None: not made by a recipe."""
+    found: dict[str, Recipe | None] = {
+        "static": Recipe(every, "pooled", "single"),
+        "pooled_selection": Recipe(every, "pooled", "mixture"),
+        "single_learner": Recipe(every, "by_regime", "single"),
+        "ridge": None,
     }
     if not config.evaluation.contribution:
         return found
-    news = every & {name for name, source in config.sources.items() if source.table == "news"}
-    prices, alternative = every & {config.price_source}, every & alternative_sources(config)
+    news = {name for name, source in config.sources.items() if source.table == "news"}
     if len(every) > 1:
-        found["best_source"] = lambda: scores.best_source()[0]
-    if prices and prices != every:
-        found["prices"] = _Without(scores, every - prices)
-    if news:
-        found["without_news"] = _Without(scores, news)
-    if alternative:
-        found["without_alternative"] = _Without(scores, alternative)
+        found["best_source"] = None
+    if config.price_source in every and len(every) > 1:
+        found["prices"] = Recipe(frozenset({config.price_source}))
+    for name, left_out in (("without_news", news), ("without_alternative", alternative_sources(config))):
+        if every & left_out:
+            found[name] = Recipe(every - left_out)
     return found
 
 
