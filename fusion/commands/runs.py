@@ -43,9 +43,16 @@ def run(
         answer(summary)
         return
     typer.echo(summary["verdict"]["headline"])
+    for row in summary["comparison"]:
+        ends = (
+            "" if row["difference_low"] is None else f" [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"
+        )
+        typer.echo(f"{row['tells']} added {row['difference']:+.3f}{ends}: {row['verdict']} ({row['reason']})")
     for row in summary["contribution"]:
         added = "" if row["added"] is None else f", rank IC {row['added']:+.3f}"
         typer.echo(f"{row['source']}: {row['verdict']}{added} ({row['reason']})")
+    if summary["contribution"] and all(row["verdict"] != "added information" for row in summary["contribution"]):
+        typer.echo("none of the sources was shown to add information")
     for line in summary["warnings"]:
         typer.echo(f"warning: {line}")
     for name in ("report", "signals", "manifest"):
@@ -68,7 +75,7 @@ def run_summary(
 
     settings = configs.load(config, overrides)  # a mistake is told before the slow imports
     from fusion import pipeline, report
-    from fusion.report import contribution
+    from fusion.report import comparison, contribution
     from fusion.report.run_folder import RunFolder
     from fusion.report.verdict import verdict
 
@@ -93,11 +100,15 @@ def run_summary(
             "high": ic.high,
             "sessions": ic.count,
         },
+        "comparison": [
+            {name: row[name] for name in _COMPARISON} for row in comparison.rows_of(found) if row["tells"] is not None
+        ],
         "contribution": [{name: row[name] for name in _CONTRIBUTION} for row in contribution.rows_of(found)],
         "warnings": list(result.manifest.get("warnings") or []),
     }
 
 
+_COMPARISON = ("model", "tells", "verdict", "difference", "difference_low", "difference_high", "p_holm", "reason")
 _CONTRIBUTION = ("source", "verdict", "added", "added_low", "added_high", "p_holm", "sessions", "reason")
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fusion.report import contribution, figures, maps, tables
+from fusion.report import comparison, contribution, figures, maps, tables
 from fusion.report.not_verified import not_verified
 from fusion.report.run_folder import RunFolder, section
 from fusion.report.verdict import verdict
@@ -52,6 +52,7 @@ def render(run: RunFolder) -> str:
         "cumulative": [figures.cumulative_ic(run)],
         "groups": [figures.by_group(run)],
         "quantiles": [figures.quantiles(run)],
+        "comparison": [comparison.figure(run)],
         "contribution": [contribution.figure(run)],
         "regimes": [maps.regimes(run)],
         "selection": [*maps.selection(run)],
@@ -65,6 +66,7 @@ def render(run: RunFolder) -> str:
             "skill": tables.skill(run),
             "groups": tables.groups(run),
             "trading": tables.trading(run),
+            "comparison": comparison.table(run),
             "contribution": contribution.table(run),
             "beside_prices": contribution.beside_prices(run),
             "states": tables.states(run),

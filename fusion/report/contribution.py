@@ -156,6 +156,8 @@ def sentence(run: RunFolder) -> list[str]:
             words = [str(row["source"]) for row in mine]
         if words:
             parts.append(f"{_LEADS[verdict]} {', '.join(words)}")
+    if all(row["verdict"] != ADDED for row in found):
+        parts.insert(0, "no source was shown to add information")
     looks = f"{len(found)} sources looked at" if len(found) > 1 else "one source looked at"
     return [f"Out of sample, {'; '.join(parts)} (rank IC with it less that without it; {looks}, Holm)."]
 

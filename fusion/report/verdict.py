@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fusion.report import contribution
+from fusion.report import comparison, contribution
 from fusion.report.difference import rank_ic_difference
 from fusion.report.run_folder import Estimate, RunFolder, is_redundant, number, section
 from fusion.report.wording import interval, measured, percent, plain, plural, signed
@@ -31,7 +31,7 @@ def verdict(run: RunFolder) -> Verdict:
     primary = run.estimate("rank_ic")
     tone, headline = _headline(run, primary)
     sentences = [*_sample(run, primary), *_baseline(run, primary), *_money(run), *_features(run)]
-    sentences += [*contribution.sentence(run), *_data(run)]
+    sentences += [*comparison.sentences(run), *contribution.sentence(run), *_data(run)]
     return Verdict(tone, headline, sentences)
 
 
