@@ -2,8 +2,10 @@
 
     difference = rank IC of the run - rank IC of the simpler model,    over the same rows
 
-`fusion.paired` has the interval, the test and the words; looks are the models that could have differed, at one horizon.
-Each simpler model lacks one thing that the run has, so that the difference measures what that thing adds:
+`fusion.paired` has the interval, the test and the words. Looks are the models of one horizon and one family that could
+have differed: the first four below are a family, the others another, so that what is said of regimes does not depend on
+whether the run was asked about sources. Each simpler model lacks one thing that the run has, and the difference
+measures what that thing adds:
 
     model                what it is                                                        the difference tells of
     static               one regime: selection pooled over them, one learner, weights 1    regimes
@@ -37,6 +39,8 @@ Floats = NDArray[np.float64]
 
 RUN, REGIMES = "run", ("static", "pooled_selection", "single_learner")
 """The run's own model, and those that a run of one regime cannot differ from."""
+STRUCTURE = (*REGIMES, "ridge")
+"""The family of those that have all sources."""
 TELLS = {
     "static": "regimes",
     "pooled_selection": "regime-wise selection",
@@ -75,7 +79,7 @@ def compare(plan: Plan, found: Study, progress: Progress = silent, *, rivals: Ri
     scored   share of the rows at which the model has a score
     ic, spread   rank IC, and top minus bottom quantile of the score (bps), with intervals of `evaluation.confidence`
     difference, spread_difference   the run's less the model's; t and p are those of the rank IC's
-    p_holm   adjusted for the models of the horizon that could have differed; the verdict is the run's against each
+    p_holm   adjusted for the looks of the family and horizon; the verdict is the run's against each model
 
     Rows are the decisions out of sample, neither stale nor withheld, with a return, at which any model has a score.
     Missing values: a model without a score where another has one forecasts nothing: it is given the median of its
@@ -179,15 +183,22 @@ def _less(sample: PairedSample, own: tuple[Estimate, Estimate], other: tuple[Est
 
 
 def _judged(frame: pl.DataFrame, level: float, *, states: int) -> pl.DataFrame:
-    """The rows with p-values by Holm over the models that could have differed, and the verdict in words."""
+    """The rows with p-values by Holm over the models of a family that could have differed, and the verdict in words."""
     frame = frame.with_columns(pl.col("t", "p_value", "difference").cast(pl.Float64))
-    possible = ~frame["model"].is_in([RUN, *(REGIMES if states == 1 else ())])
     # scores that happen to be the run's are a look as well: they could have differed
-    alike = pl.col("same") & pl.col("p_value").fill_null(np.nan).is_nan()
-    p = np.where(possible, numbers(frame.select(pl.when(alike).then(1.0).otherwise("p_value")).to_series()), np.nan)
-    frame = frame.with_columns(pl.Series("p_holm", holm(p)))
-    looks = int(possible.sum())
-    words = [_word(row, level=level, looks=looks, states=states) for row in frame.iter_rows(named=True)]
+    alike = pl.col("same") & ~pl.col("p_value").is_finite().fill_null(False)
+    p = numbers(frame.select(pl.when(alike).then(1.0).otherwise("p_value")).to_series())
+    impossible = [RUN, *(REGIMES if states == 1 else ())]
+    adjusted, looks = np.full(len(p), np.nan), np.zeros(len(p), dtype=np.int64)
+    for structure in (True, False):
+        family = frame["model"].is_in(STRUCTURE) == structure
+        mine = (family & ~frame["model"].is_in(impossible)).to_numpy()
+        adjusted[mine], looks[mine] = holm(p[mine]), mine.sum()
+    frame = frame.with_columns(pl.Series("p_holm", adjusted))
+    words = [
+        _word(row, level=level, looks=int(count), states=states)
+        for row, count in zip(frame.iter_rows(named=True), looks, strict=True)
+    ]
     said = [pl.Series(name, [each[k] for each in words], dtype=pl.String) for k, name in enumerate(_WORDS)]
     return frame.with_columns(said).with_columns(pl.col(pl.Float64).fill_nan(None))
 

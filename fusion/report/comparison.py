@@ -104,9 +104,9 @@ def table(run: RunFolder) -> Table | None:
     columns = ["model", "the run adds", "verdict", "rank IC", level, "run less it", level, "p (Holm)", "bps", "scored"]
     note = (
         "Each model is fitted at the run's refits, on its labels, and judged on the same decisions out of sample; "
-        "where it has no score it forecasts nothing. p: two-sided, adjusted by Holm for the models that could have differed. "
-        "bps: top minus bottom quantile of its score, before cost. The best single source is chosen at each refit by "
-        "what was known then."
+        "where it has no score it forecasts nothing. p: two-sided, adjusted by Holm, for the models that have all "
+        "sources and for the others apart. bps: top minus bottom quantile of its score, before cost. The best single "
+        "source is chosen at each refit by what was known then."
     )
     alike = [row for row in rows_of(run) if row["model"] != RUN and not str(row["reason"]).startswith("p ")]
     note += "".join(f" {MODELS.get(str(row['model']), row['model'])}: {row['reason']}." for row in alike)
@@ -119,14 +119,14 @@ def sentences(run: RunFolder) -> list[str]:
     if not found:
         return []
     said = []
-    for name, than in (("pooled_selection", "selection pooled over them"), ("static", "one static model")):
+    for name, than in (("pooled_selection", "selection pooled over the regimes"), ("static", "one static model")):
         row = found.get(name)
         if row is None or not row["rows"]:
             continue
         if _one_regime(row):
             return ["The run has one regime, so that choosing features by regime adds nothing."]
         what = "Regime-wise selection" if name == "pooled_selection" else "Regimes as a whole"
-        end = f"the run's rank IC less that of {than} is {measured(estimate(row, 'difference'))} ({row['reason']})."
+        end = f"the run's rank IC less that of {than} is {measured(estimate(row, 'difference'))}, {row['reason']}."
         said.append(f"{what} {_VERBS.get(str(row['verdict']), 'cannot be told to add anything')}: {end}")
     return said
 

@@ -287,3 +287,13 @@ def test_a_sample_of_sessions_is_told_by_their_runs():
 
 def test_families_name_the_sources_of_the_config():
     assert set(FAMILIES.values()) == set(config().sources)
+
+
+def test_what_is_said_of_regimes_does_not_depend_on_the_question_about_sources():
+    market = planted(13, sessions=62, effect=0.5)
+    alone = rows(compare(*planted_study(market, config())))
+    with_sources = rows(compare(*planted_study(market, config(contribution=True))))
+    assert len(with_sources) > len(alone)
+    assert {name: with_sources[name] for name in alone} == alone
+    assert "after 4 looks" in alone["static"]["reason"]
+    assert "after 4 looks" in with_sources["prices"]["reason"]
