@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from fusion.cli import app
+from fusion.comparison import TELLS
 from fusion.features.lookup import FEATURES_OF_TA_LIB
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
@@ -76,6 +77,16 @@ def test_the_measures_of_volatility_run() -> None:
     assert np.isnan(names["hour"][:60]).all()
     assert np.isfinite(names["hour"][60:390]).all()
     assert names["days"].shape == (4, 3)
+
+
+def test_two_scores_are_compared() -> None:
+    page = (REPOSITORY / "docs" / "models.md").read_text()
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/models.md", "exec"), names)
+    assert 0.03 < names["low"] < names["difference"].value < names["high"] < 0.15
+    assert names["p"] < 1e-6
+    told = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page, re.MULTILINE))
+    assert told == TELLS
 
 
 @pytest.mark.data

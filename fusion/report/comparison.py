@@ -91,7 +91,6 @@ def table(run: RunFolder) -> Table | None:
             MISSING if row["model"] == RUN else TELLS.get(str(row["model"]), MISSING),
             MISSING if row["verdict"] is None else str(row["verdict"]),
             signed(number(row["ic"])),
-            interval(estimate(row, "ic")),
             signed(number(row["difference"])),
             interval(estimate(row, "difference")),
             chance(number(row["p_holm"])),
@@ -101,7 +100,7 @@ def table(run: RunFolder) -> Table | None:
         for row in rows_of(run)
     ]
     level = f"{run.confidence} interval"
-    columns = ["model", "the run adds", "verdict", "rank IC", level, "run less it", level, "p (Holm)", "bps", "scored"]
+    columns = ["model", "the run adds", "verdict", "rank IC", "run less it", level, "p (Holm)", "bps", "scored"]
     note = (
         "Each model is fitted at the run's refits, on its labels, and judged on the same decisions out of sample; "
         "where it has no score it forecasts nothing. p: two-sided, adjusted by Holm, for the models that have all "
