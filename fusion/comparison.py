@@ -107,7 +107,10 @@ def alternative_sources(config: RunConfig) -> Sources:
 
 
 def _is_alternative(config: RunConfig) -> Callable[[str], bool]:
-    inputs = {wanted.metric for wanted in config.regime.inputs if hasattr(wanted, "metric")}
+    inputs: set[str | None] = set()
+    for wanted in config.regime.inputs:
+        several = wanted.mean_of if isinstance(wanted.mean_of, tuple) else ()
+        inputs |= {wanted.metric, wanted.less, *(name.removeprefix("-") for name in several)} - {None}
 
     def found(name: str) -> bool:
         source = config.sources[name]

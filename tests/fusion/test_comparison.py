@@ -1,11 +1,13 @@
 """The run's model beside simpler ones: what planted effects say, one regime, no look ahead, dirt."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from example_run import write_run
 from planted import PRIMARY, Planted, planted
 from planted_study import FAMILIES, config, planted_study
 from pydantic import ValidationError
@@ -18,6 +20,9 @@ from fusion.correlation import rank_moments
 from fusion.evaluation import EvaluationConfig
 from fusion.model import mixture
 from fusion.paired import ADDED, UNTOLD, PairedSample
+from fusion.report import render
+from fusion.report.comparison import sentences
+from fusion.report.run_folder import RunFolder
 from fusion.rivals import Recipe, Rivals, united
 from fusion.study import Study
 from fusion.walk_forward import Refit
@@ -238,8 +243,10 @@ class TestAlternative:
 
     def test_by_what_a_source_is(self):
         assert alternative_sources(config()) == {"lots"}
-        inputs = {"inputs": [{"metric": "fill", "entity": "US"}]}
-        assert alternative_sources(self.of(regime=inputs)) == set()
+        for wanted in ({"metric": "fill"}, {"metric": "vix", "less": "fill"}, {"mean_of": ["-fill", "vix"]}):
+            assert alternative_sources(self.of(regime={"inputs": [wanted | {"entity": "US"}]})) == set()
+        of_bars = {"inputs": [{"market": "trend", "sessions": 21}]}
+        assert alternative_sources(self.of(regime=of_bars)) == {"lots"}
 
     def test_by_name(self):
         assert alternative_sources(self.of(evaluation={"alternative": ["wire"]})) == {"wire"}
@@ -297,3 +304,39 @@ def test_what_is_said_of_regimes_does_not_depend_on_the_question_about_sources()
     assert {name: with_sources[name] for name in alone} == alone
     assert "after 4 looks" in alone["static"]["reason"]
     assert "after 4 looks" in with_sources["prices"]["reason"]
+
+
+class TestReport:
+    def run(self, folder: Path, found: pl.DataFrame) -> RunFolder:
+        write_run(folder, effect=0.05)
+        found.write_parquet(folder / "comparison.parquet")
+        return RunFolder(folder)
+
+    def test_says_what_regimes_added(self, tmp_path, regimes_matter):
+        run = self.run(tmp_path, pl.DataFrame(list(regimes_matter.values()), schema=COMPARISON))
+        selected, whole = sentences(run)
+        assert selected.startswith("Regime-wise selection ")
+        assert "less that of selection pooled over the regimes is " in selected
+        assert whole.startswith("Regimes as a whole added information: ")
+        assert "after 4 looks (Holm)." in whole
+        page = render(run)
+        assert "Is it better than simpler models?" in page
+        assert "selection by regime, one model" in page
+        assert whole.split(":")[0] in page
+
+    def test_says_that_there_is_one_regime(self, tmp_path):
+        market = planted(14, sessions=62, effect=0.5)
+        run = self.run(tmp_path, compare(*planted_study(market, config(), states=1)))
+        assert sentences(run) == ["The run has one regime, so that choosing features by regime adds nothing."]
+        assert "one static model: the run has one regime" in render(run)
+
+    def test_says_nothing_where_nothing_was_asked(self, tmp_path):
+        run = RunFolder(write_run(tmp_path))
+        assert sentences(run) == []
+        assert "simpler models" not in render(run)
+
+    def test_without_a_score_nothing_is_drawn(self, tmp_path):
+        market = planted(15, sessions=20)
+        run = self.run(tmp_path, compare(*planted_study(market, config())))
+        assert sentences(run) == []
+        assert "no model has a score out of sample" in render(run)
