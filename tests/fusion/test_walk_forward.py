@@ -7,6 +7,8 @@ import pytest
 from planted import MINUTE, session_table
 from pydantic import ValidationError
 
+from fusion.horizon import Sessions
+from fusion.target import end_column, return_column
 from fusion.walk_forward import WalkForwardConfig, assign, schedule, training_rows
 from gpu_kernels.errors import DataError
 from sources.schema import TIME
@@ -90,6 +92,55 @@ def test_the_embargo_removes_whole_sessions():
     rolling = WalkForwardConfig(train_sessions=5, refit_sessions=5, embargo_sessions=1, expanding=False)
     used = training_rows(ends, schedule(sessions, rolling)[1], 5 * MINUTE)
     assert used["session"].to_list() == sessions["session"].to_list()[5:9]
+
+
+@pytest.mark.parametrize("late_minutes", [0, 25 * 60])
+@pytest.mark.parametrize("count", [1, 5])
+def test_labels_over_sessions_are_purged_by_when_they_were_known(count, late_minutes):
+    """Of a loop: the close of the session so many later, plus what the price took to arrive."""
+    sessions, horizon = session_table(30), Sessions(count)
+    closes = sessions["close"].to_list()
+    exits = [closes[i + count] if i + count < 30 else None for i in range(30)]
+    known = [None if end is None else end + timedelta(minutes=late_minutes) for end in exits]
+    labels = sessions.select("session", pl.col("open").alias("decision_time")).with_columns(
+        pl.Series(return_column(horizon), [None if end is None else 0.1 for end in exits]),
+        pl.Series(end_column(horizon), known, dtype=TIME),
+    )
+    for embargo in (0, 2):
+        config = WalkForwardConfig(train_sessions=12, refit_sessions=6, embargo_sessions=embargo)
+        refits = schedule(sessions, config)
+        assert len(refits) == 3
+        for refit in refits:
+            expected = [i for i in range(30) if known[i] is not None and known[i] < refit.cutoff]
+            used = training_rows(labels, refit, horizon)["session"].to_list()
+            assert used == [sessions["session"][i] for i in expected]
+            at = sessions["session"].to_list().index(refit.session)
+            if not late_minutes:
+                assert len(used) == at - embargo - count
+            else:  # a day late: one session fewer, or more where a weekend lies between
+                assert len(used) < at - embargo - count + 1
+
+
+def test_labels_that_cross_blocks_are_purged_by_their_end():
+    """Blocks of 10 minutes, labels of 15: those of the last two blocks before a cutoff reach it."""
+    opened = session_table(1, minutes=120)["open"][0]
+    starts = [opened + timedelta(minutes=10 * k) for k in range(12)]
+    blocks_ = pl.DataFrame({"session": pl.Series(starts, dtype=TIME), "open": pl.Series(starts, dtype=TIME)})
+    at = [opened + timedelta(minutes=5 * k) for k in range(24)]
+    labels = pl.DataFrame(
+        {
+            "session": pl.Series([starts[k // 2] for k in range(24)], dtype=TIME),
+            "return_15min": [0.1] * 24,
+            "label_end_15min": pl.Series([time + timedelta(minutes=15) for time in at], dtype=TIME),
+        }
+    )
+    for embargo, minutes in ((0, 60), (1, 50)):
+        config = WalkForwardConfig(train_sessions=6, refit_sessions=3, embargo_sessions=embargo)
+        refit = schedule(blocks_, config)[0]
+        assert refit.cutoff == opened + timedelta(minutes=minutes)
+        # ended before the cutoff, not at it: decided more than 15 minutes before
+        expected = [time for time in at if time + timedelta(minutes=15) < opened + timedelta(minutes=minutes)]
+        assert training_rows(labels, refit, 15 * MINUTE).height == len(expected) == (minutes - 15) // 5
 
 
 def test_assign_gives_the_last_refit_at_or_before():
