@@ -18,7 +18,7 @@ _EVENT = "event "
 
 def grouped(
     rows: pl.DataFrame,
-    probabilities: pl.DataFrame,
+    probabilities: pl.DataFrame | None,
     config: EvaluationConfig,
     *,
     volatility: pl.DataFrame | None,
@@ -32,11 +32,14 @@ def grouped(
     rows = rows.with_columns(flags.alias("flags"), sector.alias("sector"))
     if events is not None and config.event_window is not None:
         rows = rows.with_columns(_windows(rows, events, config.event_window))
-    chance = at(probabilities, rows["decision_time"])
-    known = np.isfinite(chance).all(axis=1)
-    regime = pl.Series("regime", np.where(known, np.argmax(np.nan_to_num(chance), axis=1), -1)).replace(-1, None)
+    regime = pl.Series("regime", [None] * rows.height, dtype=pl.String)
+    if probabilities is not None:
+        chance = at(probabilities, rows["decision_time"])
+        known = np.isfinite(chance).all(axis=1)
+        likeliest = np.where(known, np.argmax(np.nan_to_num(chance), axis=1), -1)
+        regime = pl.Series("regime", likeliest).replace(-1, None).cast(pl.String)
     rows = rows.with_columns(
-        regime.cast(pl.String), pl.col("decision_time").dt.convert_time_zone(timezone).dt.strftime("%H").alias("hour")
+        regime, pl.col("decision_time").dt.convert_time_zone(timezone).dt.strftime("%H").alias("hour")
     )
     if volatility is None:
         return rows.with_columns(pl.lit(None, dtype=pl.String).alias("volatility"))

@@ -21,7 +21,7 @@ from gpu_kernels.errors import ConfigError
 def evaluate(
     predictions: pl.DataFrame,
     labels: pl.DataFrame,
-    probabilities: pl.DataFrame,
+    probabilities: pl.DataFrame | None,
     config: EvaluationConfig,
     *,
     horizons: Sequence[Horizon],
@@ -35,7 +35,7 @@ def evaluate(
 
     predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them; `flags` may be there
     labels         the same decisions with return_<horizon> in return units
-    probabilities  session, time, probability_0..: a decision's regime is the likeliest one
+    probabilities  session, time, probability_0..: a decision's regime is the likeliest one; None: no regimes
     volatility     entity, session, decision_time, volatility: splits the sessions at the median of their mean, in
                    which each entity's volatility is divided by its own median
     events         entity, kind, event_time, known_time of scheduled events: the windows of `config.event_window`
