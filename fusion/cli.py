@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fusion.commands import export, features, files, link, observe, runs, score, sites, vintages
+from fusion.commands import evaluate, export, features, files, link, observe, runs, score, sites, vintages
 from fusion.console import EXIT_CODES, Commands
 
 app = typer.Typer(
@@ -56,6 +56,7 @@ app.command()(files.describe)
 app.command()(files.schema)
 app.command("config")(files.config)
 app.command()(score.score)
+app.command()(evaluate.evaluate)
 app.command()(link.link)
 app.command()(observe.observe)
 app.command()(vintages.vintages)

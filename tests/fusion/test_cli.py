@@ -40,6 +40,7 @@ COMMANDS = (
     "schema",
     "config",
     "score",
+    "evaluate",
     "link",
     "vintages",
     "simulate",
