@@ -55,13 +55,11 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     plan = plan.until(_last_moment(plan, reach))
     grid = decision_grid(list(plan.entities), plan.sessions, config.decisions)
     matrix = features.build(config, tables, grid)
-    probabilities = RegimePath(
-        regime_observations(plan, tables, matrix), tuple(regime_models), config.regime.regimes
-    ).probabilities
+    regimes = RegimePath.of(regime_observations(plan, tables, matrix), regime_models, config.regime)
     progress("signals", None)
     decisions = in_periods(matrix.frame, plan.periods)
-    predictions = model.predict(models, decisions, probabilities, threads=config.model.threads)
-    made = make_signals(plan, matrix, probabilities, predictions, models)
+    predictions = model.predict(models, decisions, regimes.weights, threads=config.model.threads)
+    made = make_signals(plan, matrix, regimes.probabilities, predictions, models)
     said = before.group_by("entity").agg(pl.col("decision_time").max().alias("said"))
     joined = made.join(reach, on="entity", how="left").join(said, on="entity", how="left")
     later = pl.col("said").is_null() | (pl.col("decision_time") > pl.col("said"))

@@ -51,7 +51,7 @@ def walk_forward_predict(
     Missing values: see `fit` and `predict`. Raises DataError as they do.
     """
     models = [fit(features, labels, regimes, ledger, refit, config, primary, learned) for refit in refits]
-    return predict(models, features, regimes.probabilities, threads=config.threads), models
+    return predict(models, features, regimes.weights, threads=config.threads), models
 
 
 def fit(

@@ -85,22 +85,50 @@ class RegimeInput(BaseModel):
         return found if self.change is None else found - found.shift(self.change)
 
 
+class StateRange(BaseModel):
+    """Numbers of states to choose from, both ends included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    least: Annotated[int, Field(ge=2, le=8)] = 2
+    most: Annotated[int, Field(ge=2, le=8)] = 5
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StateRange":
+        if self.most < self.least:
+            raise ValueError(f"most {self.most} is below least {self.least}")
+        return self
+
+
 class RegimeConfig(BaseModel):
     """One regime where `inputs` is empty or `states` is 1; else a model of kind `model`.
 
-    model            hmm: a Gaussian hidden Markov model
-    history_start    first day of the inputs' history that the fit may use, earlier than the run's own start
-    covariance       of the states: full, or diagonal (inputs independent inside a state)
-    variance_floor   least variance of a state in any direction, as a share of the input's own variance
-    iterations       most EM steps of a fit
-    tolerance        a fit ends when an EM step gains less log likelihood per observation
+    model               hmm: a Gaussian hidden Markov model
+    states              how many, or {least, most}: chosen by held-out likelihood at the first refit that can be fitted.
+                        A run then has `most` regimes, of which those beyond the chosen number have probability 0
+    rechoose_refits     choose again every so many refits; where the number changes, states are numbered anew.
+                        none: never
+    dwell               a state becomes the regime when it has been the likeliest at so many observations (one a
+                        session) in a row; 1: at once
+    switch_probability  or as soon as its filtered probability is greater than this; 1: never
+    mixture             what mixes the regimes' forecasts: the filtered probabilities, or the `regime` alone, which
+                        dwells
+    history_start       first day of the inputs' history that the fit may use, earlier than the run's own start
+    covariance          of the states: full, or diagonal (inputs independent inside a state)
+    variance_floor      least variance of a state in any direction, as a share of the input's own variance
+    iterations          most EM steps of a fit
+    tolerance           a fit ends when an EM step gains less log likelihood per observation
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inputs: tuple[RegimeInput, ...] = ()
     model: Literal["hmm"] = "hmm"
-    states: Annotated[int, Field(ge=1, le=8)] = 2
+    states: Annotated[int, Field(ge=1, le=8)] | StateRange = 2
+    rechoose_refits: Annotated[int, Field(ge=1)] | None = None
+    dwell: Annotated[int, Field(ge=1)] = 3
+    switch_probability: Annotated[float, Field(gt=0.5, le=1)] = 0.95
+    mixture: Literal["filtered", "regime"] = "filtered"
     history_start: date | None = None
     covariance: Literal["full", "diagonal"] = "full"
     variance_floor: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -109,5 +137,10 @@ class RegimeConfig(BaseModel):
 
     @property
     def regimes(self) -> int:
-        """How many regimes a run has: without inputs, one."""
-        return self.states if self.inputs else 1
+        """How many regimes a run has: without inputs, one; of a range, its greatest number."""
+        return self.state_range[1] if self.inputs else 1
+
+    @property
+    def state_range(self) -> tuple[int, int]:
+        """The least and the greatest number of states."""
+        return (self.states, self.states) if isinstance(self.states, int) else (self.states.least, self.states.most)

@@ -1,29 +1,33 @@
-"""A Gaussian hidden Markov model of the regime, fitted by EM.
+"""A Gaussian hidden Markov model of the regime, refitted walk-forward by EM (`em.py`).
 
     z_t | z_{t-1} ~ transition[z_{t-1}, .]      x_t | z_t = k ~ Normal(mean_k, covariance_k)
 
-Source: Hamilton (1989); the smoother is Kim's (1994); EM is Baum-Welch (1970).
+The number of states is the config's; of a range it is chosen (`state_count.py`) at the first refit that can be fitted
+and stays, unless `rechoose_refits` says how many refits later it is chosen again. States keep their numbers by matching
+(`identity.py`); where their number changes they are numbered anew, and the model says so.
+
+Source: Hamilton (1989).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 
+from fusion.regime import em, identity, state_count
 from fusion.regime.config import RegimeConfig
 from fusion.regime.model import Floats, RegimeModel, complete_rows, input_problem
-from fusion.threads import single_thread
 from fusion.walk_forward import Refit
-from gpu_kernels import hmm
 
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenMarkovModel(RegimeModel):
     """start (K,), transition (K, K), mean (K, D), covariance (K, D, D), in input units; empty where there is a problem.
 
-    States are ordered by the mean of the first input, lowest first, so that a state's number means the same thing in
-    every refit.
+    Where the states are not `matched`, state 0 has the lowest mean of the first input, and so on.
+
+    held_out     of each number of states that was compared, {K: mean log predictive density an observation}
+    choice_age   refits since that comparison
     """
 
     kind: ClassVar[str] = "hmm"
@@ -34,17 +38,22 @@ class HiddenMarkovModel(RegimeModel):
     covariance: Floats
     log_likelihood: float = float("nan")
     iterations: int = 0
+    held_out: dict[int, float] = field(default_factory=dict)
+    choice_age: int = 0
+
+    @property
+    def parameters(self) -> em.Parameters:
+        return em.Parameters(self.start, self.transition, self.mean, self.covariance)
 
     @property
     def states(self) -> int:
         return len(self.start)
 
     def filter(self, x: Floats) -> Floats:
-        emission = _log_emission(x, self.mean, *_whitening(self.covariance))
-        return _filtered(emission, self.start, self.transition)[0]
+        return em.filtered(x, self.parameters)[0]
 
     def describe_states(self) -> list[dict[str, Any]]:
-        """expected_observations = 1 / (1 - transition[k, k])."""
+        """expected_observations = 1 / (1 - transition[k, k]); held_out where the number of states was chosen."""
         deviation = np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
         return [
             {
@@ -52,6 +61,7 @@ class HiddenMarkovModel(RegimeModel):
                 "standard_deviation": dict(zip(self.inputs, deviation[k].tolist(), strict=True)),
                 "expected_observations": 1.0 / max(1.0 - float(self.transition[k, k]), 1e-12),
             }
+            | ({"held_out": {str(states): value for states, value in self.held_out.items()}} if self.held_out else {})
             for k in range(self.states)
         ]
 
@@ -67,157 +77,54 @@ class HiddenMarkovModel(RegimeModel):
         return arrays | {
             "log_likelihood": float("nan") if likelihood is None else float(likelihood),
             "iterations": int(stored["iterations"]),
+            "held_out": {int(states): float(value) for states, value in stored["held_out"].items()},
+            "choice_age": int(stored["choice_age"]),
         }
 
 
 def fit(
     x: Floats, refit: Refit, inputs: tuple[str, ...], config: RegimeConfig, previous: RegimeModel | None
 ) -> HiddenMarkovModel:
-    """Baum-Welch from one start: states are the quantile groups of the first input."""
-    k, d = config.states, x.shape[1]
-    complete = x[complete_rows(x)]
-    problem = input_problem(x, inputs, k, refit.session)
+    """The model of a refit: its number of states, EM's parameters, the states' numbers."""
+    before = previous if isinstance(previous, HiddenMarkovModel) else None
+    least, most = config.state_range
+    problem = input_problem(x, inputs, least, refit.session)
+    common: dict[str, Any] = {
+        "refit_session": refit.session,
+        "refit_time": refit.refit_time,
+        "inputs": inputs,
+        "observations": int(complete_rows(x).sum()),
+    }
     if problem is not None:
-        return HiddenMarkovModel(
-            refit_session=refit.session,
-            refit_time=refit.refit_time,
-            inputs=inputs,
-            observations=len(complete),
-            problem=problem,
-            start=np.zeros(0),
-            transition=np.zeros((0, 0)),
-            mean=np.zeros((0, d)),
-            covariance=np.zeros((0, d, d)),
-        )
-
-    centre, scale = complete.mean(axis=0), complete.std(axis=0)
-    x = np.ascontiguousarray(np.where(complete_rows(x)[:, None], (x - centre) / scale, np.nan))
-    seen = x[~np.isnan(x[:, 0])]
-    groups = np.empty(len(seen), dtype=np.int64)
-    groups[np.argsort(seen[:, 0], kind="stable")] = np.arange(len(seen)) * k // len(seen)
-    mean, covariance = _moments(np.eye(k)[groups], seen, np.zeros((k, d)), np.tile(np.eye(d), (k, 1, 1)))
-    covariance = _constrained(covariance, config)
-    start, transition = np.full(k, 1 / k), np.full((k, k), 0.1 / (k - 1))
-    np.fill_diagonal(transition, 0.9)
-
-    before, step = -np.inf, 0
-    while True:
-        emission = _log_emission(x, mean, *_whitening(covariance))
-        filtered, likelihood = _filtered(emission, start, transition)
-        if step == config.iterations or likelihood - before < config.tolerance * len(seen):
-            break
-        before, step = likelihood, step + 1
-        smoothed, moves = _smooth(filtered, transition)
-        start = smoothed[0].copy()
-        left = moves.sum(axis=1, keepdims=True)
-        transition = np.where(left > 0, moves / np.where(left > 0, left, 1.0), transition)
-        mean, covariance = _moments(smoothed, x, mean, covariance)
-        covariance = _constrained(covariance, config)
-
-    order = np.argsort(mean[:, 0], kind="stable")
+        d = len(inputs)
+        empty = em.Parameters(np.zeros(0), np.zeros((0, 0)), np.zeros((0, d)), np.zeros((0, d, d)))
+        return HiddenMarkovModel(**common, **_fields(empty), problem=problem)
+    if least == most:
+        count, age = state_count.StateCount(least, {}), 0
+    elif before is not None and not _chosen_again(before, config):
+        count, age = state_count.StateCount(before.states, before.held_out), before.choice_age + 1
+    else:
+        count, age = state_count.choose(x, config), 0
+    same = before.parameters if before is not None and before.states == count.states else None
+    found = em.fit(x, count.states, config, same)
+    if same is None:
+        order = identity.order_by_first_input(found.parameters)
+    else:
+        order = identity.order_by_match(found.parameters, same)
     return HiddenMarkovModel(
-        refit_session=refit.session,
-        refit_time=refit.refit_time,
-        inputs=inputs,
-        start=start[order],
-        transition=transition[np.ix_(order, order)],
-        mean=mean[order] * scale + centre,
-        covariance=covariance[order] * np.outer(scale, scale),
-        observations=len(complete),
-        log_likelihood=likelihood - len(complete) * float(np.log(scale).sum()),
-        iterations=step,
+        **common,
+        **_fields(found.parameters.ordered(order)),
+        log_likelihood=found.log_likelihood,
+        iterations=found.iterations,
+        matched=same is not None,
+        held_out=count.held_out,
+        choice_age=age,
     )
 
 
-def _filtered(emission: Floats, start: Floats, transition: Floats) -> tuple[Floats, float]:
-    """Probabilities and log likelihood of one series, which has nothing to share among threads."""
-    with single_thread():
-        filtered, likelihood = hmm.forward_filter(emission, start, transition, np.array([0, len(emission)]))
-    return filtered, float(likelihood[0])
+def _chosen_again(before: HiddenMarkovModel, config: RegimeConfig) -> bool:
+    return config.rechoose_refits is not None and before.choice_age + 1 >= config.rechoose_refits
 
 
-def _constrained(covariance: Floats, config: RegimeConfig) -> Floats:
-    """Diagonal where asked for, and no variance below the floor in any direction (inputs have variance 1 here)."""
-    if config.covariance == "diagonal":
-        variance = np.maximum(np.diagonal(covariance, axis1=1, axis2=2), config.variance_floor)
-        return np.eye(covariance.shape[1]) * variance[:, None, :]
-    values, vectors = np.linalg.eigh(covariance)
-    if values.min() >= config.variance_floor:
-        return covariance
-    floored: Floats = np.einsum("kij,kj,klj->kil", vectors, np.maximum(values, config.variance_floor), vectors)
-    return floored
-
-
-def _whitening(covariance: Floats) -> tuple[Floats, Floats]:
-    """Inverse Cholesky factors (K, D, D), and the log of each density's constant (K,)."""
-    if len(covariance) == 0:
-        return covariance, np.zeros(0)
-    factor = np.linalg.cholesky(covariance)
-    constant = -np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1) - 0.5 * factor.shape[1] * np.log(2 * np.pi)
-    return np.linalg.inv(factor), constant
-
-
-@njit(cache=True)
-def _log_emission(x, mean, whitening, constant):  # type: ignore[no-untyped-def]
-    # one row at a time: a row's bits must not depend on how many follow, which a BLAS call would not promise
-    rows, d, states = x.shape[0], x.shape[1], mean.shape[0]
-    log = np.full((rows, states), np.nan)
-    for t in range(rows):
-        missing = False
-        for j in range(d):
-            missing |= not np.isfinite(x[t, j])
-        if missing:
-            continue
-        for k in range(states):
-            square = 0.0
-            for i in range(d):
-                z = 0.0
-                for j in range(i + 1):
-                    z += whitening[k, i, j] * (x[t, j] - mean[k, j])
-                square += z * z
-            log[t, k] = constant[k] - 0.5 * square
-    return log
-
-
-@njit(cache=True)
-def _smooth(filtered, transition):  # type: ignore[no-untyped-def]
-    # Kim's smoother: P(z_t = i, z_{t+1} = j | all x) = filtered_i P_ij smoothed_j / (filtered P)_j
-    rows, states = filtered.shape
-    smoothed, moves = filtered.copy(), np.zeros((states, states))
-    for t in range(rows - 2, -1, -1):
-        for i in range(states):
-            smoothed[t, i] = 0.0
-        for j in range(states):
-            predicted = 0.0
-            for i in range(states):
-                predicted += filtered[t, i] * transition[i, j]
-            if predicted > 0.0:
-                for i in range(states):
-                    both = filtered[t, i] * transition[i, j] * smoothed[t + 1, j] / predicted
-                    smoothed[t, i] += both
-                    moves[i, j] += both
-    return smoothed, moves
-
-
-@njit(cache=True)
-def _moments(weights, x, old_mean, old_covariance):  # type: ignore[no-untyped-def]
-    # weighted mean and covariance of each state; a state that holds less than one observation keeps what it had
-    rows, d, states = x.shape[0], x.shape[1], weights.shape[1]
-    mean, covariance = old_mean.copy(), old_covariance.copy()
-    for k in range(states):
-        total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
-        for t in range(rows):
-            if not np.isnan(x[t, 0]):
-                total += weights[t, k]
-                for i in range(d):
-                    first[i] += weights[t, k] * x[t, i]
-        if total < 1.0:
-            continue
-        mean[k] = first / total
-        for t in range(rows):
-            if not np.isnan(x[t, 0]):
-                for i in range(d):
-                    for j in range(d):
-                        second[i, j] += weights[t, k] * (x[t, i] - mean[k, i]) * (x[t, j] - mean[k, j])
-        covariance[k] = second / total
-    return mean, covariance
+def _fields(parameters: em.Parameters) -> dict[str, Any]:
+    return parameters._asdict()

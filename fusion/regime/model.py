@@ -22,6 +22,7 @@ class RegimeModel(ABC):
     inputs         names of the observations' columns, in order
     observations   rows with all inputs that the fit saw
     problem        why there is no model, or None; `filter` is called only where it is None
+    matched        whether state k is what state k of the model before was; True for kinds whose states are given
     """
 
     kind: ClassVar[str]
@@ -31,6 +32,7 @@ class RegimeModel(ABC):
     inputs: tuple[str, ...]
     observations: int = 0
     problem: str | None = None
+    matched: bool = True
 
     @property
     @abstractmethod
@@ -64,6 +66,7 @@ class RegimeModel(ABC):
                 "inputs": tuple(stored["inputs"]),
                 "observations": int(stored["observations"]),
                 "problem": stored["problem"],
+                "matched": bool(stored["matched"]),
             }
             return cls(**common, **cls._parameters(stored))
         except (AttributeError, KeyError, TypeError, ValueError) as error:

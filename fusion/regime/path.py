@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from fusion.regime.config import RegimeConfig
+from fusion.regime.dwell import held
 from fusion.regime.fits import FITS
 from fusion.regime.model import Floats, RegimeModel
 from fusion.walk_forward import Refit
@@ -21,16 +24,29 @@ class RegimePath:
 
     observations   session, time, then one Float64 column per input; sorted by time
     models         one per refit, in order; not used where there is one state
-    states         number of regimes
+    states         number of regimes; a model may have fewer states: the others' probability is then 0
+    dwell, switch_probability, mixture   as in RegimeConfig
+
+    Who uses what: selection and learning weigh their rows by the filtered probabilities of `training`; forecasts are
+    mixed by `weights`; the label `regime`, which dwells, is what signals and evaluation name.
     """
 
     observations: pl.DataFrame
     models: tuple[RegimeModel, ...]
     states: int
+    dwell: int = 1
+    switch_probability: float = 1.0
+    mixture: Literal["filtered", "regime"] = "filtered"
+
+    @classmethod
+    def of(cls, observations: pl.DataFrame, models: Sequence[RegimeModel], config: RegimeConfig) -> "RegimePath":
+        """The path of stored or fitted models under a config."""
+        rule = (config.dwell, config.switch_probability, config.mixture)
+        return cls(observations, tuple(models), config.regimes, *rule)
 
     @cached_property
     def probabilities(self) -> pl.DataFrame:
-        """The live path: session, time, probability_0.., regime (the likeliest state).
+        """The live path: session, time, probability_0.., regime (the state that leads, held by the dwell rule).
 
         A session's parameters are those of the last refit at or before it; each refit filters the whole past anew, so
         that its first session starts from all that was seen. Missing values: null before the first refit and where
@@ -39,13 +55,25 @@ class RegimePath:
         if self.states == 1:
             return self._frame(self.observations, np.ones((self.observations.height, 1)))
         x, found = _inputs(self.observations), np.full((self.observations.height, self.states), np.nan)
-        sessions = self.observations["session"]
+        sessions, anew = self.observations["session"], np.zeros(self.observations.height, np.bool_)
         starts = pl.Series([model.refit_session for model in self.models], dtype=sessions.dtype)
         first = sessions.search_sorted(starts, "left").to_numpy()
         for model, begin, end in zip(self.models, first, np.append(first, len(x))[1:], strict=True):
             if model.problem is None and begin < end:
-                found[begin:end] = model.filter(x[:end])[begin:]
-        return self._frame(self.observations, found)
+                found[begin:end] = self._filtered(model, x[:end])[begin:]
+                anew[begin] = not model.matched
+        return self._frame(self.observations, found, anew)
+
+    @cached_property
+    def weights(self) -> pl.DataFrame:
+        """session, time, probability_0..: what forecasts are mixed by. The filtered probabilities, or, where `mixture`
+        is regime, 1 for the regime and 0 for the others."""
+        if self.mixture == "filtered":
+            return self.probabilities
+        names = [f"probability_{k}" for k in range(self.states)]
+        return self.probabilities.with_columns(
+            (pl.col("regime") == k).cast(pl.Float64).alias(name) for k, name in enumerate(names)
+        )
 
     def training(self, refit: Refit) -> pl.DataFrame:
         """The past of a refit filtered with the refit's own parameters: what its selection and learning weigh by.
@@ -61,11 +89,13 @@ class RegimePath:
             raise ModelError(f"no regime model was fitted at {refit.session}", hint="fit with the same refits")
         if model.problem is not None:
             return self._frame(past, np.full((past.height, self.states), np.nan))
-        return self._frame(past, model.filter(_inputs(past)))
+        return self._frame(past, self._filtered(model, _inputs(past)))
 
-    def _frame(self, rows: pl.DataFrame, probabilities: Floats) -> pl.DataFrame:
-        known = ~np.isnan(probabilities).any(axis=1)
-        regime = np.where(known, np.argmax(np.nan_to_num(probabilities), axis=1), -1)
+    def _filtered(self, model: RegimeModel, x: Floats) -> Floats:
+        return np.pad(model.filter(x), ((0, 0), (0, self.states - model.states)))
+
+    def _frame(self, rows: pl.DataFrame, probabilities: Floats, anew: NDArray[np.bool_] | None = None) -> pl.DataFrame:
+        regime = held(probabilities, self.dwell, self.switch_probability, anew)
         return rows.select("session", "time").with_columns(
             *(pl.Series(f"probability_{k}", probabilities[:, k]).fill_nan(None) for k in range(probabilities.shape[1])),
             pl.Series("regime", regime, dtype=pl.Int64).replace(-1, None),
@@ -93,7 +123,7 @@ def filter_regimes(observations: pl.DataFrame, refits: Sequence[Refit], config: 
     )
     if not ordered["time"].is_sorted() or ordered["time"].is_duplicated().any():
         raise DataError("times of the regime's observations repeat or go back", allowed="one row per time, in order")
-    if config.states == 1 or not inputs:
+    if config.state_range[1] == 1 or not inputs:
         return RegimePath(ordered, (), 1)
     models: list[RegimeModel] = []
     previous: RegimeModel | None = None
@@ -102,7 +132,8 @@ def filter_regimes(observations: pl.DataFrame, refits: Sequence[Refit], config: 
         model = FITS[config.model](_inputs(past), refit, tuple(inputs), config, previous)
         models.append(model)
         previous = model if model.problem is None else previous
-    return RegimePath(ordered, tuple(models), config.states)
+    rule = (config.dwell, config.switch_probability, config.mixture)
+    return RegimePath(ordered, tuple(models), config.state_range[1], *rule)
 
 
 def at(probabilities: pl.DataFrame, times: pl.Series) -> Floats:

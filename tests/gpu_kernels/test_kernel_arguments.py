@@ -27,6 +27,19 @@ class OnDevice:
     dtype, ndim, shape = np.dtype(np.float64), 1, (6,)
 
 
+def gaussian(**changes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    given = {
+        "x": np.zeros((6, 2)),
+        "mean": np.zeros((1, 2, 2)),
+        "covariance": np.tile(np.eye(2), (1, 2, 1, 1)),
+        "start": np.full((1, 2), 0.5),
+        "transition": np.full((1, 2, 2), 0.5),
+        "model": np.zeros(2, np.int64),
+        "offsets": OFFSETS,
+    }
+    return hmm.gaussian_filter(**(given | changes))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -73,6 +86,12 @@ class OnDevice:
             lambda: hmm.forward_filter(np.zeros((6, 2)), np.ones(2) / 2, np.array([[np.nan, 1], [0, 1]]), OFFSETS),
             "transition is",
         ),
+        (lambda: gaussian(mean=np.zeros((1, 3, 2))), "x has 2 inputs, mean float64"),
+        (lambda: gaussian(x=np.zeros((6, 3))), "x has 3 inputs, mean float64"),
+        (lambda: gaussian(covariance=np.zeros((1, 2, 2, 2))), "not positive definite"),
+        (lambda: gaussian(start=np.ones((1, 2))), r"start is \[\[1.0, 1.0"),
+        (lambda: gaussian(model=np.array([0, 1])), "model names 2 segments' models; allowed: 2 numbers from 0 to 0"),
+        (lambda: gaussian(model=np.array([0])), "model names 1 segments' models"),
     ],
 )
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:

@@ -231,7 +231,15 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
     first table. That table ends with its offsets: what follows stays whole."""
     if (
         work.function
-        in (align.gather_map, align.take, hmm.forward_filter, intervals.interval_sums, ranges.session_prices)
+        in (
+            align.gather_map,
+            align.take,
+            align.ages,
+            hmm.forward_filter,
+            hmm.gaussian_filter,
+            intervals.interval_sums,
+            ranges.session_prices,
+        )
         # a row each segment; tests/gpu_kernels/test_volatility_noise.py, test_volatility_covariance.py
         or work.function in (covariance.session_covariance, covariance.hayashi_yoshida)
         or work.function.__module__ in {m.__name__ for m in (noise, pairs, preaveraging, realised_kernel, scales)}
@@ -289,6 +297,12 @@ def test_later_items_change_no_bit() -> None:
     full, _ = hmm.forward_filter(emission, start, transition, offsets_of(0, 50))
     cut, _ = hmm.forward_filter(emission[:30], start, transition, offsets_of(0, 30))
     np.testing.assert_array_equal(full[:30], cut)
+    x, model = rng.normal(size=(80, 2)), (rng.normal(size=(1, 2, 2)), np.tile(np.eye(2), (1, 2, 1, 1)))
+    given = (*model, start[None], transition[None])
+    full = hmm.gaussian_filter(x, *given, np.zeros(2, np.int64), offsets_of(0, 40, 80))
+    cut = hmm.gaussian_filter(x[:70], *given, np.zeros(2, np.int64), offsets_of(0, 40, 70))
+    for whole_column, cut_column in zip(full, cut, strict=True):
+        np.testing.assert_array_equal(whole_column[:70], cut_column)
 
 
 @pytest.mark.parametrize("keep", [400, 999])

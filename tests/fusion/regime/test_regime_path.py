@@ -12,7 +12,7 @@ from planted import planted, session_table
 from pydantic import ValidationError
 
 from fusion.regime import RegimeConfig, RegimeInput, RegimePath, at, describe, filter_regimes, read_model
-from fusion.regime.hmm import _smooth
+from fusion.regime.em import smooth
 from fusion.walk_forward import WalkForwardConfig, schedule
 from gpu_kernels.errors import DataError, ModelError
 from sources.schema import TIME
@@ -40,8 +40,8 @@ class TestCausality:
         refit = schedule(market.sessions, WalkForwardConfig(train_sessions=20, refit_sessions=40))[0]
         found = filter_regimes(market.observations, [refit], RegimeConfig(states=2)).models[0]
         x = market.observations.select("stress").to_numpy()
-        whole, _ = _smooth(found.filter(x), found.transition)
-        part, _ = _smooth(found.filter(x[:300]), found.transition)
+        whole, _ = smooth(found.filter(x), found.transition)
+        part, _ = smooth(found.filter(x[:300]), found.transition)
         assert not np.array_equal(part, whole[:300])
         assert np.array_equal(found.filter(x[:300]), found.filter(x)[:300])
 
@@ -171,7 +171,9 @@ class TestNeighbours:
         refits = schedule(market.sessions, WalkForwardConfig(train_sessions=10, refit_sessions=10))
         path = filter_regimes(market.observations, refits, RegimeConfig(states=2))
         stored = json.loads(json.dumps([model.to_dict() for model in path.models]))
-        again = RegimePath(path.observations, tuple(read_model(entry) for entry in stored), 2)
+        config = RegimeConfig(states=2, inputs=(RegimeInput(metric="stress", entity="US"),))
+        again = RegimePath.of(path.observations, [read_model(entry) for entry in stored], config)
+        assert [model.to_dict() for model in again.models] == [model.to_dict() for model in path.models]
         assert again.probabilities.equals(path.probabilities)
         changes = ({"mean": [[1.0]]}, {"start": "x"}, {"kind": "oracle"}, {"refit_time": 3}, {"inputs": None})
         for broken in ({}, [], *(stored[0] | change for change in changes)):
