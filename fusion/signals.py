@@ -58,7 +58,9 @@ def make_signals(
             pl.when(pl.col("status") == "ok").then(pl.col(name)).alias(name) for name in ("score", "score_ridge")
         )
         .with_columns(
-            pl.max_horizontal(state).alias("regime_probability"),
+            pl.coalesce(pl.when(pl.col("regime") == k).then(pl.col(name)) for k, name in enumerate(state)).alias(
+                "regime_probability"
+            ),
             pl.lit(horizon_name(horizon)).alias("horizon"),
             rank_of(pl.col("score")).over("decision_time").alias("rank"),
         )

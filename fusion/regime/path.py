@@ -28,7 +28,8 @@ class RegimePath:
     dwell, switch_probability, mixture   as in RegimeConfig
 
     Who uses what: selection and learning weigh their rows by the filtered probabilities of `training`; forecasts are
-    mixed by `weights`; the label `regime`, which dwells, is what signals and evaluation name.
+    mixed by `weights`; the label `regime`, which dwells, is what signals and the report name. Evaluation groups
+    decisions by the likeliest state of `probabilities`.
     """
 
     observations: pl.DataFrame
