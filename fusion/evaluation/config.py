@@ -2,7 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fusion.evaluation.costs import CostConfig
+from fusion.evaluation.portfolio import PortfolioConfig
 
 from sources.durations import Duration
 
@@ -25,6 +28,11 @@ class EvaluationConfig(BaseModel):
                  selection, a single learner, ridge; with `contribution` also the best single source, the prices alone,
                  no news, no alternative data
     alternative  the sources of alternative data, where fusion.comparison's rule does not tell them
+    costs        what trading costs (fusion.evaluation.costs)
+    portfolio    how decisions are put into portfolios of quantiles (fusion.evaluation.portfolio)
+    trials       how many models, settings and features were tried before this run, its own included: your honest word,
+                 by which the Sharpe ratio is deflated; at least as many as the run compares
+    blocks       of sessions, of which each half is in-sample once, for the probability of overfitting; even
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,3 +49,13 @@ class EvaluationConfig(BaseModel):
     contribution: bool = False
     comparison: bool = True
     alternative: tuple[str, ...] | None = None
+    costs: CostConfig = CostConfig()
+    portfolio: PortfolioConfig = PortfolioConfig()
+    trials: Annotated[int, Field(ge=1)] | None = None
+    blocks: Annotated[int, Field(ge=4, le=18)] = 10
+
+    @model_validator(mode="after")
+    def _even(self) -> "EvaluationConfig":
+        if self.blocks % 2:
+            raise ValueError(f"blocks is {self.blocks}; write an even number, half of which are in-sample")
+        return self
