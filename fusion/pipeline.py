@@ -224,6 +224,7 @@ def _write(
         "signals": found.signals,
         "evaluation": found.evaluation,
         "session_ic": found.session_ic,
+        "portfolio": found.portfolio,
         "quarantine": pl.concat([pl.read_parquet(result.quarantine) for result in ingested.values()], how="diagonal"),
     }
     frames |= added

@@ -3,12 +3,13 @@
 A pure function of (plan, tables), so that the leak test can run it on truncated tables and compare.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from fusion import evaluation, features, model, regime, selection, session_target, target, walk_forward
+from fusion.evaluation import SCORES
 from fusion.grid import decision_grid, in_periods
 from fusion.horizon import horizon_name
 from fusion.model import RefitModel
@@ -35,6 +36,7 @@ class Study:
     signals: pl.DataFrame
     evaluation: pl.DataFrame
     session_ic: pl.DataFrame
+    portfolio: pl.DataFrame
 
 
 def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = silent) -> Study:
@@ -95,7 +97,27 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
         timezone=exchange_timezone(config.calendar),
     )
     by_session = evaluation.session_ic(signals, told, horizons=horizons, min_rows=config.evaluation.min_rows)
-    return Study(matrix, labels, refits, regimes, ledger, models, signals, table, by_session)
+    held = make_portfolios(plan, matrix, signals, told)
+    table = pl.concat([table, evaluation.judged(held, config.evaluation, primary)])
+    return Study(matrix, labels, refits, regimes, ledger, models, signals, table, by_session, held)
+
+
+def make_portfolios(
+    plan: Plan, matrix: features.Matrix, predictions: pl.DataFrame, labels: pl.DataFrame, scores: Sequence[str] = SCORES
+) -> pl.DataFrame:
+    """What portfolios of the scores' quantiles earn, over the primary horizon, before and after the config's costs."""
+    config, settings = plan.config, plan.config.evaluation
+    return evaluation.portfolios(
+        predictions,
+        labels,
+        evaluation.trading_costs(matrix.frame, settings.costs),
+        horizon=config.predicted.primary,
+        step=config.decisions.step,
+        scores=scores,
+        quantiles=settings.quantiles,
+        cross_section=settings.portfolio.cross_section(len(plan.entities), settings.quantiles),
+        past_rows=settings.portfolio.past_rows,
+    )
 
 
 def make_labels(plan: Plan, tables: Mapping[str, pl.DataFrame], grid: pl.DataFrame) -> pl.DataFrame:

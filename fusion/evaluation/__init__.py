@@ -12,20 +12,29 @@ Source: Grinold & Kahn (2000) for IC and ICIR; Efron & Tibshirani (1993) for the
 """
 
 from fusion.evaluation.config import EvaluationConfig
+from fusion.evaluation.costs import CostConfig, trading_costs
 from fusion.evaluation.cross_section import cross_sectional_ic
 from fusion.evaluation.measures import quantile_sums
+from fusion.evaluation.net import judged
 from fusion.evaluation.pooled import evaluate, session_ic
+from fusion.evaluation.portfolio import PORTFOLIO, PortfolioConfig, portfolios
 from fusion.evaluation.table import BPS, CROSS_SECTION, EVALUATION, SCORES, SESSION_IC
 
 __all__ = [
     "BPS",
     "CROSS_SECTION",
     "EVALUATION",
+    "PORTFOLIO",
     "SCORES",
     "SESSION_IC",
+    "CostConfig",
     "EvaluationConfig",
+    "PortfolioConfig",
     "cross_sectional_ic",
     "evaluate",
+    "judged",
+    "portfolios",
     "quantile_sums",
     "session_ic",
+    "trading_costs",
 ]

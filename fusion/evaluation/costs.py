@@ -120,7 +120,8 @@ def _impact(rows: pl.DataFrame, config: CostConfig) -> pl.Series:
     if impact is None or size is None:
         return _constant(rows, 0.0)
     if impact.kind == "kyle":
-        return _known(rows, _needed(rows, _LAMBDA, "trade_kyle_lambda_<time>")).clip(lower_bound=0.0) * size
+        slope = _known(rows, _needed(rows, _LAMBDA, "trade_kyle_lambda_<time>"))
+        return slope.clip(lower_bound=0.0).fill_null(np.nan) * size
     if isinstance(impact.depth, str):
         logarithm = _known(rows, _needed(rows, _DEPTH, "book_depth_near")).to_numpy()
         depth = np.expm1(np.where(np.isfinite(logarithm), logarithm, np.nan)) / 2

@@ -179,7 +179,7 @@ class _Book:
             pl.lit(horizon_name(self.horizon)).alias("horizon"),
             (pl.col("gross") - pl.col("cost")).alias("net"),
         )
-        return frame.select(PORTFOLIO).with_columns(pl.col("cost", "net", "net_cumulative").fill_nan(None))
+        return frame.select(*PORTFOLIO).with_columns(pl.col("cost", "net", "net_cumulative").fill_nan(None))
 
     def _traded(self, held: Integers, group: Integers, weight: Floats, live: Integers) -> tuple[Floats, Floats]:
         """(sessions, groups) turnover and its cost."""
