@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fusion.evaluation.costs import CostConfig
 from fusion.evaluation.portfolio import PortfolioConfig
-
 from sources.durations import Duration
 
 

@@ -109,7 +109,7 @@ def _luck(ratios: dict[str, SharpeRatio], score: str, config: EvaluationConfig) 
     count, none = (ratio.sessions if math.isfinite(ratio.value) else 0), (math.nan, math.nan)
     trials = max(config.trials or 1, len(ratios))
     values = [each.value for each in ratios.values()]
-    variance = variance_of_trials(values, trials=trials, sessions=ratio.sessions)
+    variance = variance_of_trials(values, trials=trials, single=ratio.error**2)
     best = expected_maximum_sharpe(variance, trials) if math.isfinite(variance) else math.nan
     record = minimum_track_record(ratio.value, 0.0, ratio.skewness, ratio.kurtosis, config.confidence)
     yield ("probabilistic_sharpe", "all", "all", ratio.above(0.0), *none, count)

@@ -48,6 +48,7 @@ Floats = NDArray[np.float64]
 # a slice whose variance is below this share of its whole column's is constant but for rounding
 _CONSTANT = 1e-20
 _CHUNK = 256
+_FEWEST_TRIALS = 10
 
 
 @dataclass(frozen=True)
@@ -152,21 +153,22 @@ def minimum_track_record(
     return float(max(sessions, 2))
 
 
-def variance_of_trials(sharpes: ArrayLike, *, trials: int, sessions: int) -> float:
-    """V of the deflated Sharpe ratio: the variance (n - 1) of the Sharpe ratios that are known.
+def variance_of_trials(sharpes: ArrayLike, *, trials: int, single: float) -> float:
+    """V of the deflated Sharpe ratio: the variance (n - 1) of the trials' Sharpe ratios, as far as they are known.
 
-    Where there were more trials than these, the others may have been less alike: then it is at least that of
-    independent trials without skill, 1 / (sessions - 1). With fewer than two known it is that.
+    Variant. Of fewer than ten known ones it is `single`: two or three say next to nothing of a variance, and what one
+    of them has in skill would count as luck of all. Where there were more trials than are known it is at least
+    `single`, since the others may have been less alike.
 
     sharpes  (known,) per session; NaN: of a trial that has none, left out
+    single   variance of one Sharpe ratio about the true one, its squared error: that of independent trials
     """
     known = np.asarray(sharpes, np.float64)
     known = known[np.isfinite(known)]
-    independent = 1 / (sessions - 1) if sessions > 1 else math.nan
-    if len(known) < 2:
-        return independent
+    if len(known) < _FEWEST_TRIALS:
+        return single
     found = float(known.var(ddof=1))
-    return max(found, independent) if trials > len(known) else found
+    return max(found, single) if trials > len(known) else found
 
 
 @dataclass(frozen=True, eq=False)

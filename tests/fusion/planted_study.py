@@ -59,4 +59,4 @@ def planted_study(
     signals = predictions.filter(pl.col("refit_session").is_not_null()).with_columns(status)
     matrix = features.Matrix(frame, dict(families), {})
     none = pl.DataFrame()
-    return plan, Study(matrix, market.labels, refits, regimes, ledger, models, signals, none, none)
+    return plan, Study(matrix, market.labels, refits, regimes, ledger, models, signals, none, none, none)

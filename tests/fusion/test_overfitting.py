@@ -101,7 +101,7 @@ def test_the_best_of_noise_is_deflated_to_a_coin() -> None:
         returns = np.random.default_rng(seed).standard_normal((250, 50))
         ratios = [sharpe_ratio(column) for column in returns.T]
         best = max(ratios, key=lambda ratio: ratio.value)
-        variance = variance_of_trials([ratio.value for ratio in ratios], trials=50, sessions=250)
+        variance = variance_of_trials([ratio.value for ratio in ratios], trials=50, single=1 / 249)
         psr.append(best.above(0))
         dsr.append(best.above(expected_maximum_sharpe(variance, 50)))
     assert np.mean(np.array(psr) > 0.95) > 0.85
@@ -109,11 +109,14 @@ def test_the_best_of_noise_is_deflated_to_a_coin() -> None:
     assert np.median(dsr) == pytest.approx(0.5, abs=0.1)
 
 
-def test_trials_that_are_not_shown_are_taken_for_independent() -> None:
-    assert variance_of_trials([0.1, 0.3], trials=2, sessions=5) == pytest.approx(0.02)
-    assert variance_of_trials([0.1, 0.3], trials=9, sessions=5) == 1 / 4
-    assert variance_of_trials([0.1, 0.3], trials=9, sessions=501) == pytest.approx(0.02)
-    assert variance_of_trials([0.1, math.nan], trials=1, sessions=11) == 1 / 10
+def test_trials_that_are_not_shown_or_few_are_taken_for_independent() -> None:
+    many = np.linspace(0.0, 0.1, 12)
+    variance = many.var(ddof=1)
+    assert variance_of_trials(many, trials=12, single=1.0) == pytest.approx(variance)
+    assert variance_of_trials(many, trials=13, single=1.0) == 1.0
+    assert variance_of_trials(many, trials=13, single=1e-9) == pytest.approx(variance)
+    assert variance_of_trials([*many, math.nan], trials=12, single=1.0) == pytest.approx(variance)
+    assert variance_of_trials([0.0, 5.0], trials=2, single=0.01) == 0.01
 
 
 def naive(returns: np.ndarray, blocks: int, overlap: int = 1):

@@ -316,9 +316,8 @@ def test_what_is_judged_is_what_the_table_holds() -> None:
     even = value["score", "break_even_bps", "all"]["value"]
     flat = portfolios(predictions, labels, costs.with_columns(cost=pl.lit(even)), scores=["score"], **options)
     assert flat.filter(pl.col("quantile") == SPREAD)["net"].mean() == pytest.approx(0.0, abs=1e-9)
-    ratios = [sharpe_ratio(net) for net in nets.values()]
-    spread_of = max(np.var([ratio.value for ratio in ratios], ddof=1), 1 / 39)
-    best = ratios[0]
+    best = sharpe_ratio(nets["score"])
+    spread_of = best.error**2
     assert value["score", "expected_maximum_sharpe", "all"]["value"] == pytest.approx(
         expected_maximum_sharpe(spread_of, 20)
     )
