@@ -9,8 +9,8 @@ row is scored by the last refit at or before its session.
 Source: Ke et al. (2017) for LightGBM; Hoerl & Kennard (1970) for ridge.
 """
 
-from fusion.model.config import ModelConfig
-from fusion.model.learner import RegimeLearner
+from fusion.model.config import ModelConfig, TuneConfig
+from fusion.model.learner import RegimeLearner, Tuned
 from fusion.model.mixture import Learned, RefitModel, fit, predict, walk_forward_predict
 from fusion.model.store import INDEX, load, save
 
@@ -20,6 +20,8 @@ __all__ = [
     "ModelConfig",
     "RefitModel",
     "RegimeLearner",
+    "TuneConfig",
+    "Tuned",
     "fit",
     "load",
     "predict",

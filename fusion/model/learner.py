@@ -19,11 +19,21 @@ _CLIP = 5.0
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """What was chosen: the settings of the best point, its worth (mean rank IC), and how many points had one."""
+
+    settings: tuple[tuple[str, float], ...]
+    rank_ic: float
+    points: int
+
+
+@dataclass(frozen=True)
 class RegimeLearner:
     """The two fitted models of one regime. `scale` turns their output into returns.
 
     trees    LightGBM's text format
     centre, spread, coefficients (one per feature) and intercept are the ridge's
+    tuned    settings of the trees that were chosen on the training window; None: those of the config
     """
 
     features: tuple[str, ...]
@@ -34,6 +44,7 @@ class RegimeLearner:
     spread: Floats
     coefficients: Floats
     intercept: float
+    tuned: Tuned | None = None
 
     @cached_property
     def _booster(self) -> Any:
@@ -60,12 +71,27 @@ class RegimeLearner:
 
 
 def learn(
-    x: Floats, y: Floats, weights: Floats, features: tuple[str, ...], scale: float, config: ModelConfig
+    x: Floats,
+    y: Floats,
+    weights: Floats,
+    features: tuple[str, ...],
+    scale: float,
+    config: ModelConfig,
+    tuned: Tuned | None = None,
 ) -> RegimeLearner:
     """Both models of one regime.
 
-    x (rows, features), NaN where missing; y (rows,) returns over `scale`; weights (rows,), above 0.
+    x (rows, features), NaN where missing; y (rows,) returns over `scale`; weights (rows,), above 0. `tuned` is
+    recorded.
     """
+    trees = grow(x, y, weights, config).model_to_string()
+    # the text names the thread count, which must not change what a run writes
+    trees = "".join(line for line in trees.splitlines(keepends=True) if not line.startswith("[num_threads:"))
+    return RegimeLearner(features, scale, len(x), trees, *_ridge(x, y, weights, config.ridge), tuned=tuned)
+
+
+def grow(x: Floats, y: Floats, weights: Floats, config: ModelConfig) -> Any:
+    """LightGBM's booster; arguments as in `learn`."""
     import lightgbm  # here, because it takes seconds and only learning needs it
 
     parameters = {
@@ -81,10 +107,7 @@ def learn(
         "verbosity": -1,
     }
     data = lightgbm.Dataset(x, label=y, weight=weights, params=parameters, free_raw_data=True)
-    trees = lightgbm.train(parameters, data, num_boost_round=config.trees).model_to_string()
-    # the text names the thread count, which must not change what a run writes
-    trees = "".join(line for line in trees.splitlines(keepends=True) if not line.startswith("[num_threads:"))
-    return RegimeLearner(features, scale, len(x), trees, *_ridge(x, y, weights, config.ridge))
+    return lightgbm.train(parameters, data, num_boost_round=config.trees)
 
 
 def _ridge(x: Floats, y: Floats, weights: Floats, penalty: float) -> tuple[Floats, Floats, Floats, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fusion.horizon import Horizon
 from fusion.model.config import ModelConfig
 from fusion.model.learner import RegimeLearner, learn
+from fusion.model.tune import tune
 from fusion.regime import RegimePath, at
 from fusion.selection import candidates, labelled
 from fusion.target import KEYS, end_column, return_column
@@ -90,7 +91,9 @@ def fit(
         learner = None
         if kept[k] and used.sum() >= 2 * config.min_rows_leaf and scale > 0:
             x = _matrix(rows.select(kept[k]))[used]
-            learner = learn(x, y[used] / scale, probability[used, k], kept[k], scale, config)
+            given = x, y[used] / scale, probability[used, k]
+            chosen, tuned = tune(*given, _clocks(rows.filter(used), primary), config)
+            learner = learn(*given, kept[k], scale, chosen, tuned)
         learned[refit.session, k, kept[k]] = learner
     learners = tuple(learned[refit.session, k, names] for k, names in enumerate(kept))
     return RefitModel(refit.session, primary, config.min_mass, learners)
@@ -108,6 +111,10 @@ def _training(
         low, high = np.quantile(y, [config.winsor, 1 - config.winsor])
         y = np.clip(y, low, high)
     return rows, y, float(y.std()) if len(y) else 0.0
+
+
+def _clocks(rows: pl.DataFrame, primary: Horizon) -> pl.DataFrame:
+    return rows.select("decision_time", "session", pl.col(end_column(primary)).alias("label_end"))
 
 
 def predict(

@@ -4,19 +4,20 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fusion.horizon import horizon_name, parse_horizon
-from fusion.model.learner import RegimeLearner
+from fusion.model.learner import RegimeLearner, Tuned
 from fusion.model.mixture import RefitModel
 from fusion.walk_forward import session_of
 from gpu_kernels.errors import ModelError
 
 INDEX = "models.json"
-_FORMAT = 2
+_FORMAT = 3
 
 
 def save(models: Sequence[RefitModel], folder: Path) -> None:
@@ -42,6 +43,7 @@ def save(models: Sequence[RefitModel], folder: Path) -> None:
                     "spread": learner.spread.tolist(),
                     "coefficients": learner.coefficients.tolist(),
                     "intercept": learner.intercept,
+                    "tuned": None if learner.tuned is None else asdict(learner.tuned),
                 }
             )
         entries.append(
@@ -91,7 +93,13 @@ def _read(folder: Path, stored: dict[str, Any]) -> RegimeLearner:
         spread=np.asarray(stored["spread"], dtype=np.float64),
         coefficients=np.asarray(stored["coefficients"], dtype=np.float64),
         intercept=float(stored["intercept"]),
+        tuned=None if stored["tuned"] is None else _tuned(stored["tuned"]),
     )
+
+
+def _tuned(stored: dict[str, Any]) -> Tuned:
+    settings = tuple((str(name), value) for name, value in stored["settings"])
+    return Tuned(settings, float(stored["rank_ic"]), int(stored["points"]))
 
 
 def _write(path: Path, text: str) -> None:
