@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from fusion.cli import app
 from fusion.comparison import TELLS
 from fusion.features.lookup import FEATURES_OF_TA_LIB
+from fusion.regime import RegimeConfig
 from fusion.report.picture import BROWSERS
 from gpu_kernels.technical.names import TA_LIB
 from sources.config import parse_source
@@ -87,6 +88,20 @@ def test_two_scores_are_compared() -> None:
     assert names["p"] < 1e-6
     told = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page, re.MULTILINE))
     assert told == TELLS
+
+
+def test_the_page_of_regimes_runs_and_its_configs_are_read() -> None:
+    page = (REPOSITORY / "docs" / "regimes.md").read_text()
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(BLOCK.findall(page)), "docs/regimes.md", "exec"), names)
+    stress = names["stress"] == 1
+    assert ((names["probability"][:, 1] > 0.5) == stress).mean() > 0.8
+    changed = names["changed"]
+    assert changed[np.arange(600) % 100 > 50].mean() < changed[np.arange(600) % 100 < 20].mean()
+    assert names["given_up"].max() < 1e-3
+    configs = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    read = [RegimeConfig.model_validate(yaml.safe_load(text)["regime"]) for text in configs]
+    assert {"switching", "thresholds", "change_point"} <= {config.model for config in read}
 
 
 @pytest.mark.data

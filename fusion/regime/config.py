@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fusion.regime.options import ChangePointConfig, SwitchingConfig
+from fusion.regime.rules import Rule, check_inputs, check_rules
+
 GROUPS = ("output_income", "labor", "housing", "consumption_orders_inventories", "prices", "money_credit")
 """Groups of FRED-MD's whose series rise and fall together, so that their mean says something."""
 
@@ -103,7 +106,9 @@ class StateRange(BaseModel):
 class RegimeConfig(BaseModel):
     """One regime where `inputs` is empty or `states` is 1; else a model of kind `model`.
 
-    model               hmm: a Gaussian hidden Markov model
+    model               hmm: a Gaussian hidden Markov model; switching: a Markov-switching autoregression; thresholds:
+                        the `rules`; change_point: whether something changed of late
+    switching, rules, change_point   settings of these models; thresholds have a state a rule, change_point has two
     states              how many, or {least, most}: chosen by held-out likelihood at the first refit that can be fitted.
                         A run then has `most` regimes, of which those beyond the chosen number have probability 0
     rechoose_refits     choose again every so many refits; where the number changes, states are numbered anew.
@@ -123,17 +128,34 @@ class RegimeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inputs: tuple[RegimeInput, ...] = ()
-    model: Literal["hmm"] = "hmm"
+    model: Literal["hmm", "switching", "thresholds", "change_point"] = "hmm"
     states: Annotated[int, Field(ge=1, le=8)] | StateRange = 2
     rechoose_refits: Annotated[int, Field(ge=1)] | None = None
     dwell: Annotated[int, Field(ge=1)] = 3
     switch_probability: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     mixture: Literal["filtered", "regime"] = "filtered"
+    switching: SwitchingConfig = SwitchingConfig()
+    rules: tuple[Rule, ...] = ()
+    change_point: ChangePointConfig = ChangePointConfig()
     history_start: date | None = None
     covariance: Literal["full", "diagonal"] = "full"
     variance_floor: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     iterations: Annotated[int, Field(ge=1)] = 200
     tolerance: Annotated[float, Field(gt=0)] = 1e-7
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RegimeConfig":
+        if self.model == "switching":
+            if not isinstance(self.states, int):
+                raise ValueError("states of the model switching are a range; give one number: only hmm chooses")
+            self.switching.memory(self.state_range[1])
+        if self.model == "thresholds":
+            check_rules(self.rules)
+            if self.inputs:
+                check_inputs(self.rules, tuple(wanted.column for wanted in self.inputs))
+        elif self.rules:
+            raise ValueError(f"rules are given but the model is {self.model}; write model: thresholds")
+        return self
 
     @property
     def regimes(self) -> int:
@@ -143,4 +165,7 @@ class RegimeConfig(BaseModel):
     @property
     def state_range(self) -> tuple[int, int]:
         """The least and the greatest number of states."""
+        if self.model in ("thresholds", "change_point"):
+            count = len(self.rules) if self.model == "thresholds" else 2
+            return count, count
         return (self.states, self.states) if isinstance(self.states, int) else (self.states.least, self.states.most)

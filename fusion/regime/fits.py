@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from fusion.regime import hmm
+from fusion.regime import change_point, hmm, switching, thresholds
 from fusion.regime.config import RegimeConfig
 from fusion.regime.model import Floats, RegimeModel
 from fusion.walk_forward import Refit
@@ -20,8 +20,21 @@ class Fit(Protocol):
 
 
 # a new kind: its name in RegimeConfig.model, its fit and its class here
-FITS: Mapping[str, Fit] = {"hmm": hmm.fit}
-MODELS: Mapping[str, type[RegimeModel]] = {kind.kind: kind for kind in (hmm.HiddenMarkovModel,)}
+FITS: Mapping[str, Fit] = {
+    "hmm": hmm.fit,
+    "switching": switching.fit,
+    "thresholds": thresholds.fit,
+    "change_point": change_point.fit,
+}
+MODELS: Mapping[str, type[RegimeModel]] = {
+    kind.kind: kind
+    for kind in (
+        hmm.HiddenMarkovModel,
+        switching.SwitchingModel,
+        thresholds.ThresholdModel,
+        change_point.ChangePointModel,
+    )
+}
 
 
 def read_model(stored: dict[str, Any]) -> RegimeModel:
