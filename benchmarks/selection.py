@@ -23,8 +23,6 @@ from fusion.correlation import order, rank_moments
 from fusion.regime import RegimePath
 from fusion.regime.hmm import HiddenMarkovModel
 from fusion.selection import SelectionConfig, measure, select
-from fusion.selection.grades import Batches, graded, session_sums
-from fusion.selection.scores import scored
 from fusion.selection.table import Sessions
 from fusion.walk_forward import Refit, WalkForwardConfig, schedule
 from sources.schema import TIME
@@ -120,24 +118,6 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         by_feature = np.reshape(ic, (len(made.refits), len(names), _STATES))
         return (by_feature.transpose(0, 2, 1).ravel(),)
 
-    def anew() -> tuple[np.ndarray, ...]:
-        """All the scores, of grades and sums that each refit makes anew."""
-        table = Sessions.of(made.features, made.labels, _HORIZON)
-        weights = table.weights(made.regimes, made.refits)
-        there = np.isfinite(table.y)
-        labelled = np.bincount(table.session[there], minlength=len(table.days))
-        ic = []
-        for refit, weight in zip(made.refits, weights, strict=True):
-            window = table.window(refit)
-            batch = Batches.of(window[None, :])
-            v = graded(table.y, there, table.offsets, batch)
-            sums = [
-                session_sums(graded(table.column(name), there, table.offsets, batch), v, table.previous, table.offsets)
-                for name in names
-            ]
-            ic.append(scored(sums, labelled, np.flatnonzero(window), weight[:, window], config, 1).ic)
-        return (np.stack(ic).ravel(),)
-
     rows = made.features.height
     yield Comparison(
         f"scores of {features} features in {_STATES} regimes at {len(made.refits)} refits",
@@ -145,7 +125,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         "float32",
         rows * features * 4,
         ours,
-        {"rank IC alone, ranked at each refit": plain, "all scores, made anew at each refit": anew},
+        {"rank IC and t alone, ranked at each refit": plain},
         # values are independent from row to row here, so that both kinds of ranks tell nearly the same
         tolerance=0.02 if quick else 0.003,
     )

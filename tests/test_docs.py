@@ -57,7 +57,7 @@ def test_the_walk_along_an_order_book_runs(data_root: Path, tmp_path: Path, monk
 
 
 # pages whose examples need nothing but themselves; their asserts are the test
-ALONE = ("align", "costs_and_overfitting", "evaluation")
+ALONE = ("align", "costs_and_overfitting", "evaluation", "selection")
 
 
 @pytest.mark.parametrize("page", ALONE)
