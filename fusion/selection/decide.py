@@ -49,7 +49,7 @@ def decide(
     p, ic = scores.p[regime], scores.ic[regime]
     found = Decision([], [_unscored(scores, regime, f, config, spanned) for f in range(len(names))])
     tested = [f for f in range(len(names)) if np.isfinite(p[f])]
-    strength = {f: float(stats.norm.isf(p[f] / 2)) + config.switch_margin * (names[f] in before) for f in tested}
+    strength = stats.norm.isf(p / 2) + config.switch_margin * np.array([name in before for name in names])
     tested.sort(key=lambda f: (-strength[f], p[f], -abs(ic[f]), names[f]))
     may, others = [], []
     for f in tested:
@@ -86,7 +86,7 @@ def _cluster(
     names: Sequence[str],
     may: list[int],
     among: Among,
-    strength: dict[int, float],
+    strength: Floats,
     before: frozenset[str],
     config: SelectionConfig,
 ) -> None:

@@ -158,7 +158,8 @@ class Measured:
         schema = LEDGER | {"refit_session": self.day}
         if not parts:
             return pl.DataFrame(schema=schema)
-        return pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in schema.items())
+        whole = pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in schema.items())
+        return whole.with_columns(pl.col(pl.Float64).fill_nan(None))
 
     def _decision(
         self,
@@ -212,8 +213,8 @@ class Measured:
                 pl.Series("refit_time", [refit.refit_time] * count, dtype=TIME),
                 pl.Series("regime", [k] * count, dtype=pl.Int64),
                 pl.Series("feature", names, dtype=pl.String),
-                *(pl.Series(name, values, dtype=pl.Float64).fill_nan(None) for name, values in own.items()),
-                pl.Series("gain", [gain_of.get(f) for f in features], dtype=pl.Float64).fill_nan(None),
+                *(pl.Series(name, values, dtype=pl.Float64) for name, values in own.items()),
+                pl.Series("gain", [gain_of.get(f) for f in features], dtype=pl.Float64),
                 pl.Series("cluster", [decision.cluster.get(f) for f in features], dtype=pl.Int64),
                 pl.Series(
                     "cluster_head",
