@@ -113,11 +113,14 @@ def measure(
     labelled = np.bincount(table.session[there], minlength=len(table.days))
     weights = table.weights(regimes, refits)
 
+    anew = {model.refit_session for model in regimes.models if not model.matched}
+
     def at(number: int) -> _AtRefit:
         window = np.flatnonzero(windows[number])
         weight = np.ascontiguousarray(weights[number][:, window])
         scores = scored(sums, labelled, window, weight, config, overlap(primary))
-        return _AtRefit(refits[number], scores, window, weight, first, samples, v[rows])
+        same = refits[number].session not in anew
+        return _AtRefit(refits[number], scores, window, weight, first, samples, v[rows], same)
 
     found = list(_threaded(at, range(len(refits))))
     return Measured(names, table.days.dtype, regimes.states, found, config, overlap(primary))
@@ -144,6 +147,8 @@ class Measured:
         before: list[frozenset[str]] = [frozenset()] * self.states
         parts = []
         for at_refit in self.refits:
+            if not at_refit.same_regimes:
+                before = [frozenset()] * self.states
             scores = at_refit.scores.of(places)
             q_values = np.full(scores.p.shape, np.nan)
             tested = np.isfinite(scores.p)
@@ -232,7 +237,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class _AtRefit:
-    """The scores of one refit, and the sample of rows on which its features are compared, by regime."""
+    """The scores of one refit, and the sample of rows on which its features are compared, by regime.
+
+    same_regimes: whether regime k is what it was at the refit before; if not, nothing was kept in it before.
+    """
 
     refit: Refit
     scores: Scores
@@ -241,6 +249,7 @@ class _AtRefit:
     first: Integers
     samples: Grades
     label: Grades
+    same_regimes: bool
 
     def similarity(self, regime: int) -> Similarity:
         return Similarity.of(self.samples, self.first, self.window, self.weights[regime])

@@ -1,5 +1,6 @@
 """What is kept, given scores: hysteresis, clusters, gates, gain; and what a decision may not depend on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -94,6 +95,21 @@ class TestHysteresis:
             assert weak["reason"].str.contains("hysteresis").all()
         assert weak.height > 0
         assert found[0.3] < found[0.1]
+
+    def test_nothing_was_kept_before_in_regimes_that_are_numbered_anew(self):
+        market = planted(1, effect=0.8, stay=0.5)
+        refits = schedule(market.sessions, WalkForwardConfig(train_sessions=30, refit_sessions=10))
+        regimes = filter_regimes(market.observations, refits, RegimeConfig(states=2))
+        models = tuple(replace(model, matched=number != 1) for number, model in enumerate(regimes.models))
+        given = (replace(regimes, models=models), refits, SelectionConfig(), PRIMARY)
+        ledger = select(market.features, market.labels, *given)
+        before = (
+            ledger.group_by("refit_session")
+            .agg(pl.col("kept_before").any(), pl.col("kept").any())
+            .sort(by="refit_session")
+        )
+        assert before["kept"].to_list() == [True] * 3
+        assert before["kept_before"].to_list() == [False, False, True]
 
 
 class TestClusters:
