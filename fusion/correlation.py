@@ -15,11 +15,14 @@ a score that persists over a large part of the sample AND is driven by the retur
 Sessions, not rows, are what is independent: inside one, labels overlap and scores persist. The error is the jackknife's
 over sessions, so that any dependence inside a session is allowed, and a session that the correlation leans on (a score
 that is far out on few days) counts by what the others say without it. A sum of squared influences, as linearisation
-gives, is too small there: the sample was fitted to the very session that it judges. docs/planted_effects.md compares
-the two on noise. Labels that span several sessions make neighbouring ones dependent too: `fusion.overlap`.
+gives, is too small there: the sample was fitted to the very session that it judges. Neighbouring sessions may be
+dependent too, where a score persists and something else that persists moves the returns; so the larger of two errors
+counts, with and without the products of neighbours. docs/planted_effects.md compares them on noise and on effects.
+Labels that span several sessions depend on each other by construction: `fusion.overlap`.
 
 Source: Spearman (1904); jackknife of clusters: Tukey (1958), MacKinnon, Nielsen & Webb (2023), variant CV3 about the
-estimate, without their factor (n - 1) / n; influences: Binder (1983), Liang & Zeger (1986); effective number: Kish
+estimate, without their factor (n - 1) / n; weights of neighbours: Newey & West (1987), two lags, degrees of freedom
+3 n / (2 (lags + 1)) by Priestley (1981); influences: Binder (1983), Liang & Zeger (1986); effective number: Kish
 (1965).
 """
 
@@ -86,9 +89,10 @@ class Moments:
     def pooled(self, weights: Floats, *, min_rows: int = 3, overlap: int = 1) -> PooledIC:
         """The weighted correlation with its error clustered by session.
 
-            error = sqrt(sum_s (ic_(s) - ic)^2),   ic_(s) the correlation without session s; 0 where there is none left
+            d_s   = ic_(s) - ic,   ic_(s) the correlation without session s, 0 where there is none left
+            error = sqrt(max(g_0, g_0 + 4/3 g_1 + 2/3 g_2)),   g_l = sum_s d_s d_{s-l}, sessions in the order of time
             n     = (sum_s W_s)^2 / sum_s W_s^2,   W_s = sum of w_i in session s
-            t     = ic / error, with m - 1 degrees of freedom
+            t     = ic / error, with m - 1 degrees of freedom, m / 2 - 1 where neighbours make the error larger
             m     = (sum_s a_s)^2 / sum_s a_s^2,   a_s = w_s^2 sum_{i in s} z_u^2 sum_{i in s} z_v^2
 
         a_s is a session's share of the error's variance where nothing is related (Satterthwaite 1946; Bell & McCaffrey
@@ -100,8 +104,7 @@ class Moments:
 
             psi_s = sum_{i in s} w_i (z_u z_v - ic (z_u^2 + z_v^2) / 2)
 
-        over sum(w)^2, and t has its degrees of freedom where they are fewer than m - 1. Sessions are then in the order
-        of time.
+        over sum(w)^2, and t has its degrees of freedom where they are fewer than m - 1.
         Missing values: everything is NaN with fewer than min_rows rows or a constant u or v; error, t and p with one
         session. `sessions` is 0 where nothing weighs anything.
         """
@@ -111,6 +114,7 @@ class Moments:
         weighs = np.einsum("...s,s->...", (weights > 0).astype(np.float64), rows)
         ic = np.where(weighs >= min_rows, self.correlation(weights), np.nan)
         freedom: Floats | float = np.inf
+        neighbours: NDArray[np.bool_] | bool = False
         with np.errstate(invalid="ignore", divide="ignore"):
             cross, square_u, square_v = self._standardised(mean_u, mean_v, scale_u, scale_v)
             share = weights * rows / total
@@ -121,12 +125,13 @@ class Moments:
                 deviation = np.sqrt(variance) / total[..., 0]
             else:
                 flat = weights.reshape(ic.size, len(rows))
-                deviation = np.sqrt(_jackknife(flat, self.sums, ic.ravel())).reshape(ic.shape)
+                alone, near = (found.reshape(ic.shape) for found in _jackknife(flat, self.sums, ic.ravel()))
+                deviation, neighbours = np.sqrt(np.maximum(alone, near)), near > alone
             # sessions that all agree would divide by zero: rounding is the least error they can have
             error = np.where(n > 1.0 + _ROUNDING, np.maximum(deviation, _ROUNDING), np.nan)
             t = ic / error
             spread = weights * weights * square_u * square_v
-            m = spread.sum(axis=-1) ** 2 / (spread * spread).sum(axis=-1)
+            m = spread.sum(axis=-1) ** 2 / (spread * spread).sum(axis=-1) * np.where(neighbours, 0.5, 1.0)
             # no degree of freedom is the limit of ever fewer: p = 1, never significant
             p = np.asarray(2 * stats.t.sf(np.abs(t), np.maximum(np.minimum(m - 1.0, freedom), _ROUNDING)))
         return PooledIC(ic, np.where(np.isfinite(ic), error, np.nan), t, p, n)
@@ -247,10 +252,11 @@ def _centred(values: Floats, used: NDArray[np.bool_]) -> Floats:
 
 @njit(cache=True, nogil=True)
 def _jackknife(weights, sums, ic):  # type: ignore[no-untyped-def]
-    """Of each weighting, the sum over sessions of (correlation without the session - ic)^2."""
-    found = np.zeros(len(weights))
+    """Of each weighting g_0 and g_0 + 4/3 g_1 + 2/3 g_2 of the deviations of the correlation without a session."""
+    alone, near = np.zeros(len(weights)), np.zeros(len(weights))
     sessions = sums.shape[1]
     for k in range(len(weights)):
+        before, second = 0.0, 0.0
         rows, u, v, uu, vv, uv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for s in range(sessions):
             w = weights[k, s]
@@ -264,6 +270,7 @@ def _jackknife(weights, sums, ic):  # type: ignore[no-untyped-def]
             w = weights[k, s]
             # what weighs nothing takes nothing away, not even by rounding
             if w == 0.0 or sums[0, s] == 0.0:
+                before, second = 0.0, before
                 continue
             n = rows - w * sums[0, s]
             without = 0.0
@@ -274,8 +281,12 @@ def _jackknife(weights, sums, ic):  # type: ignore[no-untyped-def]
                 if variance_u > _ROUNDING * square_u and variance_v > _ROUNDING * square_v:
                     covariance = (uv - w * sums[5, s]) / n - mean_u * mean_v
                     without = min(max(covariance / (np.sqrt(variance_u) * np.sqrt(variance_v)), -1.0), 1.0)
-            found[k] += (without - ic[k]) * (without - ic[k])
-    return found
+            deviation = without - ic[k]
+            alone[k] += deviation * deviation
+            near[k] += deviation * (4.0 * before + 2.0 * second) / 3.0
+            before, second = deviation, before
+        near[k] += alone[k]
+    return alone, near
 
 
 @njit(cache=True)

@@ -87,11 +87,14 @@ class Naive:
         psi, share, means, spread = (np.array(values) for values in (psi, share, means, spread))
         n = share.sum() ** 2 / (share**2).sum()
         left_out = []
-        for day in np.unique(sessions[both]):
+        for day in window:
             rest = both & (sessions != day)
-            left_out.append(weighted_correlation(u[rest], v[rest], w[rest]))
-        t = ic / np.sqrt(((np.array(left_out) - ic) ** 2).sum())
-        p = 2 * stats.t.sf(abs(t), spread.sum() ** 2 / (spread**2).sum() - 1)
+            left_out.append(weighted_correlation(u[rest], v[rest], w[rest]) - ic)
+        g = [np.dot(left_out[lag:], left_out[: len(left_out) - lag]) for lag in range(3)]
+        near = g[0] + 4 / 3 * g[1] + 2 / 3 * g[2]
+        t = ic / np.sqrt(max(g[0], near))
+        m = spread.sum() ** 2 / (spread**2).sum() * (0.5 if near > g[0] else 1.0)
+        p = 2 * stats.t.sf(abs(t), max(m - 1, 1e-12))
         lags = int(4 * (len(window) / 100) ** (2 / 9))
         signs = []
         for i in range(4):

