@@ -78,7 +78,7 @@ class TestHysteresis:
         assert decided([5.0, 5.6], before="a", config=config).kept == [1]
 
     def test_what_was_kept_is_told_from_refit_to_refit(self):
-        market = planted(3, effect=0.25, stay=0.5, sessions=110)
+        market = planted(1, effect=0.25, stay=0.5, sessions=110)
         refits = schedule(market.sessions, WalkForwardConfig(train_sessions=30, refit_sessions=5))
         regimes = filter_regimes(market.observations, refits, RegimeConfig(states=2))
         found = {}
