@@ -16,11 +16,12 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from fusion.evaluation import EvaluationConfig
 from fusion.feature_fit import FitConfig
-from fusion.flags import FlagsConfig
+from fusion.flags import FlagsConfig, stale_sources
 from fusion.model import ModelConfig
 from fusion.regime import RegimeConfig
 from fusion.selection import SelectionConfig
 from fusion.sentiment_config import SentimentConfig
+from fusion.signals_config import SignalsConfig
 from fusion.target import PRICES, TargetConfig
 from fusion.volatility.settings import VolatilityConfig
 from fusion.walk_forward import WalkForwardConfig
@@ -129,6 +130,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     flags: FlagsConfig = FlagsConfig()
+    signals: SignalsConfig = SignalsConfig()
 
     @model_validator(mode="after")
     def _sources_name_folders(self) -> "RunConfig":
@@ -211,6 +213,15 @@ class RunConfig(Section):
             raise ValueError("no source of table bar; name the source of the prices: targets.price")
         if price is not None and (price not in self.sources or self.sources[price].table not in PRICES):
             raise ValueError(f"targets.price is {price!r}; allowed: a source of table {', '.join(PRICES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _flags_fit_sources(self) -> "RunConfig":
+        for name in self.flags.stale:
+            if name not in stale_sources(self):
+                raise ValueError(
+                    f"flags.stale names {name!r}; allowed: {', '.join(stale_sources(self)) or 'none of these sources'}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import polars as pl
 import yaml
 
 from fusion import manifest as record
-from fusion import model, news, regime, report
+from fusion import model, news, regime, report, signal_state
 from fusion.comparison import compare
 from fusion.config import RunConfig, day_of
 from fusion.contribution import contributions
@@ -25,6 +25,7 @@ from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.rivals import Rivals
+from fusion.signals import with_data_version
 from fusion.study import Study, study
 from fusion.unplaced import unplaced
 from sentiment.features import MARKET
@@ -165,6 +166,7 @@ def run(
     items = news.prepare(plan, ingested, lake=lake, progress=clock)
     tables = load(plan, ingested, lake=lake, items=items)
     found = study(plan, tables, clock)
+    found = replace(found, signals=with_data_version(found.signals, data_version(ingested)))
     added = _added(plan, tables, found, clock)
     clock("write", None)
     temporary = folder.with_name(f".{identifier}.{os.getpid()}")
@@ -194,6 +196,11 @@ def _added(plan: Plan, tables: Mapping[str, pl.DataFrame], found: Study, progres
     if asked.contribution:
         added["contribution"] = contributions(plan, tables, found, progress, rivals=rivals)
     return added
+
+
+def data_version(ingested: Mapping[str, IngestResult]) -> str:
+    """A hash of what was ingested: files, settings, window and code of every source."""
+    return record.key({name: result.key for name, result in ingested.items()})
 
 
 def _publish(temporary: Path, folder: Path) -> None:
@@ -235,6 +242,7 @@ def _write(
     text = yaml.safe_dump(plan.config.model_dump(mode="json", exclude_none=True), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     model.save(found.models, folder / "model")
+    signal_state.save(found.signal_state, folder / "model")
     record.write_json(folder / "model" / REGIME_MODELS, [fitted.to_dict() for fitted in found.regimes.models])
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     return sorted(str(name) for name in names)

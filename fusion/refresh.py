@@ -7,14 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from fusion import config as configs
-from fusion import features, model
+from fusion import features, model, signal_state
 from fusion import manifest as record
 from fusion.grid import decision_grid, in_periods
-from fusion.pipeline import REGIME_MODELS, ingest, load
+from fusion.pipeline import REGIME_MODELS, data_version, ingest, load
 from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.regime import RegimePath, read_model
 from fusion.regime.observations import regime_observations
-from fusion.signals import make_signals
+from fusion.signals import Forecasts, make_signals, with_data_version
+from fusion.study import make_labels
 from gpu_kernels.errors import DataError, ModelError
 from sources.daily_options import DailyFile
 from sources.schema import TIME
@@ -44,6 +45,7 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
             f"{path} cannot be read: {str(error).splitlines()[0]}", hint="run `trifuse run` again"
         ) from None
     models = model.load(run_folder / "model")
+    state = signal_state.load(run_folder / "model")
     regime_models = [read_model(stored) for stored in record.read_json(run_folder / "model" / REGIME_MODELS)]
     if end is None and config.end is not None:
         end = max(config.end, datetime.now(UTC).date())
@@ -59,7 +61,12 @@ def signals(run_folder: Path, *, lake: Path, progress: Progress | None = None, e
     progress("signals", None)
     decisions = in_periods(matrix.frame, plan.periods)
     predictions = model.predict(models, decisions, regimes.weights, threads=config.model.threads)
-    made = make_signals(plan, matrix, regimes.probabilities, predictions, models)
+    labels = in_periods(make_labels(plan, tables, grid), plan.periods)
+    forecasts = Forecasts(matrix, labels, regimes, predictions, models)
+    made, _ = make_signals(plan, tables, forecasts, state)
+    made = with_data_version(made, data_version(ingested))
+    if made.columns != before.columns:
+        raise ModelError(f"{path} has other columns than signals have now", hint="run `trifuse run` again")
     said = before.group_by("entity").agg(pl.col("decision_time").max().alias("said"))
     joined = made.join(reach, on="entity", how="left").join(said, on="entity", how="left")
     later = pl.col("said").is_null() | (pl.col("decision_time") > pl.col("said"))

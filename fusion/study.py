@@ -16,7 +16,8 @@ from fusion.model import RefitModel
 from fusion.plan import Plan, Progress, silent
 from fusion.regime import RegimePath
 from fusion.regime.observations import regime_observations
-from fusion.signals import make_signals
+from fusion.signal_state import SignalState
+from fusion.signals import Forecasts, make_signals
 from fusion.walk_forward import Refit
 from gpu_kernels.errors import ConfigError, DataError
 from sources.daily_options import DailyFile
@@ -34,6 +35,7 @@ class Study:
     ledger: pl.DataFrame
     models: list[RefitModel]
     signals: pl.DataFrame
+    signal_state: SignalState
     evaluation: pl.DataFrame
     session_ic: pl.DataFrame
     portfolio: pl.DataFrame
@@ -81,7 +83,8 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     ledger = selection.select(candidates, labels, regimes, refits, config.selection, primary)
     progress("models", None)
     predictions, models = model.walk_forward_predict(candidates, labels, regimes, ledger, refits, config.model, primary)
-    signals = make_signals(plan, matrix, regimes.probabilities, predictions, models)
+    forecasts = Forecasts(matrix, labels, regimes, predictions, models)
+    signals, state = make_signals(plan, tables, forecasts)
     progress("evaluation", None)
     told = labels.join(signals.select(target.KEYS), on=target.KEYS, how="semi", maintain_order="left")
     table = evaluation.evaluate(
@@ -99,7 +102,7 @@ def study(plan: Plan, tables: Mapping[str, pl.DataFrame], progress: Progress = s
     by_session = evaluation.session_ic(signals, told, horizons=horizons, min_rows=config.evaluation.min_rows)
     held = make_portfolios(plan, matrix, signals, told)
     table = pl.concat([table, evaluation.judged(held, config.evaluation, primary)])
-    return Study(matrix, labels, refits, regimes, ledger, models, signals, table, by_session, held)
+    return Study(matrix, labels, refits, regimes, ledger, models, signals, state, table, by_session, held)
 
 
 def make_portfolios(

@@ -11,7 +11,8 @@ from fusion.evaluation.groups import grouped
 from fusion.evaluation.measures import measured
 from fusion.evaluation.neutral import NEUTRAL
 from fusion.evaluation.sample import Sample, contributions
-from fusion.evaluation.table import EVALUATION, SESSION_IC, score_columns, session_offsets, values_of
+from fusion.evaluation.stated import stated
+from fusion.evaluation.table import EVALUATION, SCORES, SESSION_IC, score_columns, session_offsets, values_of
 from fusion.horizon import Horizon, horizon_name
 from fusion.selection import labelled
 from fusion.target import KEYS, return_column
@@ -33,7 +34,8 @@ def evaluate(
 ) -> pl.DataFrame:
     """Every measure of every score, tidy: metric, score, horizon, group_kind, group, value, low, high, count.
 
-    predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them; `flags` may be there
+    predictions    entity, session, decision_time, and `score`, `score_ridge` or one of them; `flags`, `low`, `high`,
+                   `probability_up` may be there
     labels         the same decisions with return_<horizon> in return units
     probabilities  session, time, probability_0..: a decision's regime is the likeliest one; None: no regimes
     volatility     entity, session, decision_time, volatility: splits the sessions at the median of their mean, in
@@ -67,6 +69,8 @@ def evaluate(
                        the entities, ranks scaled to 0..1 (0.33: random order of many)
     autocorrelation    correlation of an entity's score with that of its k-th decision       all (k = 1), lag k
                        before in the session, over all such pairs
+    What `low`, `high` and `probability_up` said of the primary horizon: `fusion.evaluation.stated`.
+
     low and high bound the interval of `config.confidence` from resampling sessions; count is rows for hit_rate and
     quantile_return, else sessions.
 
@@ -83,7 +87,9 @@ def evaluate(
     for score in scores:
         for horizon in horizons:
             sample = Sample.of(rows, score, horizon, config)
-            told = measured(sample, primary=horizon == primary)
+            told = list(measured(sample, primary=horizon == primary))
+            if score == SCORES[0] and horizon == primary:
+                told += stated(sample)
             found += [(metric, score, horizon_name(horizon), *rest) for metric, *rest in told]
     return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
         pl.col("value", "low", "high").fill_nan(None)

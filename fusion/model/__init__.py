@@ -11,7 +11,7 @@ Source: Ke et al. (2017) for LightGBM; Hoerl & Kennard (1970) for ridge.
 
 from fusion.model.config import ModelConfig, TuneConfig
 from fusion.model.learner import RegimeLearner, Tuned
-from fusion.model.mixture import Learned, RefitModel, fit, predict, walk_forward_predict
+from fusion.model.mixture import Learned, RefitModel, fit, matrix_of, predict, walk_forward_predict
 from fusion.model.store import INDEX, load, save
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Tuned",
     "fit",
     "load",
+    "matrix_of",
     "predict",
     "save",
     "walk_forward_predict",

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fusion.calibration import ProbabilityConfig
+from fusion.conformal import IntervalConfig
+
 GRID = ("trees", "learning_rate", "leaves", "min_rows_leaf")
 """The settings that can be tuned."""
 _MOST_POINTS = 64
@@ -55,6 +58,8 @@ class ModelConfig(BaseModel):
                     its threads spin while they wait, so that on shared cores two took 15 times as long as one
     tune            a grid of the trees' settings, of which each regime of each refit takes the best on its own training
                     window (fusion.model.tune); none: as they are written
+    interval        of the prediction intervals (fusion.conformal)
+    probability     of the calibrated probability that the return is above 0 (fusion.calibration)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,3 +75,5 @@ class ModelConfig(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 1
     seed: int = 7
     tune: TuneConfig | None = None
+    interval: IntervalConfig = IntervalConfig()
+    probability: ProbabilityConfig = ProbabilityConfig()

@@ -62,6 +62,15 @@ class RegimeLearner:
             ridge[known] = self._straight(x[known]) * self.scale
         return score, ridge
 
+    def explain(self, x: Floats, threads: int = 1) -> Floats:
+        """(rows, features + 1) Shapley values of the trees' forecast in return units, the last column being what is
+        expected of no feature; each row adds up to `predict`'s. NaN where no feature of the regime is present."""
+        found = np.full((len(x), len(self.features) + 1), np.nan)
+        known = np.isfinite(x).any(axis=1)
+        if known.any():
+            found[known] = self._booster.predict(x[known], pred_contrib=True, num_threads=threads) * self.scale
+        return found
+
     def _straight(self, x: Floats) -> Floats:
         # column by column: a row's bits must not depend on how many rows come with it, as they may in a BLAS call
         total = np.full(len(x), self.intercept)

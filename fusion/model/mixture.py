@@ -90,7 +90,7 @@ def fit(
         used = probability[:, k] >= max(config.min_weight, 1e-12)
         learner = None
         if kept[k] and used.sum() >= 2 * config.min_rows_leaf and scale > 0:
-            x = _matrix(rows.select(kept[k]))[used]
+            x = matrix_of(rows.select(kept[k]))[used]
             given = x, y[used] / scale, probability[used, k]
             chosen, tuned = tune(*given, _clocks(rows.filter(used), primary), config)
             learner = learn(*given, kept[k], scale, chosen, tuned)
@@ -150,7 +150,7 @@ def _kept(ledger: pl.DataFrame, refit: Refit, regime: int) -> tuple[str, ...]:
     return tuple(mine.sort("position")["feature"])
 
 
-def _matrix(features: pl.DataFrame) -> Floats:
+def matrix_of(features: pl.DataFrame) -> Floats:
     """(rows, features) float64, NaN where not finite."""
     x = features.cast(pl.Float64).to_numpy(order="c").astype(np.float64, copy=True)
     x[~np.isfinite(x)] = np.nan
@@ -168,7 +168,7 @@ def _mix(model: RefitModel, features: pl.DataFrame, weights: Floats, threads: in
                 f"feature {absent[0]} of the model is absent", hint="build the features the run was fitted on"
             )
         p = weights[:, k]
-        trees, straight = learner.predict(_matrix(features.select(learner.features)), threads)
+        trees, straight = learner.predict(matrix_of(features.select(learner.features)), threads)
         counts = ~(p <= 0)  # a NaN probability counts, and makes the score missing
         score = np.where(counts, score + p * trees, score)
         ridge = np.where(counts, ridge + p * straight, ridge)

@@ -20,6 +20,8 @@ SMALL = [
     "selection.min_features=2",
     "selection.min_sessions=5",
     "evaluation.bootstrap=100",
+    "model.interval.min_sessions=5",
+    "model.probability.min_sessions=5",
 ]
 
 

@@ -6,9 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import ValidationError
+from small_market import CONFIGS
 
+from fusion.config import load
 from fusion.evaluation import EvaluationConfig, evaluate
-from fusion.flags import FlagsConfig, flag_columns, flags_of
+from fusion.flags import FlagsConfig, flag_columns, flags_of, stale_of, stale_sources
+from gpu_kernels.errors import ConfigError
 from sources.schema import TIME
 
 NAN = float("nan")
@@ -66,3 +69,39 @@ def test_evaluation_tells_flagged_decisions_apart() -> None:
     assert set(by_flag) == {"none", "drought"}
     assert by_flag["none"] > 0.9
     assert by_flag["drought"] < -0.9
+
+
+def test_ages_over_their_limit_and_feeds_that_went_silent() -> None:
+    config = load(CONFIGS / "demo.yaml", ["flags.stale={bars: 2min, headlines: 1h}"])
+    assert stale_sources(config) == ["bars", "book", "headlines", "lots"]
+    start = datetime(2024, 1, 2, 15, tzinfo=UTC)
+    times = [start + timedelta(minutes=minutes) for minutes in (0, 30, 90, 100)]
+    matrix = pl.DataFrame(
+        {
+            "decision_time": times,
+            "bar_age": [1.0, 2.0, 2.5, np.nan],
+            "book_age": [4.0, np.nan, 0.0, 0.0],
+            "book_drought_age": [0.0, 0.0, 0.0, 0.0],
+            "metric_lot_fill_age": [np.nan, 1e5, 60.0, 60.0],
+            "metric_lot_cars_age": [np.nan, np.nan, np.nan, 60.0],
+        }
+    )
+    families = {"bar_age": "bars", "book_age": "book", "book_drought_age": "book", "book_spread": "book"}
+    families |= {"metric_lot_fill_age": "lots", "metric_lot_cars_age": "lots", "news_tone_1h": "headlines"}
+    heard = pl.Series("known_time", [start + timedelta(minutes=35), start + timedelta(minutes=10)])
+    found = stale_of(matrix, families, {"headlines": pl.DataFrame({"known_time": heard})}, config)
+    assert {column.name: column.to_list() for column in found} == {
+        "stale_bars": [False, False, True, True],
+        "stale_book": [False, True, False, False],
+        # nothing yet; 20 minutes ago; 55; 65
+        "stale_headlines": [True, False, False, True],
+        "stale_lots": [True, True, False, False],
+    }
+
+
+def test_a_source_that_cannot_go_stale() -> None:
+    for name in ("calendar", "nothing"):
+        with pytest.raises(ConfigError, match=r"flags\.stale"):
+            load(CONFIGS / "demo.yaml", [f"flags.stale={{{name}: 1h}}"])
+    with pytest.raises(ConfigError, match=r"flags\.stale"):
+        load(CONFIGS / "demo.yaml", ["flags.stale={bars: soon}"])

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from small_market import CONFIGS, Market
 
+import fusion.signals
 import fusion.study
 from fusion import features, target
 from fusion.config import load
@@ -158,6 +159,30 @@ class TestPlantedLeaks:
 
         report = checked(market, run)
         assert any(name.startswith("metric_") for name in report.differences["column"])
+
+    def test_intervals_and_probabilities_calibrated_on_the_whole_sample(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # of one regime, since the small market scores nothing in the other one, and after two weeks intervals begin
+        regime = market.config.regime.model_copy(update={"states": 1})
+        plan = replace(market.plan, config=market.config.model_copy(update={"regime": regime}))
+        cut = [market.plan.sessions["open"][22]]
+        assert check(plan, market.tables, cut).ok
+        scored = study(plan, market.tables).signals.filter(pl.col("decision_time") <= cut[0])
+        for name in ("low", "probability_up", "base", "top_features"):
+            assert scored[name].is_not_null().any(), f"no {name} at all, so the comparison says nothing"
+        honest = fusion.signals.settlement
+
+        def leaking(*arguments: object) -> object:
+            settles = honest(*arguments)  # type: ignore[arg-type]
+            # as if labels were there to learn from long before they are known
+            known = np.isfinite(settles.value)
+            return replace(settles, settled=np.where(known, settles.session // 2, settles.settled))
+
+        monkeypatch.setattr(fusion.signals, "settlement", leaking)
+        found = check(plan, market.tables, cut)
+        assert {"low", "high", "probability_up"} <= set(found.differences["column"])
+        assert set(found.differences["part"]) == {"signals"}
 
 
 class TestTruncate:

@@ -4,7 +4,8 @@ The market of the oracle tests is the demo's own: 120 sessions, with its planted
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -26,9 +27,27 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def last_day_cut(market: Market, sessions: int) -> RunConfig:
+def last_day_cut(market: Market, sessions: int, overrides: Sequence[str] = ()) -> RunConfig:
     """The small market's config, ending some sessions earlier."""
-    return load(CONFIGS / "demo.yaml", [*SMALL, f"end={market.plan.sessions['session'][-1 - sessions]}"])
+    end = f"end={market.plan.sessions['session'][-1 - sessions]}"
+    return load(CONFIGS / "demo.yaml", [*SMALL, *overrides, end])
+
+
+def documented(folder: Path, signals: pl.DataFrame) -> None:
+    """docs/signals.md tells every column and no other, and its example runs on these signals."""
+    page = (CONFIGS.parent / "docs" / "signals.md").read_text()
+    rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `")]
+    told = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    patterns = [re.sub(r"<\w+>", r"\\w+", name) for name in told]
+    for column in signals.columns:
+        assert any(re.fullmatch(pattern, column) for pattern in patterns), f"{column} is not told"
+    for name, pattern in zip(told, patterns, strict=True):
+        assert any(re.fullmatch(pattern, column) for column in signals.columns), f"{name} is no column"
+    code = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {"run": str(folder)}
+    exec(compile(code[1], "docs/signals.md", "exec"), names)
+    assert names["usable"].height > 0  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +97,13 @@ class TestRunFolder:
         assert signals.filter(pl.col("status") != "ok")["score"].null_count() == signals.height - ok.height
         assert ok["rank"].is_between(0, 1).all()
         assert ((ok["valid_until"] - ok["decision_time"]).dt.total_minutes() == 15).all()
+        parts = pl.sum_horizontal(pl.col("base"), pl.col("^contribution_.*$"))
+        assert ok.select(((parts - pl.col("score")).abs() <= 1e-9 * pl.col("score").abs()).mean()).item() > 0.999
+        assert signals["data_version"].n_unique() == 1
+        assert signals["stale_bars"].equals(signals["bar_age"].is_nan().alias("stale_bars"))
+        assert signals.filter(pl.col("status") != "ok").select("low", "base", "probability_up").null_count().row(0) == (
+            (signals.height - ok.height,) * 3
+        )
 
 
 class TestFailures:
@@ -108,9 +134,11 @@ class TestFailures:
 class TestRefresh:
     def test_newer_signals_equal_those_of_a_longer_run(self, market: Market, tmp_path: Path) -> None:
         # the last refit of both is the same one, so the longer run's signals are the truth for the refreshed ones
-        short = run(last_day_cut(market, 2), lake=market.lake, runs=tmp_path)
+        # one regime: the small market has no score in the other one
+        one = ["regime.states=1"]
+        short = run(last_day_cut(market, 2, one), lake=market.lake, runs=tmp_path)
         before = pl.read_parquet(short.folder / "signals.parquet")
-        longer = run(market.config, lake=market.lake, runs=tmp_path)
+        longer = run(load(CONFIGS / "demo.yaml", [*SMALL, *one]), lake=market.lake, runs=tmp_path)
         truth = pl.read_parquet(longer.folder / "signals.parquet")
         new = refresh.signals(short.folder, lake=market.lake, end=market.plan.end)
         after = pl.read_parquet(short.folder / "signals.parquet")
@@ -119,10 +147,18 @@ class TestRefresh:
         assert new["session"].n_unique() == 2
         expected = truth.join(new.select(keys), on=keys, how="semi").sort(keys)
         assert new.sort(keys).equals(expected)
+        for name in ("low", "high", "probability_up", "base", "top_features", "data_version"):
+            assert new[name].is_not_null().any(), name
+        said = new.drop_nulls("low")
+        assert (said["low"] < said["score"]).all()
+        assert (said["score"] < said["high"]).all()
+        assert said["probability_up"].is_between(0, 1).all()
         manifest = json.loads((short.folder / "manifest.json").read_text())
         assert manifest["refreshes"][0]["rows"] == new.height
         with pytest.raises(NoNewDataError):
             refresh.signals(short.folder, lake=market.lake, end=market.plan.end)
+
+        documented(short.folder, after)
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path, market: Market) -> None:
         with pytest.raises(DataError, match="no finished run"):
