@@ -38,6 +38,7 @@ SUITES = (
     "news",
     "alternative",
     "fusion",
+    "regimes",
     "selection",
     "evaluation",
 )

@@ -26,9 +26,9 @@ from fusion.report.wording import (
 
 _LONGEST = 120  # characters of a quarantined row that are shown
 _EXAMPLES = 2
-_TWICE = "expected_observations"  # expected_sessions in another unit
+_LEFT_OUT = ("expected_observations", "matched")  # expected_sessions in another unit; how the number was given
 _TWO_DAYS = 48 * 60.0  # minutes
-_FIRST = ("refit_session", "regime", "share", "expected_sessions")
+_FIRST = ("refit_session", "regime", "name", "share", "expected_sessions")
 _ALLOWED = ", with the variance that labels spanning several of them leave between neighbours"
 _QUANTILES = "Quantiles are those of all scores."
 _NO_CROSSING = f"No change or return crosses from one session to the next. {_QUANTILES}"
@@ -136,13 +136,14 @@ def states(run: RunFolder) -> Table | None:
     newest = max((str(record.get("refit_session", "")) for record in records), default="")
     records = [record for record in records if str(record.get("refit_session", "")) == newest]
     found = dict.fromkeys(key for record in records for key in record)
-    others = [name for name in found if name not in (*_FIRST, _TWICE)]
+    others = [name for name in found if name not in (*_FIRST, *_LEFT_OUT)]
     columns = [*(name for name in _FIRST if name in found), *others]
     if not columns:
         return None
     rows = [[_cell(column, record.get(column)) for column in columns] for record in records]
     note = "Parameters of the last refit; means and deviations in the unit of the transformed input."
-    return Table("Regimes as fitted", [column.replace("_", " ") for column in columns], rows, note)
+    words = 3 if "name" in columns else 1
+    return Table("Regimes as fitted", [column.replace("_", " ") for column in columns], rows, note, text_columns=words)
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:

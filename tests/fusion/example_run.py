@@ -191,12 +191,14 @@ def _states(days: list[date]) -> list[dict[str, object]]:
         {
             "refit_session": str(refit),
             "regime": k,
+            "name": ("low stress", "high stress")[k],
             "mean": {"stress": 0.2 + 0.3 * k},
             "standard_deviation": {"stress": 0.05},
             "expected_observations": 225.0,
             "expected_sessions": 22.5,
             "share": 0.6 - 0.2 * k,
             "observations": 250,
+            "matched": True,
         }
         for refit in (days[20], days[-5])
         for k in (0, 1)

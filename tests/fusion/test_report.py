@@ -319,9 +319,9 @@ class TestPage:
     def test_regimes_as_fitted_say_each_thing_once(self, strong: RunFolder) -> None:
         shown = tables.states(strong)
         assert shown is not None
-        assert shown.columns[:4] == ["refit session", "regime", "share", "expected sessions"]
-        assert "expected observations" not in shown.columns
-        assert shown.rows[1][2:4] == ["40.0 %", "22.5"]
+        assert shown.columns[:5] == ["refit session", "regime", "name", "share", "expected sessions"]
+        assert not {"expected observations", "matched"} & set(shown.columns)
+        assert shown.rows[1][2:5] == ["high stress", "40.0 %", "22.5"]
         assert dict(zip(shown.columns, shown.rows[1], strict=True))["mean stress"] == "0.5000"
 
     def test_tile_and_sentence_count_the_same(self, strong: RunFolder) -> None:
