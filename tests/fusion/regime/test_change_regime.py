@@ -78,6 +78,17 @@ class TestModel:
         assert sum(found) >= 9
         assert changed[since >= 30].mean() < 0.2
 
+    def test_the_law_is_of_the_last_rows_of_the_past(self) -> None:
+        _, x = drawn(6, 300, Law(60.0, 0.2, 4.0, 0.3))
+        x[280] = np.nan
+        asked = ChangePointConfig(search_rows=100)
+        refit = schedule(session_table(301), WalkForwardConfig(train_sessions=300))[0]
+        config = RegimeConfig(model="change_point", change_point=asked)
+        model = filter_regimes(daily(x)[1], [refit], config).models[0]
+        seen = ((x - model.centre) / model.scale)[np.isfinite(x[:, 0])]
+        assert tuple(model.law) == fit_law(seen[-100:], asked)
+        assert model.centre[0] == pytest.approx(np.nanmean(x))
+
     def test_length_counts_back_to_the_change(self) -> None:
         x = np.concatenate([np.zeros(100), np.full(100, 8.0)])[:, None] + np.random.default_rng(5).normal(size=(200, 1))
         refit = schedule(session_table(201), WalkForwardConfig(train_sessions=200))[0]
