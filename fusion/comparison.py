@@ -87,8 +87,15 @@ def compare(plan: Plan, found: Study, progress: Progress = silent, *, rivals: Ri
     `fusion.overlap.least_sessions` (5 at least). No row of a model that would be the run's by its sources alone.
     """
     scores = rivals or Rivals(plan, found, progress)
+    made = model_scores(plan.config, scores)
+    frames = [_at(plan, found, scores, made, horizon) for horizon in plan.config.predicted.horizons]
+    return pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in COMPARISON.items()) for frame in frames])
+
+
+def model_scores(config: RunConfig, scores: Rivals) -> dict[str, Floats]:
+    """The scores of each model of the table at the decisions of `scores.signals`, the run's own first."""
     scores.said = "comparison"
-    wanted = recipes(plan.config, scores.every)
+    wanted = recipes(config, scores.every)
     scores.make([recipe for recipe in wanted.values() if recipe is not None])
     made = {RUN: scores[scores.run]}
     for name, recipe in wanted.items():
@@ -96,8 +103,7 @@ def compare(plan: Plan, found: Study, progress: Progress = silent, *, rivals: Ri
             made[name] = scores[recipe]
         else:
             made[name] = scores.ridge if name == "ridge" else scores.best_source()[0]
-    frames = [_at(plan, found, scores, made, horizon) for horizon in plan.config.predicted.horizons]
-    return pl.concat([frame.select(pl.col(name).cast(kind) for name, kind in COMPARISON.items()) for frame in frames])
+    return made
 
 
 def alternative_sources(config: RunConfig) -> Sources:

@@ -27,6 +27,7 @@ from fusion.plan import Plan, Progress, make_plan, silent
 from fusion.rivals import Rivals
 from fusion.signals import with_data_version
 from fusion.study import Study, study
+from fusion.trials import with_trials
 from fusion.unplaced import unplaced
 from sentiment.features import MARKET
 from sources import lake as tables_lake
@@ -167,7 +168,7 @@ def run(
     tables = load(plan, ingested, lake=lake, items=items)
     found = study(plan, tables, clock)
     found = replace(found, signals=with_data_version(found.signals, data_version(ingested)))
-    added = _added(plan, tables, found, clock)
+    found, added = _added(plan, tables, found, clock)
     clock("write", None)
     temporary = folder.with_name(f".{identifier}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -187,15 +188,18 @@ def run(
     return RunResult(folder, made_of, reused=False)
 
 
-def _added(plan: Plan, tables: Mapping[str, pl.DataFrame], found: Study, progress: Progress) -> dict[str, pl.DataFrame]:
-    """What regimes, trees and sources add, as far as the config asks: tables by name."""
+def _added(
+    plan: Plan, tables: Mapping[str, pl.DataFrame], found: Study, progress: Progress
+) -> tuple[Study, dict[str, pl.DataFrame]]:
+    """What regimes, trees and sources add, as far as the config asks: tables by name; the study, judged beside them."""
     asked, rivals = plan.config.evaluation, Rivals(plan, found, progress)
-    added = {}
+    added, judged = {}, found
     if asked.comparison:
         added["comparison"] = compare(plan, found, progress, rivals=rivals)
+        judged = with_trials(plan, found, rivals)
     if asked.contribution:
         added["contribution"] = contributions(plan, tables, found, progress, rivals=rivals)
-    return added
+    return judged, added
 
 
 def data_version(ingested: Mapping[str, IngestResult]) -> str:

@@ -42,6 +42,11 @@ from fusion.overlap import resamples, stretched
 Floats = NDArray[np.float64]
 Row = tuple[str, str, str, float, float, float, int]
 
+METRICS = (
+    *("gross_top_minus_bottom", "net_top_minus_bottom", "net_quantile_return", "portfolio_turnover", "cost_bps"),
+    *("break_even_bps", "sharpe", "probabilistic_sharpe", "trials", "expected_maximum_sharpe", "deflated_sharpe"),
+    *("minimum_track_record", "pbo", "pbo_slope", "pbo_loss"),
+)
 _FEWEST_BLOCKS = 4
 
 
@@ -50,22 +55,25 @@ def judged(
 ) -> pl.DataFrame:
     """The rows above, as `EVALUATION`, of each score of a `PORTFOLIO` table; pbo of the first one, which the run uses.
 
-    others   `PORTFOLIO` of further models that were compared: trials besides those of the table
+    others   `PORTFOLIO` of further models that were compared: trials besides those of the table. Models that earned the
+             same in each session are one trial
 
     Missing values: values are null where returns are missing (a cost that is not known), constant, or too few: 3 for a
     Sharpe ratio, 4 blocks of 2 sessions (and of 2 labels, where these span sessions) for pbo; count is 0 then.
     """
     both = table if others is None else pl.concat([table, others.select(table.columns)])
     spread = both.filter(pl.col("quantile") == SPREAD)
-    trials = {str(name): _net(spread, str(name)) for name in spread["score"].unique(maintain_order=True)}
-    ratios = {name: _ratio(values, horizon) for name, values in trials.items()}
+    returns, names = trial_returns(spread), [str(name) for name in spread["score"].unique(maintain_order=True)]
+    distinct = [k for k in range(len(names)) if not any(np.array_equal(returns[:, k], returns[:, j]) for j in range(k))]
+    trials = [_ratio(_net(spread, names[k]), horizon).value for k in distinct]
     name_of = horizon_name(horizon)
     found: list[tuple[object, ...]] = []
     for number, score in enumerate(table["score"].unique(maintain_order=True)):
         own = table.filter(pl.col("score") == score)
-        rows = [*_earned(own, config, horizon), *_luck(ratios, str(score), config)]
+        ratio = _ratio(_net(spread, str(score)), horizon)
+        rows = [*_earned(own, config, horizon), *_luck(ratio, trials, config)]
         if number == 0:
-            rows += _overfitting(spread, config, horizon)
+            rows += _overfitting(returns[:, distinct], config, horizon)
         found += [(metric, score, name_of, *rest) for metric, *rest in rows]
     return pl.DataFrame(found, schema=EVALUATION, orient="row").with_columns(
         pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("value", "low", "high")
@@ -73,7 +81,8 @@ def judged(
 
 
 def trial_returns(spread: pl.DataFrame) -> Floats:
-    """(sessions, trials) net returns of a table's scores over all its sessions; 0 where one had no position."""
+    """(sessions, trials) net returns of a table's scores, in its order, over all its sessions; 0 where one had no
+    position."""
     wide = spread.with_columns(pl.col("net").fill_null(np.nan)).pivot(on="score", index="session", values="net")
     return wide.sort("session").drop("session").fill_null(0.0).to_numpy()
 
@@ -104,12 +113,10 @@ def _earned(own: pl.DataFrame, config: EvaluationConfig, horizon: Horizon) -> It
     yield ("sharpe", "all", "all", *drawn.sharpe(net))
 
 
-def _luck(ratios: dict[str, SharpeRatio], score: str, config: EvaluationConfig) -> Iterator[Row]:
-    ratio = ratios[score]
+def _luck(ratio: SharpeRatio, known: list[float], config: EvaluationConfig) -> Iterator[Row]:
     count, none = (ratio.sessions if math.isfinite(ratio.value) else 0), (math.nan, math.nan)
-    trials = max(config.trials or 1, len(ratios))
-    values = [each.value for each in ratios.values()]
-    variance = variance_of_trials(values, trials=trials, single=ratio.error**2)
+    trials = max(config.trials or 1, len(known))
+    variance = variance_of_trials(known, trials=trials, single=ratio.error**2)
     best = expected_maximum_sharpe(variance, trials) if math.isfinite(variance) else math.nan
     record = minimum_track_record(ratio.value, 0.0, ratio.skewness, ratio.kurtosis, config.confidence)
     yield ("probabilistic_sharpe", "all", "all", ratio.above(0.0), *none, count)
@@ -119,8 +126,7 @@ def _luck(ratios: dict[str, SharpeRatio], score: str, config: EvaluationConfig) 
     yield ("minimum_track_record", "all", "all", record, *none, count)
 
 
-def _overfitting(spread: pl.DataFrame, config: EvaluationConfig, horizon: Horizon) -> Iterator[Row]:
-    returns = trial_returns(spread)
+def _overfitting(returns: Floats, config: EvaluationConfig, horizon: Horizon) -> Iterator[Row]:
     sessions, trials = returns.shape
     blocks = min(config.blocks, sessions // (2 * overlap(horizon))) // 2 * 2
     told: tuple[float, ...] = (math.nan,) * 3

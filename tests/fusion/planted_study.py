@@ -8,8 +8,10 @@ from planted import PRIMARY, Planted
 
 from fusion import features, model, selection
 from fusion.config import RunConfig, parse
+from fusion.conformal import ConformalState
 from fusion.plan import Plan
 from fusion.regime import RegimeConfig, filter_regimes
+from fusion.signal_state import SignalState
 from fusion.study import Study
 from fusion.target import KEYS
 from fusion.walk_forward import schedule
@@ -59,4 +61,5 @@ def planted_study(
     signals = predictions.filter(pl.col("refit_session").is_not_null()).with_columns(status)
     matrix = features.Matrix(frame, dict(families), {})
     none = pl.DataFrame()
-    return plan, Study(matrix, market.labels, refits, regimes, ledger, models, signals, none, none, none)
+    unsettled = SignalState(ConformalState({}, none), ())
+    return plan, Study(matrix, market.labels, refits, regimes, ledger, models, signals, unsettled, none, none, none)

@@ -330,7 +330,7 @@ def test_what_is_judged_is_what_the_table_holds() -> None:
     returns = trial_returns(table.filter(pl.col("quantile") == SPREAD))
     assert np.array_equal(returns, np.stack(list(nets.values()), axis=1))
     # further models are further trials
-    third = table.filter(pl.col("score") == "other").with_columns(pl.lit("third").alias("score"))
+    third = table.filter(pl.col("score") == "other").with_columns(pl.lit("third").alias("score"), pl.col("net") + 1)
     more = judged(table, EvaluationConfig(bootstrap=300), 15 * MINUTE, others=third)
     assert more.filter(pl.col("metric") == "trials")["value"].to_list() == [3.0, 3.0]
     assert set(more["score"]) == {"score", "other"}
