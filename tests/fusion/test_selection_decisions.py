@@ -11,12 +11,16 @@ from planted import PRIMARY, planted
 from pydantic import ValidationError
 from scipy import stats
 
+from fusion.horizon import Sessions as SessionCount
 from fusion.regime import RegimeConfig, filter_regimes
 from fusion.selection import SelectionConfig, measure, select
 from fusion.selection.decide import Decision, decide
 from fusion.selection.grades import MISSING, Batches, graded
+from fusion.selection.ledger import _ranked_by_then
 from fusion.selection.redundancy import Similarity, clusters, sampled_rows
 from fusion.selection.scores import Scores
+from fusion.selection.table import Sessions
+from fusion.target import end_column, return_column
 from fusion.walk_forward import WalkForwardConfig, schedule
 
 NAMES = ["a", "b", "c", "d"]
@@ -265,3 +269,18 @@ def test_ties_and_signs_of_grades():
     seen = found != MISSING
     assert (negative[seen] == -found[seen]).all()
     assert (graded(np.ones(8), there, offsets, batches) == 0).all()
+
+
+def test_the_decision_before_counts_only_where_it_was_ranked_by_then():
+    """Decisions of one entity in four sessions, by day; the labels of the second were known a refit late."""
+    market = planted(0, sessions=4, entities=1)
+    daily = (
+        market.features.group_by("session", maintain_order=True).first().select("entity", "session", "decision_time")
+    )
+    labels = daily.with_columns(
+        pl.Series("return_1s", np.arange(4.0)), pl.col("decision_time").alias("label_end_1s")
+    ).rename({"return_1s": return_column(SessionCount(1)), "label_end_1s": end_column(SessionCount(1))})
+    table = Sessions.of(daily, labels, SessionCount(1))
+    assert table.previous.tolist() == [-1, 0, 1, 2]
+    windows = np.array([[True, False, True, False], [True, True, True, True]])
+    assert _ranked_by_then(table, Batches.of(windows)).tolist() == [-1, 0, -1, 2]
