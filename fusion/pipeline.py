@@ -24,6 +24,7 @@ from fusion.contribution import contributions
 from fusion.features.choice import chosen, left_out, shared_entity
 from fusion.news import NewsItems
 from fusion.plan import Plan, Progress, make_plan, silent
+from fusion.price_path import price_path
 from fusion.rivals import Rivals
 from fusion.signals import with_data_version
 from fusion.study import Study, study
@@ -191,9 +192,10 @@ def run(
 def _added(
     plan: Plan, tables: Mapping[str, pl.DataFrame], found: Study, progress: Progress
 ) -> tuple[Study, dict[str, pl.DataFrame]]:
-    """What regimes, trees and sources add, as far as the config asks: tables by name; the study, judged beside them."""
+    """Prices, and as far as the config asks what regimes, trees and sources add: tables by name; the study, judged
+    beside these."""
     asked, rivals = plan.config.evaluation, Rivals(plan, found, progress)
-    added, judged = {}, found
+    added, judged = {"prices": price_path(plan, tables, found.labels)}, found
     if asked.comparison:
         added["comparison"] = compare(plan, found, progress, rivals=rivals)
         judged = with_trials(plan, found, rivals)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from fusion.report import comparison, contribution, figures, maps, tables
+from fusion.report import comparison, contribution, figures, health, maps, regimes, returns, stability, tables
 from fusion.report.not_verified import not_verified
 from fusion.report.run_folder import RunFolder, section
 from fusion.report.verdict import verdict
@@ -48,14 +48,16 @@ def render(run: RunFolder) -> str:
     )
     gaps, coverage_words = maps.coverage(run)
     plots: dict[str, list[Figure | None]] = {
-        "skill": [figures.by_horizon(run), figures.decay(run)],
+        "skill": [figures.by_regime(run), figures.by_horizon(run)],
         "cumulative": [figures.cumulative_ic(run)],
         "groups": [figures.by_group(run)],
+        "returns": [*returns.cumulative(run)],
         "quantiles": [figures.quantiles(run)],
         "comparison": [comparison.figure(run)],
         "contribution": [contribution.figure(run)],
-        "regimes": [maps.regimes(run)],
+        "regimes": [regimes.timeline(run)],
         "selection": [*maps.selection(run)],
+        "decay": [figures.decay(run)],
         "coverage": [gaps],
     }
     return environment.get_template("page.html").render(
@@ -65,13 +67,14 @@ def render(run: RunFolder) -> str:
         tables={
             "skill": tables.skill(run),
             "groups": tables.groups(run),
-            "trading": tables.trading(run),
+            "returns": returns.table(run),
             "comparison": comparison.table(run),
             "contribution": contribution.table(run),
             "beside_prices": contribution.beside_prices(run),
             "states": tables.states(run),
             "selection": tables.last_refit(run),
-            "staleness": tables.staleness(run),
+            "stability": stability.table(run),
+            "health": health.table(run),
             "sources": tables.sources(run),
             "quarantine": tables.bad_rows(run),
         },

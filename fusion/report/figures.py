@@ -21,6 +21,9 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SCORE_NAMES = {"score": "model (LightGBM)", "score_ridge": "baseline (ridge)"}
 GROUP_KINDS = {"regime": "regime", "entity": "entity", "hour": "hour", "volatility": "volatility", "flags": "flags"}
+GROUP_KINDS |= {"event": "event", "sector": "sector"}
+VOLATILITY = {"low": "calm sessions", "high": "volatile sessions"}
+_ELSEWHERE = ("regime", "volatility")  # drawn by `by_regime`
 _MOST_GROUPS = 40
 
 # points of two scores at one category stand beside each other
@@ -89,13 +92,69 @@ def by_horizon(run: RunFolder) -> Figure | None:
     return Figure(
         "by-horizon",
         "Rank IC by horizon",
-        f"Spearman's correlation of score and forward return over all decisions; {run.confidence} interval by session.",
+        "The same for returns over other times. Bars: intervals from drawing whole sessions anew.",
         "Rank IC of the model. " + "; ".join(words),
         traces,
         layout(
             320, "horizon of the return", "rank IC", xaxis={"type": "category"}, scattermode="group", scattergap=0.8
         ),
         320,
+    )
+
+
+def by_regime(run: RunFolder) -> Figure | None:
+    """Rank IC over everything, in each regime, and in the calm and the volatile half of the sessions."""
+    told = [] if run.one_regime else run.estimates("rank_ic", group_kind="regime")
+    regimes = {group: run.regime_name(group) for group in told}
+    kinds = {"all": {"all": f"all {run.period}s"}, "regime": regimes, "volatility": VOLATILITY}
+    traces: list[Trace] = []
+    words: list[str] = []
+    labels: list[str] = []
+    for index, score in enumerate(run.scores):
+        found = {
+            names[group]: each
+            for kind, names in kinds.items()
+            for group, each in run.estimates("rank_ic", group_kind=kind, score=score).items()
+            if each.known and group in names
+        }
+        if not found:
+            continue
+        labels = list(dict.fromkeys([*labels, *found]))
+        words = words or [f"{name} {measured(each)}" for name, each in found.items()]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "orientation": "h",
+                "name": SCORE_NAMES.get(score, score),
+                "x": numbers([each.value for each in found.values()]),
+                "y": list(found),
+                "error_x": bars(list(found.values())),
+                "customdata": [[each.count, measured(each)] for each in found.values()],
+                "hovertemplate": "%{y}: %{customdata[1]}, %{customdata[0]:,} sessions<extra></extra>",
+                "marker": {"color": SERIES[index % 6], "symbol": SYMBOLS[index % 6], "size": 9},
+            }
+        )
+    if not traces:
+        return None
+    height = max(320, 110 + 46 * len(labels))
+    return Figure(
+        "by-regime",
+        "Rank IC" + (" by regime" if regimes else ""),
+        "How well the order of the scores matched that of the returns: 1 always, 0 by chance, below 0 the wrong way "
+        f"round. Bars: {run.confidence} intervals; one that crosses the zero line shows nothing.",
+        "; ".join(words),
+        traces,
+        layout(
+            height,
+            f"rank IC, {run.primary} returns",
+            xaxis=_WITH_ZERO,
+            yaxis={"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "automargin": True}
+            | {"gridcolor": "@grid", "fixedrange": True, "range": [-0.6, len(labels) - 0.4]},
+            scattermode="group",
+            scattergap=0.6,
+        ),
+        height,
     )
 
 
@@ -111,8 +170,8 @@ def decay(run: RunFolder) -> Figure | None:
     words = [f"lag {lag}: {signed(each.value)}" for lag, each in run.estimates("rank_ic", group_kind="lag").items()]
     return Figure(
         "decay",
-        "Decay",
-        f"Rank IC against the {run.primary_adjective} return that starts that many decisions later"
+        "How fast the score goes stale",
+        f"Decay: rank IC against the {run.primary_adjective} return that starts that many decisions later"
         + ("." if run.spanned else ", in the same session."),
         "Rank IC by lag in decisions. " + "; ".join(words),
         traces,
@@ -178,6 +237,8 @@ def by_group(run: RunFolder) -> Figure | None:
     traces: list[Trace] = []
     left_out = 0
     for index, (kind, word) in enumerate(GROUP_KINDS.items()):
+        if kind in _ELSEWHERE:
+            continue
         found = {group: each for group, each in run.estimates("rank_ic", group_kind=kind).items() if each.known}
         shown = list(found.items())[:_MOST_GROUPS]
         left_out += len(found) - len(shown)
@@ -195,7 +256,7 @@ def by_group(run: RunFolder) -> Figure | None:
                 "error_x": bars([each for _, each in shown]),
                 "customdata": [[each.count, measured(each)] for _, each in shown],
                 "hovertemplate": "%{y}: %{customdata[1]}, %{customdata[0]:,} sessions<extra></extra>",
-                "marker": {"color": SERIES[index], "symbol": SYMBOLS[index], "size": 9},
+                "marker": {"color": SERIES[index % 6], "symbol": SYMBOLS[index % 6], "size": 9},
             }
         )
     if not traces:
@@ -209,7 +270,7 @@ def by_group(run: RunFolder) -> Figure | None:
         note += f" {plural(left_out, 'more group')} not drawn."
     return Figure(
         "by-group",
-        "Rank IC by regime, entity, hour, volatility and flags",
+        "Rank IC by entity, hour, event and flags",
         note,
         "; ".join(f"{name} {words}" for trace in traces for name, words in _pairs(trace)),
         traces,

@@ -1,83 +1,17 @@
-"""The plots of what went in: regimes over time, which features were selected when, where features are missing."""
+"""The plots of what went in: which features were selected when, and where features are missing."""
 
 from typing import Any
 
 import polars as pl
 
-from fusion.report.figures import BLUE, DASHES, SERIES, VERMILLION, Trace, layout, numbers
+from fusion.report.figures import BLUE, VERMILLION, Trace, layout, numbers
 from fusion.report.run_folder import RunFolder, is_redundant, number
-from fusion.report.wording import Figure, chance, labels, percent, plain, plural, when
+from fusion.report.wording import Figure, chance, labels, percent, plain, plural
 
-_MOST_FEATURES = 40
+_FEATURES, _MOST_FEATURES = 24, 40
 _PERIODS = 24
 _FULL = 0.995
-
-
-def regimes(run: RunFolder) -> Figure | None:
-    """Filtered regime probabilities over the model's inputs, the last value of each session."""
-    if run.regime is None or run.regime.is_empty():
-        return None
-    last = run.regime.sort("time").group_by("session", maintain_order=True).last().sort("session")
-    states = [column for column in last.columns if column.startswith("probability_")]
-    known = last.filter(pl.all_horizontal(pl.col(states).is_finite())) if states else last
-    last = last if known.is_empty() else known  # before the first refit there are inputs, but no regimes
-    inputs = [column for column in last.columns if column not in {"session", "time", "regime", *states}]
-    inputs = [column for column in inputs if last.schema[column].is_numeric()][:4]
-    x = [when(session) for session in last["session"]]
-    traces: list[Trace] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": f"regime {state.removeprefix('probability_')}",
-            "x": x,
-            "y": numbers(last[state], 4),
-            "stackgroup": "probability",
-            "line": {"width": 0.5, "color": SERIES[index % 6], "shape": "hv"},
-            "hovertemplate": "%{y:.2f}",
-        }
-        for index, state in enumerate(states)
-    ]
-    rows = 1 + len(inputs)
-    height = 240 + 110 * len(inputs)
-    gap = 0.08
-    unit = (1 - gap * (rows - 1)) / (rows + 1)  # the probabilities are twice as high as an input
-    shapes = layout(
-        height, "", "probability", yaxis={"range": [0, 1], "domain": [1 - 2 * unit, 1], "gridcolor": "@grid"}
-    )
-    shapes["xaxis"]["anchor"] = f"y{rows}" if inputs else "y"
-    shapes["hovermode"] = "x"
-    for index, name in enumerate(inputs):
-        top = 1 - 2 * unit - gap - index * (unit + gap)
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": x,
-                "y": numbers(last[name].cast(pl.Float64), 5),
-                "yaxis": f"y{index + 2}",
-                "line": {"color": "@ink", "width": 1.5, "dash": DASHES[index], "shape": "hv"},
-            }
-        )
-        axis = {
-            "title": {"text": name, "font": {"size": 12.5}},
-            "domain": [max(0.0, top - unit), top],
-            "automargin": True,
-            "gridcolor": "@grid",
-        }
-        shapes[f"yaxis{index + 2}"] = axis
-    share = last.group_by("regime").len().sort("regime")
-    words = [f"regime {row['regime']}: {percent(row['len'] / last.height)} of sessions" for row in share.to_dicts()]
-    return Figure(
-        "regimes",
-        "Regime probabilities and inputs",
-        "Filtered: each point uses only what was known then. The last decision of each session is drawn.",
-        "; ".join(words),
-        traces,
-        shapes,
-        height,
-        wide=True,
-    )
+_NO_AGE = "book_drought_age"
 
 
 def selection(run: RunFolder) -> list[Figure]:
@@ -85,16 +19,18 @@ def selection(run: RunFolder) -> list[Figure]:
     if run.selection is None or run.selection.is_empty():
         return []
     parts = run.selection.sort("regime").partition_by("regime", maintain_order=True)
-    return [_ledger(part, str(part["regime"][0]), run.period) for part in parts]
+    return [_ledger(run, part, str(part["regime"][0])) for part in parts]
 
 
-def _ledger(ledger: pl.DataFrame, regime: str, period: str) -> Figure:
+def _ledger(run: RunFolder, ledger: pl.DataFrame, regime: str) -> Figure:
     order = (
         ledger.group_by("feature")
         .agg(pl.col("kept").sum(), pl.col("significant").sum(), pl.col("t_stat").abs().fill_nan(None).mean().alias("t"))
         .sort(["kept", "significant", "t", "feature"], descending=[True, True, True, False], nulls_last=True)
     )
-    features = order["feature"].head(_MOST_FEATURES).to_list()
+    # all that were ever kept, as far as they fit, and the best of the others
+    ever = order.filter(pl.col("kept") > 0).height
+    features = order["feature"].head(min(_MOST_FEATURES, max(_FEATURES, ever))).to_list()
     refits = ledger["refit_session"].unique().sort().to_list()
     label = dict(zip(refits, labels(refits), strict=True))
     cells = {(row["feature"], row["refit_session"]): row for row in ledger.iter_rows(named=True)}
@@ -151,16 +87,16 @@ def _ledger(ledger: pl.DataFrame, regime: str, period: str) -> Figure:
     never = "" if ledger["kept"].any() else " No feature was kept."
     return Figure(
         f"selection-{regime}",
-        f"Selection in regime {regime}",
-        "Colour: rank IC on the training window of each refit. Filled circle: significant and kept. "
-        "Open circle: kept although not significant. Thin cross: significant, "
-        f"but so close to a better feature that it was dropped as redundant.{never}{more}",
+        "Which features were kept" + ("" if run.one_regime else f" in {run.regime_name(regime)}"),
+        "A column is a refit, a row a feature. Blue: high values came before high returns in the training window (rank "
+        "IC above 0); orange: before low ones. Circle: kept, filled where significant. Thin cross: significant, "
+        f"but so close to a better one that it was dropped as redundant.{never}{more}",
         f"{plural(int(order.filter(pl.col('significant') > 0).height), 'feature')} significant at some refit: "
         + ", ".join(order.filter(pl.col("significant") > 0)["feature"].head(10).to_list()),
         traces,
         layout(
             height,
-            f"first {period} of the refit",
+            f"first {run.period} of the refit",
             xaxis={"type": "category", "tickvals": _some(x), "tickangle": -45, "showgrid": False},
             yaxis={
                 "type": "category",
@@ -190,7 +126,9 @@ def feature_columns(table: pl.LazyFrame) -> tuple[list[str], list[str]]:
     """(features, ages): the Float columns of features.parquet; ages are those named `<source>_age`."""
     schema = table.collect_schema()
     numeric = [name for name, dtype in schema.items() if dtype.is_float()]
-    return [name for name in numeric if not name.endswith("_age")], [name for name in numeric if name.endswith("_age")]
+    ages = [name for name in numeric if name.endswith("_age")]
+    # how long ago a book was last dry is no age of its source
+    return [name for name in numeric if name not in ages], [name for name in ages if not name.endswith(_NO_AGE)]
 
 
 def coverage(run: RunFolder) -> tuple[Figure | None, str]:

@@ -18,7 +18,8 @@ def not_verified(run: RunFolder) -> list[str]:
     """Each entry is one sentence that names an assumption or a check that this run did not make."""
     config = run.config
     points = [
-        "Costs: spread, fees, market impact and borrow are not in any figure; a return smaller than they are is none.",
+        "Costs: what is shown after costs takes the config's half spread, fees and impact as true; borrow is in no "
+        "figure, and all other returns are before any cost.",
         f"Execution: returns run {_prices(run)}; no order was simulated.",
         "Multiplicity: the false discovery rate covers features and regimes inside one refit. Horizons, groups and the "
         "configs tried before this one are not corrected for.",

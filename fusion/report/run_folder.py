@@ -134,6 +134,53 @@ class RunFolder:
         return self.table("quarantine", ["source", "table", "reason", "file", "line"])
 
     @cached_property
+    def portfolio(self) -> pl.DataFrame | None:
+        columns = ["session", "horizon", "score", "quantile", "gross", "net", "gross_cumulative", "net_cumulative"]
+        return self.table("portfolio", columns)
+
+    @cached_property
+    def prices(self) -> pl.DataFrame | None:
+        return self.table("prices", ["session", "entity", "price"])
+
+    @cached_property
+    def regime_states(self) -> list[dict[str, Any]]:
+        """The states of all refits, as they were described; empty where the run wrote none that can be read."""
+        content = self._json("regime_states")
+        listed = content.get("states", []) if isinstance(content, dict) else content
+        return [record for record in listed if isinstance(record, dict)] if isinstance(listed, list) else []
+
+    @cached_property
+    def families(self) -> dict[str, Any]:
+        """Which source each column of features.parquet came from; empty where the run did not say."""
+        content = self._json("families")
+        return content if isinstance(content, dict) else {}
+
+    def _json(self, name: str) -> object:
+        try:
+            return json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    @cached_property
+    def regime_names(self) -> dict[str, str]:
+        """number -> "regime 1: high stress", by the name that the newest refit gave it."""
+        named = {}
+        for record in sorted(self.regime_states, key=lambda state: str(state.get("refit_session", ""))):
+            name = str(record.get("name") or "")
+            named[str(record.get("regime"))] = f"regime {record.get('regime')}" + (f": {name}" if name else "")
+        return named
+
+    def regime_name(self, number: object) -> str:
+        return self.regime_names.get(str(number), f"regime {number}")
+
+    @cached_property
+    def one_regime(self) -> bool:
+        """Whether every decision lies in the same regime, so that there is nothing to tell apart."""
+        if self.regime is None:
+            return True
+        return len([name for name in self.regime.columns if name.startswith("probability_")]) < 2
+
+    @cached_property
     def signals(self) -> pl.DataFrame | None:
         return self.table("signals", ["entity", "session", "decision_time", "score"])
 

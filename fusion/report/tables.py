@@ -1,14 +1,11 @@
 """The tables of the report."""
 
-import json
-import math
 from typing import Any
 
 import polars as pl
 import yaml
 
 from fusion.report.figures import GROUP_KINDS, SCORE_NAMES
-from fusion.report.maps import feature_columns
 from fusion.report.run_folder import RunFolder, number, section
 from fusion.report.wording import (
     MISSING,
@@ -27,12 +24,9 @@ from fusion.report.wording import (
 _LONGEST = 120  # characters of a quarantined row that are shown
 _EXAMPLES = 2
 _LEFT_OUT = ("expected_observations", "matched")  # expected_sessions in another unit; how the number was given
-_TWO_DAYS = 48 * 60.0  # minutes
 _FIRST = ("refit_session", "regime", "name", "share", "expected_sessions")
 _ALLOWED = ", with the variance that labels spanning several of them leave between neighbours"
-_QUANTILES = "Quantiles are those of all scores."
-_NO_CROSSING = f"No change or return crosses from one session to the next. {_QUANTILES}"
-_SKILL = ("rank_ic", "ic", "icir", "hit_rate")
+_SKILL = ("rank_ic", "ic", "icir", "hit_rate", "top_minus_bottom")
 
 
 def skill(run: RunFolder) -> Table | None:
@@ -55,6 +49,8 @@ def skill(run: RunFolder) -> Table | None:
                     interval(find["ic"]),
                     signed(find["icir"].value, 2),
                     percent(find["hit_rate"].value),
+                    signed(find["top_minus_bottom"].value, 2),
+                    interval(find["top_minus_bottom"], 2),
                     whole(find["rank_ic"].count),
                 ]
             )
@@ -70,13 +66,16 @@ def skill(run: RunFolder) -> Table | None:
         f"{run.confidence} interval",
         "ICIR",
         "hit rate",
+        "spread, bps",
+        f"{run.confidence} interval",
         f"{run.period}s",
     ]
     note = (
         "Rank IC: Spearman; IC: Pearson; both over all decisions, as a session's own mean holds the future. t: errors "
         f"clustered by session{_ALLOWED if run.spanned > 1 else ''}. ICIR: mean over standard deviation of the "
         "sessions' contributions to the rank IC, not annualised. Hit rate: share of decisions whose return had the "
-        "sign of the score."
+        "sign of the score. Spread: mean return of the top quantile of all scores less that of the bottom one, before "
+        "costs."
     )
     return Table("Skill by horizon", columns, rows, note, text_columns=2)
 
@@ -98,41 +97,9 @@ def groups(run: RunFolder) -> Table | None:
     )
 
 
-def trading(run: RunFolder) -> Table | None:
-    """How fast the score changes, and what its extremes returned."""
-    names = {
-        "turnover": ("mean change of rank between decisions", "rank, 0 to 1", 3),
-        "autocorrelation": ("autocorrelation of the score, one decision apart", "1", 3),
-        "top_minus_bottom": ("top minus bottom quantile, before costs", "bps", 2),
-    }
-    rows = []
-    for metric, (meaning, unit, digits) in names.items():
-        for score in run.scores:
-            for horizon in run.horizons if metric == "top_minus_bottom" else [run.primary]:
-                each = run.estimate(metric, score=score, horizon=horizon)
-                if each.known:
-                    words = f"{meaning}, {horizon}" if metric == "top_minus_bottom" else meaning
-                    value = [signed(each.value, digits), interval(each, digits), whole(each.count)]
-                    rows.append([words, SCORE_NAMES.get(score, score), unit, *value])
-    if not rows:
-        return None
-    columns = ["figure", "score", "unit", "value", f"{run.confidence} interval", f"{run.period}s"]
-    return Table(
-        "Turnover, autocorrelation, spread", columns, rows, _QUANTILES if run.spanned else _NO_CROSSING, text_columns=3
-    )
-
-
 def states(run: RunFolder) -> Table | None:
     """The described regimes of regime_states.json, whatever figures it holds."""
-    file = run.path / "regime_states.json"
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    listed = content.get("states", []) if isinstance(content, dict) else content
-    records = [_flat(record) for record in listed if isinstance(record, dict)]
+    records = [_flat(record) for record in run.regime_states]
     newest = max((str(record.get("refit_session", "")) for record in records), default="")
     records = [record for record in records if str(record.get("refit_session", "")) == newest]
     found = dict.fromkeys(key for record in records for key in record)
@@ -194,45 +161,6 @@ def last_refit(run: RunFolder) -> Table | None:
     return Table(f"Features of the last refit ({refit})", columns, cells, text_columns=3, last_words=1)
 
 
-def staleness(run: RunFolder) -> Table | None:
-    """How old each source's value was when it was used."""
-    table = run.lazy("features")
-    if table is None:
-        return None
-    _, ages = feature_columns(table)
-    if not ages:
-        return None
-    known = [pl.col(name).drop_nulls().drop_nans() for name in ages]
-    summary = table.select(
-        *[column.median().name.suffix("/median") for column in known],
-        *[column.quantile(0.95).name.suffix("/late") for column in known],
-        *[column.max().name.suffix("/max") for column in known],
-        *[(pl.col(name).is_null() | pl.col(name).is_nan()).mean().alias(f"{name}/missing") for name in ages],
-    ).collect()
-    rows = [
-        [
-            name.removesuffix("_age"),
-            *[age(number(summary[f"{name}/{part}"][0])) for part in ("median", "late", "max")],
-            percent(number(summary[f"{name}/missing"][0])),
-        ]
-        for name in ages
-    ]
-    columns = ["source", "median age", "95 % younger than", "oldest used", "decisions without a value"]
-    return Table("Age of each source's value at the decision", columns, rows)
-
-
-def age(minutes: float) -> str:
-    """Milliseconds up to a second, seconds up to a minute, minutes up to two days, then days."""
-    if not math.isfinite(minutes):
-        return MISSING
-    seconds = 60 * minutes
-    if seconds < 1:
-        return f"{significant_digits(1000 * seconds, 3)} ms" if seconds else "0"
-    if minutes < 1:
-        return f"{plain(seconds, 1)} s"
-    return f"{plain(minutes / 1440, 1)} d" if minutes > _TWO_DAYS else f"{plain(minutes, 1)} min"
-
-
 def sources(run: RunFolder) -> Table | None:
     """Rows read, used and set aside, source by source."""
     rows = []
@@ -254,7 +182,7 @@ def sources(run: RunFolder) -> Table | None:
         return None
     columns = ["source", "table", "read", "used", "set aside", "share", "set aside, by reason", "other counts"]
     note = "Rows set aside are in quarantine.parquet with file and line. Late: arrived after a later one; not used."
-    return Table("Rows of each source", columns, rows, note, text_columns=2, last_words=2)
+    return Table("Rows by reason", columns, rows, note, text_columns=2, last_words=2)
 
 
 def bad_rows(run: RunFolder) -> Table | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fusion.report import comparison, contribution
+from fusion.report import comparison, contribution, returns
 from fusion.report.difference import rank_ic_difference
 from fusion.report.run_folder import Estimate, RunFolder, is_redundant, number, section
 from fusion.report.wording import interval, measured, percent, plain, plural, signed
@@ -121,6 +121,8 @@ def _baseline(run: RunFolder, ic: Estimate) -> list[str]:
 
 
 def _money(run: RunFolder) -> list[str]:
+    if told := returns.sentence(run):
+        return told
     spread = run.estimate("top_minus_bottom")
     if not spread.known:
         return []

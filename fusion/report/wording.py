@@ -8,6 +8,7 @@ from datetime import date, datetime
 from fusion.report.run_folder import Estimate
 
 MISSING = "–"
+_TWO_DAYS = 48 * 60.0  # minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Table:
     note: str = ""
     text_columns: int = 1
     last_words: int = 0
+    marks: list[str] = field(default_factory=list)  # of each row: "bad", or empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,18 @@ def labels(periods: Iterable[object]) -> list[str]:
     words = [when(value) for value in values]
     one_day = len({word[:10] for word in words}) == 1 and all(isinstance(value, datetime) for value in values)
     return [word[11:] for word in words] if one_day else words
+
+
+def age(minutes: float) -> str:
+    """Milliseconds up to a second, seconds up to a minute, minutes up to two days, then days."""
+    if not math.isfinite(minutes):
+        return MISSING
+    seconds = 60 * minutes
+    if seconds < 1:
+        return f"{significant_digits(1000 * seconds, 3)} ms" if seconds else "0"
+    if minutes < 1:
+        return f"{plain(seconds, 1)} s"
+    return f"{plain(minutes / 1440, 1)} d" if minutes > _TWO_DAYS else f"{plain(minutes, 1)} min"
 
 
 def size(bytes_: float) -> str:

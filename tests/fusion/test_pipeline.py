@@ -22,8 +22,7 @@ from gpu_kernels.errors import DataError, QuarantineError
 WRITTEN = {
     "features.parquet", "labels.parquet", "regime.parquet", "selection.parquet", "signals.parquet",
     "evaluation.parquet", "session_ic.parquet", "comparison.parquet", "portfolio.parquet", "quarantine.parquet",
-    "regime_states.json",
-    "families.json", "config.yaml",
+    "prices.parquet", "regime_states.json", "families.json", "config.yaml",
 }  # fmt: skip
 
 

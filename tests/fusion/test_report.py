@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from plotly import graph_objects
 
 from fusion import report
-from fusion.report import figures, maps, tables
+from fusion.report import figures, health, maps, regimes, tables
 from fusion.report.difference import rank_ic_difference
 from fusion.report.not_verified import not_verified
 from fusion.report.run_folder import Estimate, RunFolder
 from fusion.report.verdict import verdict
-from fusion.report.wording import chance, percent, signed
+from fusion.report.wording import age, chance, percent, signed
 from gpu_kernels.errors import ModelError
 
 
@@ -260,10 +260,20 @@ class TestBaseline:
 class TestPage:
     def test_every_part_is_there(self, strong: RunFolder) -> None:
         page = report.render(strong)
-        for part in ("verdict", "warnings", "skill", "groups", "trading", "regimes", "selection", "coverage", "data"):
+        for part in (
+            "verdict",
+            "warnings",
+            "skill",
+            "returns",
+            "contribution",
+            "regimes",
+            "selection",
+            "stability",
+            "data",
+        ):
             assert f'id="{part}"' in page
         drawn = set(re.findall(r'data-plot="plot-([^"]+)"', page))
-        expected = {"by-horizon", "decay", "cumulative-ic", "by-group", "quantiles", "regimes", "coverage"}
+        expected = {"by-regime", "by-horizon", "decay", "cumulative-ic", "by-group", "quantiles", "regimes", "coverage"}
         assert drawn == expected | {"selection-0", "selection-1"}
 
     def test_loads_nothing_from_elsewhere(self, strong: RunFolder) -> None:
@@ -288,7 +298,7 @@ class TestPage:
             raise AssertionError(name)
 
         specs = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', report.render(strong), re.DOTALL)
-        assert len(specs) == 9
+        assert len(specs) == 10
         for spec in specs:
             assert set(json.loads(spec, parse_constant=refuse)) == {"data", "layout"}
 
@@ -309,12 +319,12 @@ class TestPage:
         assert "late 3" in shown.rows[0][7]
         ages = pl.read_parquet(strong.path / "features.parquet")["lots_age"]
         known = sorted(age for age in ages if not math.isnan(age))
-        stale = tables.staleness(strong)
+        stale = health.table(strong)
         assert stale is not None
-        assert known[-1] > 48 * 60 > max(pl.read_parquet(strong.path / "features.parquet")["bars_age"])
-        assert stale.rows[1][3] == f"{known[-1] / 1440:,.1f} d"
-        assert stale.rows[0][3].endswith(" min")
-        assert stale.rows[1][4] == f"{100 * (1 - len(known) / len(ages)):.1f} %"
+        found = {row[0]: dict(zip(stale.columns, row, strict=True)) for row in stale.rows}
+        assert found["lots"]["95 % under"] == f"{np.quantile(known, 0.95, method='nearest') / 1440:,.1f} d"
+        assert found["bars"]["95 % under"].endswith(" min")
+        assert found["lots"]["decisions"] == f"{100 * len(known) / len(ages):.1f} %"
 
     def test_regimes_as_fitted_say_each_thing_once(self, strong: RunFolder) -> None:
         shown = tables.states(strong)
@@ -401,7 +411,7 @@ class TestPage:
         [(0.0, "0"), (0.00001, "0.600 ms"), (0.002, "120 ms"), (0.5, "30.0 s"), (3.0, "3.0 min"), (4320.0, "3.0 d")],
     )
     def test_ages_have_the_unit_that_shows_them(self, minutes: float, words: str) -> None:
-        assert tables.age(minutes) == words
+        assert age(minutes) == words
 
     def test_simulated_data_are_named_first(self, tmp_path: Path) -> None:
         folder = write_run(tmp_path, count=30)
@@ -421,7 +431,8 @@ class TestFigures:
             figures.cumulative_ic(strong),
             figures.by_group(strong),
             figures.quantiles(strong),
-            maps.regimes(strong),
+            figures.by_regime(strong),
+            regimes.timeline(strong),
             gaps,
             *maps.selection(strong),
         ]
@@ -466,7 +477,7 @@ class TestFigures:
         assert "1 beyond max_features" in " ".join(verdict(RunFolder(folder)).sentences)
 
     def test_regimes_before_the_first_refit_are_not_drawn(self, weak: RunFolder) -> None:
-        plot = maps.regimes(weak)
+        plot = regimes.timeline(weak)
         assert plot is not None
         known = pl.read_parquet(weak.path / "regime.parquet").filter(pl.col("regime").is_not_null())
         assert plot.data[0]["x"] == [str(day) for day in known["session"]]
@@ -605,7 +616,22 @@ class TestBrowser:
             assert frame["width"] == then
             assert frame["content"] <= then, f"{name} ({first} -> {then}) overflows: {frame['content']}"
             assert frame["title"] == "example: trifuse report"
-            assert len(frame["plots"]) == 9
+            assert len(frame["plots"]) == 10
+            folded = {plot["name"] for plot in frame["plots"] if not plot["drawn"]}
+            assert folded == {"plot-by-group", "plot-quantiles", "plot-coverage"}, name
+            for plot in frame["plots"]:
+                assert plot["name"] in folded or plot["marks"] > 3, (name, plot)
+                assert plot["name"] in folded or abs(plot["drawn"] - plot["width"]) <= 1, (name, plot)
+
+    def test_what_is_folded_is_drawn_once_it_is_opened(self, strong: RunFolder, tmp_path: Path) -> None:
+        page = report.build(strong.path)
+        later = "<script>for (const part of document.querySelectorAll('details')) part.open = true;</script></body>"
+        opened = tmp_path / "opened.html"
+        opened.write_text(page.read_text().replace("</body>", later))
+        found = look(opened, tmp_path, [("phone", 400, 400), ("wide", 1400, 1400)])
+        for name, frame in found.items():
+            assert frame["problems"] == []
+            assert frame["content"] <= frame["width"]
             for plot in frame["plots"]:
                 assert plot["marks"] > 3, (name, plot)
                 assert abs(plot["drawn"] - plot["width"]) <= 1, (name, plot)
