@@ -100,7 +100,8 @@ def rejected(sessions: int, h: int, used: int, seeds: int) -> float:
 def test_a_test_at_5_percent_rejects_noise_about_as_often(sessions: int, h: int) -> None:
     # of 600 markets: three standard deviations about 5 % are 2.3 % to 7.7 %
     assert 0.023 < rejected(sessions, h, h, 600) < 0.077
-    assert rejected(sessions, h, 1, 100) > 0.2, "errors by session alone would do, so that this shows nothing"
+    # errors of labels of one session allow for the next session, and for no more
+    assert rejected(sessions, h, 1, 100) > 0.12, "errors by session alone would do, so that this shows nothing"
 
 
 @pytest.mark.parametrize(("sessions", "h"), [(200, 5), (252, 21)])

@@ -23,6 +23,7 @@ from gpu_kernels import (
     window_moments,
 )
 from gpu_kernels.book import best, intervals, rebuild, rebuild_state
+from gpu_kernels.cross_section import information_coefficients
 from gpu_kernels.volatility import (
     covariance,
     diurnal,
@@ -253,6 +254,7 @@ def cut_rows(work: Work, keep: int, segments: int) -> tuple[np.ndarray, ...] | N
         or work.function.__module__.startswith("gpu_kernels.imagery.")  # tests/gpu_kernels/test_imagery.py
         or work.function.__module__.startswith("gpu_kernels.sites.")  # tests/gpu_kernels/test_site_kernels.py
         or work.function is event_profile.profile  # what is known after the last row
+        or work.function is information_coefficients  # a row each decision; tests/gpu_kernels/test_cross_section.py
         or "at" in work.keywords  # tests/gpu_kernels/test_book_rebuild.py
     ):
         return None
