@@ -18,6 +18,9 @@ from sources.schema import TIME
 MINUTE = 60 * 10**9
 FOREVER = 2**63 - 1
 
+# columns that are here for a moment only, called as no table calls its own
+_SEGMENT, _ROW = "__segment__", "__row__"
+
 
 @dataclass(frozen=True)
 class AsOf:
@@ -69,11 +72,11 @@ def as_of(rows: pl.DataFrame, grid: pl.DataFrame, by: list[str], max_age_ns: int
     decision sees all rows; the grid must then be sorted by decision_time alone.
     """
     if by:
-        segments = grid.select(by).unique(maintain_order=True).with_row_index("segment")
-        rows = rows.join(segments, on=by, how="inner", maintain_order="left").sort("segment", maintain_order=True)
-        counts = np.bincount(rows["segment"].to_numpy(), minlength=segments.height)
+        segments = grid.select(by).unique(maintain_order=True).with_row_index(_SEGMENT)
+        rows = rows.join(segments, on=by, how="inner", maintain_order="left").sort(_SEGMENT, maintain_order=True)
+        counts = np.bincount(rows[_SEGMENT].to_numpy(), minlength=segments.height)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rows, decision_offsets = rows.drop("segment"), segment_offsets(grid.select(by))
+        rows, decision_offsets = rows.drop(_SEGMENT), segment_offsets(grid.select(by))
     else:
         offsets = np.array([0, rows.height], dtype=np.int64)
         decision_offsets = np.array([0, grid.height], dtype=np.int64)
@@ -118,30 +121,37 @@ def align(
             raise DataError(
                 f"{wrong[0]} of {name} is {frame.schema[wrong[0]]}", allowed="a datetime with the time zone UTC"
             )
+    other = [key for key in keys if rows.schema[key] != grid.schema[key]]
+    if other:
+        raise DataError(
+            f"{other[0]} is {rows.schema[other[0]]} in rows, {grid.schema[other[0]]} in the grid", allowed="one type"
+        )
     added = [*columns, "age_minutes", "known_since_minutes"]
     clash = [column for column in added if column in grid.columns]
     if clash:
         raise DataError(f"the grid has {clash[0]} already", hint="rename it before the call")
+    twice = [column for column in added if added.count(column) > 1]
+    if twice:
+        raise DataError(f"columns name {twice[0]} twice", allowed="each once; ages are added")
     if grid["decision_time"].null_count():
         raise DataError(f"{grid['decision_time'].null_count()} decisions have no time", allowed="a time in each row")
-    used = rows.select(
-        *keys,
-        pl.col("event_time").cast(TIME),
-        pl.col("known_time").cast(TIME) + pl.duration(nanoseconds=delay_ns),
-        *(column for column in columns if column not in keys),
-    ).drop_nulls(["event_time", "known_time", *keys])
-    asked = grid.select(*keys, pl.col("decision_time").cast(TIME)).with_row_index("_place")
+    # the values stay where they are, so that they may have any name
+    clocks = (pl.col("event_time").cast(TIME), pl.col("known_time").cast(TIME) + pl.duration(nanoseconds=delay_ns))
+    used = rows.select(*keys, *clocks).with_row_index(_ROW).drop_nulls(["event_time", "known_time", *keys])
+    asked = grid.select(*keys, pl.col("decision_time").cast(TIME)).with_row_index(_ROW)
     asked = asked.sort(*keys, "decision_time", maintain_order=True)
     found = as_of(used.sort("known_time", maintain_order=True), asked, keys, max_age_ns)
-    place = pl.Series(np.where(found.index >= 0, found.index, 0))
-    values = found.rows.select(columns)
-    nothing = pl.Series("_found", found.index >= 0)
-    taken = values[place] if values.height else values.clear(len(place))
-    taken = taken.with_columns(
-        nothing, pl.Series("age_minutes", found.age), pl.Series("known_since_minutes", found.known), asked["_place"]
-    )
-    taken = taken.with_columns(pl.when("_found").then(pl.col(column)).alias(column) for column in added)
-    return grid.hstack(taken.sort("_place").select(added))
+    order = np.argsort(asked[_ROW].to_numpy(), kind="stable")
+    index = found.index[order]
+    known = pl.Series(index >= 0)
+    values = rows.select(columns)
+    if found.rows.height:
+        taken = values[found.rows[_ROW].gather(np.maximum(index, 0))]
+        taken = taken.select(pl.when(known).then(pl.col(column)).alias(column) for column in columns)
+    else:
+        taken = values.clear(len(index))
+    ages_of = (pl.Series("age_minutes", found.age[order]), pl.Series("known_since_minutes", found.known[order]))
+    return grid.hstack([*taken.get_columns(), *(age.zip_with(known, _nothing(age)) for age in ages_of)])
 
 
 def align_stream(
@@ -175,3 +185,7 @@ def align_stream(
 def _is_time(frame: pl.DataFrame, column: str) -> bool:
     kind = frame.schema[column]
     return isinstance(kind, pl.Datetime) and kind.time_zone == "UTC"
+
+
+def _nothing(values: pl.Series) -> pl.Series:
+    return values.clear(len(values))

@@ -18,6 +18,7 @@ from sources.schema import TIME
 from sources.sessions import assign_session, exchange_timezone, sessions_around
 
 _VOLATILITY = "bar_realised_variance_30"
+_YEARS = 1678, 2261
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     "parquet": pl.read_parquet,
     "csv": lambda path: pl.read_csv(path, infer_schema_length=None),
@@ -47,6 +48,7 @@ def read_scores(path: Path, *, column: str = "score", timezone: str | None = Non
     or time, a decision twice, or no row; ConfigError for another suffix.
     """
     rows = _read(path, ("entity", "decision_time", column))
+    _check_entity(rows, path)
     if not rows.schema[column].is_numeric() and rows.schema[column] != pl.Null:
         raise DataError(f"{path}: {column} is {rows.schema[column]}", allowed="numbers")
     found = rows.select(
@@ -163,6 +165,7 @@ def _judged(
 
 def _prices(path: Path, timezone: str | None) -> pl.DataFrame:
     rows = _read(path, ("entity", "event_time"))
+    _check_entity(rows, path)
     name = next((name for name in ("price", "close") if name in rows.columns), None)
     if name is None or not rows.schema[name].is_numeric():
         raise DataError(f"{path} holds no prices", allowed="a column price or close, of numbers")
@@ -191,9 +194,15 @@ def _read(path: Path, needed: Sequence[str]) -> pl.DataFrame:
     return rows
 
 
+def _check_entity(rows: pl.DataFrame, path: Path) -> None:
+    kind = rows.schema["entity"]
+    if not (kind in (pl.String, pl.Categorical, pl.Enum, pl.Null) or kind.is_integer()):
+        raise DataError(f"{path}: entity is {kind}", allowed="text")
+
+
 def _times(column: pl.Series, path: Path, timezone: str | None) -> pl.Series:
     """A column of times in UTC. Raises DataError where it holds something else, or times without a zone."""
-    name = column.name
+    name, far = column.name, None
     if column.dtype == pl.String:
         zoned = column.str.contains(r"(Z|[+-]\d\d:?\d\d)$").all()
         try:
@@ -202,15 +211,21 @@ def _times(column: pl.Series, path: Path, timezone: str | None) -> pl.Series:
             parsed = pl.Series(name, [None] * len(column), dtype=pl.Datetime("ns"))
         if wrong := column.filter(parsed.is_null() & column.is_not_null()).to_list():
             raise DataError(f"{path}: {name} holds {wrong[0]!r}", allowed="times, e.g. 2024-01-08T14:45:00Z")
+        # nanoseconds of a year beyond these would be those of another one
+        far = column.filter(~column.str.slice(0, 4).cast(pl.Int64, strict=False).is_between(*_YEARS).fill_null(True))
         column = parsed
     if not isinstance(column.dtype, pl.Datetime):
         raise DataError(f"{path}: {name} is {column.dtype}", allowed="times, e.g. 2024-01-08T14:45:00Z")
+    if far is None:
+        far = column.filter(~column.dt.year().is_between(*_YEARS).fill_null(True))
+    if len(far):
+        raise DataError(f"{path}: {name} holds {far[0]}", allowed=f"times of the years {_YEARS[0]} to {_YEARS[1]}")
     if column.dtype.time_zone is None:
         if timezone is None:
             raise DataError(f"{path}: {name} names no time zone", hint="say it: --timezone America/New_York")
         try:
             ZoneInfo(timezone)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             raise ConfigError(f"time zone {timezone!r} is not known", allowed="e.g. UTC, America/New_York") from None
         column = column.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
     return column.dt.convert_time_zone("UTC").cast(TIME)

@@ -265,11 +265,13 @@ def _solved(matrix: Floats, right: Floats, before: Floats) -> Floats:
 def _groupings(x: Floats, states: int, order: int) -> list[Floats]:
     """(T,) values by whose quantiles rows are grouped; NaN where a value is missing."""
     filled = np.where(np.isfinite(x), x, 0.0)
-    lagged = np.stack([np.append(np.zeros(lag), filled[: len(x) - lag]) for lag in range(1, order + 1)], axis=1)
-    slope = np.linalg.solve(
-        np.einsum("ti,tj->ij", lagged, lagged) + 1e-6 * len(x) * np.eye(order), np.einsum("ti,t->i", lagged, filled)
-    )
-    left = np.abs(filled - np.einsum("ti,i->t", lagged, slope))
+    left = np.abs(filled)
+    if order:
+        lagged = np.stack([np.append(np.zeros(lag), filled[: len(x) - lag]) for lag in range(1, order + 1)], axis=1)
+        slope = np.linalg.solve(
+            np.einsum("ti,tj->ij", lagged, lagged) + 1e-6 * len(x) * np.eye(order), np.einsum("ti,t->i", lagged, filled)
+        )
+        left = np.abs(filled - np.einsum("ti,i->t", lagged, slope))
     window = np.full(min(21, len(x)), 1.0)
     slow = [np.convolve(values, window, "same")[: len(x)] for values in (filled, left)]
     return [np.where(np.isfinite(x), values, np.nan) for values in (filled, *slow)]

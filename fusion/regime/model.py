@@ -13,6 +13,8 @@ from gpu_kernels.errors import ModelError
 
 Floats = NDArray[np.float64]
 
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegimeModel(ABC):
@@ -94,9 +96,17 @@ def complete_rows(x: Floats) -> NDArray[np.bool_]:
 
 
 def input_problem(x: Floats, inputs: tuple[str, ...], states: int, session: date) -> str | None:
-    """Why nothing can be fitted to the complete rows of x: fewer than 10 a state, or a constant input; else None."""
+    """Why nothing can be fitted to the complete rows of x: fewer than 10 a state, a constant input, or one so far from
+    1 that its squares are no numbers; else None."""
     complete = x[complete_rows(x)]
     if len(complete) < 10 * states:
         return f"{len(complete)} observations before {session}; {10 * states} are needed for {states} states"
-    constant = [name for name, values in zip(inputs, complete.T, strict=True) if np.ptp(values) == 0]
-    return f"input {constant[0]} is constant before {session}" if constant else None
+    for name, values in zip(inputs, complete.T, strict=True):
+        low, high = float(values.min()), float(values.max())
+        if low == high:
+            return f"input {name} is constant before {session}"
+        if max(abs(low), abs(high)) > _LARGEST or high - low < 1 / _LARGEST:
+            return (
+                f"input {name} reaches from {low:.3g} to {high:.3g} before {session}, too far or too near to be fitted"
+            )
+    return None

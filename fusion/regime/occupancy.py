@@ -57,7 +57,7 @@ def occupancy(x: Floats, probabilities: Floats) -> Occupancy:
     complete = complete_rows(x)
     seen, weights = x[complete], probabilities[complete]
     total = weights.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = np.einsum("tk,td->kd", weights, seen) / total[:, None]
         square = (seen[:, None, :] - mean[None]) ** 2
         deviation = np.sqrt(np.einsum("tk,tkd->kd", weights, square) / total[:, None])

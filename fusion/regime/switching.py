@@ -113,8 +113,10 @@ def fit(
         "memory": asked.memory(k),
     }
     problem = input_problem(x, inputs, k, refit.session)
-    whole = sum(complete[lag : len(x) - asked.order + lag].astype(int) for lag in range(asked.order + 1))
-    usable = int((np.asarray(whole) == asked.order + 1).sum())
+    # rows that are there with all their lags; of fewer rows than lags there are none
+    rows = max(len(x) - asked.order, 0)
+    whole = [complete[lag : lag + rows] for lag in range(asked.order + 1)]
+    usable = int(np.all(whole, axis=0).sum()) if rows else 0
     if problem is None and usable < 10 * k:
         problem = f"{usable} observations with {asked.order} lags before {refit.session}; {10 * k} are needed"
     if problem is not None:

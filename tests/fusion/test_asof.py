@@ -133,6 +133,18 @@ class TestAlign:
         assert found["count"].to_list() == [None, 7, 8]
         assert found["known_since_minutes"].to_list() == [None, 0.0, 0.0]
 
+    @pytest.mark.parametrize("name", ["segment", "_place", "_found", "_row", "event_time", "known_time"])
+    def test_columns_may_have_any_name(self, name: str) -> None:
+        known = table([("A", 1, 1, 1.0), ("A", 2, 3, 2.0), ("B", 4, 4, 9.0)])
+        known = known if name in known.columns else known.with_columns(pl.Series(name, [7, 8, 9]))
+        found = align(known, grid([("A", 2), ("A", 3), ("B", 1), ("B", 4)]), [name])[name]
+        assert found.to_list() == [known[name][0], known[name][1], None, known[name][2]]
+
+    def test_keys_may_have_any_name(self) -> None:
+        known, decisions = table([("A", 1, 1, 1.0), ("B", 1, 1, 2.0)]), grid([("A", 1), ("B", 1)])
+        found = align(*(each.rename({"entity": "segment"}) for each in (known, decisions)), ["value"], by=("segment",))
+        assert found["value"].to_list() == [1.0, 2.0]
+
     def test_rows_without_a_clock_or_a_key_are_never_used(self) -> None:
         known = table([("A", 1, 1, 1.0), ("A", 2, 2, 2.0), ("A", 3, 3, 3.0)])
         for column in ("event_time", "known_time", "entity"):
@@ -150,6 +162,10 @@ class TestAlign:
             ),
             (lambda rows, asked: (rows, asked.with_columns(value=1.0)), "the grid has value already"),
             (
+                lambda rows, asked: (rows, asked.with_columns(entity=pl.lit(1))),
+                "entity is String in rows, Int32 in the grid",
+            ),
+            (
                 lambda rows, asked: (rows, asked.with_columns(decision_time=pl.lit(None, TIME))),
                 "1 decisions have no time",
             ),
@@ -159,6 +175,10 @@ class TestAlign:
         rows, asked = change(table([("A", 1, 1, 1.0)]), grid([("A", 5)]))  # type: ignore[operator]
         with pytest.raises(DataError, match=message):
             align(rows, asked, ["value"])
+
+    def test_a_column_named_twice_is_told(self) -> None:
+        with pytest.raises(DataError, match="columns name value twice"):
+            align(table([("A", 1, 1, 1.0)]), grid([("A", 5)]), ["value", "value"])
 
     def test_nothing_at_all(self) -> None:
         assert align(table([]), grid([("A", 1)]), ["value"])["value"].to_list() == [None]

@@ -1,7 +1,7 @@
 """Scores of one's own: judged by a run as the run judges its own, by prices without the night, and dirt."""
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +155,9 @@ class TestDirt:
             ("entity,decision_time,score\nA,yesterday,1\n", "decision_time holds 'yesterday'; allowed: times"),
             ("entity,decision_time,score\nA,2024-01-08T15:00:00,1\n", "decision_time names no time zone"),
             ("entity,decision_time,score\nA,5,1\n", "decision_time is Int64; allowed: times"),
+            # as nanoseconds it would be a time of 1815
+            ("entity,decision_time,score\nA,9999-01-01T00:00:00Z,1\n", "holds 9999-01-01T00:00:00Z; allowed: times of"),
+            ("entity,decision_time,score\nA,0001-01-01T00:00:00Z,1\n", "holds 0001-01-01T00:00:00Z; allowed: times of"),
             (
                 "entity,decision_time,score\nA,2024-01-08T15:00:00Z,1\n,2024-01-08T15:00:00Z,1\n",
                 "1 rows have no entity",
@@ -195,6 +198,24 @@ class TestDirt:
         assert said in done.stderr
         assert done.exit_code == code
         assert len(done.stderr.strip().splitlines()) == 1
+
+    def test_columns_of_other_kinds(self, run, tmp_path):
+        path = tmp_path / "scores.parquet"
+        zone = datetime(2024, 1, 8, 15, tzinfo=UTC)
+        rows = pl.DataFrame({"entity": ["A"], "decision_time": [zone], "score": [1.0]})
+        for change, said in (
+            (pl.concat_list("entity"), "entity is List(String); allowed: text"),
+            (pl.lit(datetime(9000, 1, 1, tzinfo=UTC)).alias("decision_time"), "decision_time holds 9000-01-01"),
+            (pl.lit(True).alias("score"), "score is Boolean; allowed: numbers"),
+        ):
+            rows.with_columns(change).write_parquet(path)
+            done = trifuse(path, "--run", run)
+            assert said in done.stderr
+            assert (done.exit_code, len(done.stderr.strip().splitlines())) == (3, 1)
+        rows.with_columns(pl.col("decision_time").dt.replace_time_zone(None)).write_parquet(path)
+        done = trifuse(path, "--run", run, "--timezone", "Mars/Olympus")
+        assert "time zone 'Mars/Olympus' is not known" in done.stderr
+        assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1)
 
     def test_files(self, run, tmp_path):
         broken = tmp_path / "scores.parquet"

@@ -101,6 +101,18 @@ def test_too_few_or_constant_values_are_a_problem_that_is_told(kind: str) -> Non
     assert all(model.problem is None for model in path_of(kind, x)[0].models)
 
 
+def test_values_whose_squares_are_no_numbers_are_a_problem_that_is_told(kind: str) -> None:
+    _, x = stretches(4, 300)
+    x[100] = 1e200
+    for values in (x, x * 1e-320):
+        path, refits = path_of(kind, values)
+        if kind == "thresholds":  # which compare, and square nothing to decide
+            assert path.models[0].problem is None
+        else:
+            assert "too far or too near to be fitted" in describe(path, refits)[0]["problem"]
+            assert path.probabilities["regime"].null_count() == 300
+
+
 def test_states_are_described(kind: str) -> None:
     _, x = stretches(5, 300)
     path, refits = path_of(kind, x)

@@ -228,6 +228,27 @@ class TestFit:
         assert path.models[0].problem == f"0 observations with 1 lags before {refit.session}; 20 are needed"
 
 
+@pytest.mark.parametrize("form", ["mean", "intercept"])
+def test_without_lags_it_is_a_chain_of_levels(form: str) -> None:
+    p = Parameters(
+        np.array([[0.95, 0.05], [0.1, 0.9]]), np.array([[-1.0], [2.0]]), np.zeros((2, 0, 1)), np.ones((2, 1)) / 4
+    )
+    states, x = drawn(8, 400, p)
+    sessions, observations = daily(x)
+    refits = schedule(sessions, WalkForwardConfig(train_sessions=300, refit_sessions=100))
+    config = RegimeConfig(model="switching", switching={"order": 0, "form": form})
+    path = filter_regimes(observations, refits, config)
+    likeliest = path.training(refits[0]).select("probability_0", "probability_1").to_numpy().argmax(axis=1)
+    assert (likeliest == states[: len(likeliest)]).mean() > 0.98
+
+
+def test_fewer_rows_than_lags_are_a_problem_that_is_told() -> None:
+    sessions, observations = daily(np.arange(30.0)[:, None])
+    refits = schedule(sessions, WalkForwardConfig(train_sessions=7, refit_sessions=30))
+    config = RegimeConfig(model="switching", switching={"order": 12, "form": "intercept"})
+    assert "8 observations" in filter_regimes(observations, refits, config).models[0].problem
+
+
 def test_config() -> None:
     assert SwitchingConfig(order=4, form="intercept").memory(5) == 1
     assert SwitchingConfig(order=4, changes=("variance",)).memory(5) == 1
