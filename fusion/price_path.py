@@ -24,7 +24,11 @@ def price_path(plan: Plan, tables: Mapping[str, pl.DataFrame], decisions: pl.Dat
     prices = price_stream(tables[name], plan.config.sources[name].table).sort("known_time", maintain_order=True)
     last = decisions.group_by("session", "entity").agg(pl.col("decision_time").max()).sort("decision_time", "entity")
     found = last.join_asof(
-        prices.select("entity", "known_time", "price"), left_on="decision_time", right_on="known_time", by="entity"
+        prices.select("entity", "known_time", "price"),
+        left_on="decision_time",
+        right_on="known_time",
+        by="entity",
+        check_sortedness=False,
     )
     usable = pl.when(pl.col("price").is_finite() & (pl.col("price") > 0)).then("price")
     return found.select("session", "entity", price=usable.cast(pl.Float64)).sort("session", "entity")

@@ -71,7 +71,7 @@ def figure(run: RunFolder) -> Figure | None:
         [trace],
         layout(
             height,
-            "rank IC, run less model",
+            "run less model",
             xaxis={"rangemode": "tozero", "zerolinewidth": 2},
             yaxis={"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "automargin": True}
             | {"gridcolor": "@grid", "fixedrange": True, "range": [-0.6, len(names) - 0.4]},

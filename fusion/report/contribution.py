@@ -147,7 +147,7 @@ def sentence(run: RunFolder) -> list[str]:
     """Which sources added information and which did not, for the verdict."""
     found = rows_of(run)
     if not found:
-        return []
+        return ["What each source adds was not measured in this run."]
     parts = []
     for verdict in (ADDED, TOOK, UNTOLD):
         mine = [row for row in found if row["verdict"] == verdict]

@@ -112,8 +112,8 @@ def _ledger(run: RunFolder, ledger: pl.DataFrame, regime: str) -> Figure:
 
 
 def _some(labels: list[str]) -> list[str]:
-    """At most a dozen labels of an axis, evenly spread."""
-    return labels[:: -(-len(labels) // 12)]
+    """At most eight labels of an axis, evenly spread."""
+    return labels[:: -(-len(labels) // 8)]
 
 
 def _hover(feature: str, refit: str, cell: dict[str, Any]) -> str:

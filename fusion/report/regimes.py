@@ -28,8 +28,10 @@ def timeline(run: RunFolder) -> Figure | None:
 
     height = _EDGES + _PRICE + _HELD + _GAP + (_INPUT + _GAP) * len(inputs)
     inner = height - _EDGES
-    shapes = layout(height, yaxis=_axis("probability", 1 - _PRICE / inner, 1.0) | {"range": [0, 1]})
+    shapes = layout(height, yaxis=_axis("" if prices else "probability", 1 - _PRICE / inner, 1.0) | {"range": [0, 1]})
     shapes["yaxis"] |= {"showgrid": False, "side": "right" if prices else "left", "tickvals": [0, 0.5, 1]}
+    shapes["yaxis"]["tickformat"] = ".0%"
+    shapes["legend"]["traceorder"] = "normal"
     shapes["hovermode"] = "x unified"
     traces: list[Trace] = [
         {
@@ -47,6 +49,7 @@ def timeline(run: RunFolder) -> Figure | None:
     ]
     if prices:
         shapes["yaxis2"] = _axis(what, 1 - _PRICE / inner, 1.0) | {"overlaying": "y", "side": "left", "showgrid": False}
+        shapes["yaxis2"] |= {"tickmode": "auto", "nticks": 6}
         traces += [
             {
                 "type": "scatter",

@@ -111,7 +111,7 @@ def sentence(run: RunFolder) -> list[str]:
 
 
 def _left(net: Estimate) -> str:
-    if net.has_interval and net.side == 0:
+    if net.side == 0:
         return "After costs, no profit and no loss is shown"
     return "After costs a profit is left" if net.value > 0 else "After costs it loses"
 
