@@ -1,4 +1,4 @@
-"""PNGs of Plotly figures, drawn by a headless Chromium."""
+"""PNGs of Plotly figures, and of the tops of pages, drawn by a headless Chromium."""
 
 import json
 import shutil
@@ -19,13 +19,6 @@ def write_png(figure: dict[str, Any], path: Path, *, width: int = 1100, height: 
 
     Raises ConfigError where no browser is found.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise ConfigError(
-            "no browser found, which draws the pictures",
-            allowed=f"one of {', '.join(BROWSERS)} on the PATH",
-            hint="install Chromium, or leave the pictures out",
-        )
     layout = {**figure["layout"], "width": width, "height": height}
     page = (
         "<!doctype html><meta charset='utf-8'><body style='margin:0;background:white'><div id='figure'></div>"
@@ -35,7 +28,23 @@ def write_png(figure: dict[str, Any], path: Path, *, width: int = 1100, height: 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "figure.html"
         source.write_text(page)
-        drawn = Path(folder) / "figure.png"
+        photograph(source, path, width=width, height=height, scale=scale)
+
+
+def photograph(page: Path, path: Path, *, width: int, height: int, scale: float = 1.0) -> None:
+    """Make a PNG of the top of a page, once its scripts have run; width (500 at least) and height in CSS pixels.
+
+    Raises ConfigError where no browser is found.
+    """
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise ConfigError(
+            "no browser found, which draws the pictures",
+            allowed=f"one of {', '.join(BROWSERS)} on the PATH",
+            hint="install Chromium, or leave the pictures out",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / "page.png"
         subprocess.run(
             [
                 browser,
@@ -48,7 +57,7 @@ def write_png(figure: dict[str, Any], path: Path, *, width: int = 1100, height: 
                 "--virtual-time-budget=10000",
                 f"--user-data-dir={folder}/profile",
                 f"--screenshot={drawn}",
-                source.as_uri(),
+                page.resolve().as_uri(),
             ],
             check=True,
             capture_output=True,

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from browser import chromium
 from example_run import ENTITIES, sessions, write_run
 
 from fusion import report
 from fusion.report import figures, health, regimes, returns, stability
+from fusion.report.picture import photograph
 from fusion.report.run_folder import RunFolder
 from fusion.report.verdict import verdict
 
@@ -179,3 +181,13 @@ class TestHealth:
         assert isinstance(there, float)
         assert found["headlines"] == f"{100 * there:.1f} %"
         assert found["bars"] == "–"
+
+
+def test_the_top_of_a_page_is_photographed(tmp_path: Path) -> None:
+    chromium()
+    page = tmp_path / "page.html"
+    page.write_text("<body style='margin:0;background:#fff'><script>document.body.style.background = '#f00'</script>")
+    photograph(page, tmp_path / "page.png", width=600, height=300)
+    drawn = (tmp_path / "page.png").read_bytes()
+    assert drawn[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [int.from_bytes(drawn[at : at + 4], "big") for at in (16, 20)] == [600, 300]
