@@ -104,8 +104,10 @@ def _curves(frame: pl.DataFrame) -> Curves:
 
 def _calibrator(stored: dict[str, Any]) -> Calibrator:
     x, logit = (np.asarray(stored[name], dtype=np.float64) for name in ("x", "logit"))
-    if not len(x) or x.shape != logit.shape:
-        raise ValueError(f"a calibrator of {len(x)} points has {len(logit)} values")
+    if x.ndim != 1 or not len(x) or x.shape != logit.shape:
+        raise ValueError(f"a calibrator of {x.shape} points has {logit.shape} values")
+    if not (np.isfinite(x).all() and np.isfinite(logit).all() and (np.diff(x) > 0).all()):
+        raise ValueError("the points of a calibrator do not rise")
     return Calibrator(session_of(stored["refit_session"]), str(stored["method"]), x, logit)
 
 

@@ -84,14 +84,18 @@ def _read(folder: Path, stored: dict[str, Any]) -> RegimeLearner:
     trees = (folder / Path(stored["file"]).name).read_bytes()
     if hashlib.sha256(trees).hexdigest() != stored["sha256"]:
         raise ValueError(f"{stored['file']} is not what was saved")
+    features = tuple(str(name) for name in stored["features"])
+    arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in ("centre", "spread", "coefficients")}
+    if any(array.shape != (len(features),) for array in arrays.values()) or (
+        f"\nmax_feature_idx={len(features) - 1}\n".encode() not in trees
+    ):
+        raise ValueError(f"{stored['file']} and the ridge are not of {len(features)} features")
     return RegimeLearner(
-        features=tuple(stored["features"]),
+        features=features,
         scale=float(stored["scale"]),
         rows=int(stored["rows"]),
         trees=trees.decode(),
-        centre=np.asarray(stored["centre"], dtype=np.float64),
-        spread=np.asarray(stored["spread"], dtype=np.float64),
-        coefficients=np.asarray(stored["coefficients"], dtype=np.float64),
+        **arrays,
         intercept=float(stored["intercept"]),
         tuned=None if stored["tuned"] is None else _tuned(stored["tuned"]),
     )

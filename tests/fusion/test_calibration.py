@@ -1,5 +1,6 @@
 """Probabilities: the fitted curves by other optimisers, that they come true, nothing of the future, dirt."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from fusion.calibration import Calibrator, ProbabilityConfig, fit, probabilities
 from fusion.conformal import ConformalState, IntervalConfig, intervals
 from fusion.settlement import session_weights
 from fusion.signal_state import SignalState
+from gpu_kernels.errors import ModelError
 
 CONFIG = ProbabilityConfig(min_sessions=5)
 METHODS = ("logistic", "isotonic")
@@ -128,6 +130,36 @@ def test_a_curve_of_the_whole_sample_is_found(monkeypatch: pytest.MonkeyPatch) -
     whole = market.until(cut)
     part, _ = run(whole)
     assert not part.equals(full.filter(market.decisions["decision_time"] <= cut))
+
+
+def test_a_curve_is_of_the_last_sessions_alone() -> None:
+    market, config = forecast_market(6), CONFIG.model_copy(update={"window": 8})
+    settles, last = market.settles(), market.refits[-1]
+    found, _ = intervals(market.decisions, settles, market.refits, IntervalConfig(min_sessions=5))
+    whole = market.decisions.hstack(found)
+    place = settles.days.to_list().index(last)
+    recent = whole.with_columns(pl.when(pl.Series(settles.session >= place - 8)).then("score").alias("score"))
+    later = recent.with_columns(pl.when(pl.Series(settles.session > place - 8)).then("score").alias("score"))
+    curves = [probabilities(each, settles, [last], config)[1][0] for each in (whole, recent, later)]
+    assert [curve.logit.tolist() == curves[0].logit.tolist() for curve in curves] == [True, True, False]
+
+
+def test_a_damaged_curve_is_one_error(tmp_path) -> None:
+    market = forecast_market(4, sessions=20)
+    settled = intervals(market.decisions, market.settles(), market.refits, IntervalConfig())[1].settled
+    curve = Calibrator(market.refits[0], "logistic", np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
+    signal_state.save(SignalState(ConformalState({}, settled), (curve,)), tmp_path)
+    index = json.loads((tmp_path / "signals.json").read_text())
+    for damage in (
+        {"x": [1.0, -1.0]},
+        {"x": [None, 1.0]},
+        {"x": [[0.0], [1.0]], "logit": [[0.0], [1.0]]},
+        {"x": [1.0]},
+    ):
+        broken = index | {"calibrators": [index["calibrators"][0] | damage]}
+        (tmp_path / "signals.json").write_text(json.dumps(broken))
+        with pytest.raises(ModelError, match="calibrator"):
+            signal_state.load(tmp_path)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,6 +1,7 @@
 """Intervals: the definition by a slow reference, nothing of the future, coverage under drift, going on from a store."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from fusion import signal_state
 from fusion.conformal import IntervalConfig, intervals
 from fusion.settlement import settlement, volatility_of
 from fusion.signal_state import SignalState
+from fusion.walk_forward import Refit, training_rows
 from gpu_kernels.errors import ConfigError, DataError, ModelError
+from sources.schema import TIME
 
 SMALL = IntervalConfig(min_sessions=5, min_rows=60, half_life=7, window=30)
 COLUMNS = ("low", "high", "expected_error")
@@ -103,8 +106,13 @@ def quantile(row: dict, state: list[dict], level: float, config: IntervalConfig)
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, SMALL.model_copy(update={"by_regime": True}), SMALL.model_copy(update={"min_rows": 10_000, "level": 0.6})],
-    ids=["entities", "regimes", "pooled"],
+    [
+        SMALL,
+        SMALL.model_copy(update={"by_regime": True}),
+        SMALL.model_copy(update={"min_rows": 10_000, "level": 0.6}),
+        SMALL.model_copy(update={"window": 7}),
+    ],
+    ids=["entities", "regimes", "pooled", "window"],
 )
 def test_equals_the_definition(config: IntervalConfig) -> None:
     market = forecast_market(0, sessions=32)
@@ -269,3 +277,17 @@ def test_the_volatility_that_divides_errors() -> None:
     assert volatility_of(matrix, "bar_volatility_30").to_list() == [2.0, None]
     assert volatility_of(matrix, "none").to_list() == [None, None]
     assert volatility_of(matrix.select("bar_rsi_14"), "auto").to_list() == [None, None]
+
+
+def test_a_label_counts_where_a_refit_may_learn_from_it() -> None:
+    # one that ends at the very open is not known before it, as in `fusion.walk_forward.training_rows`
+    market = forecast_market(1, sessions=12)
+    opens = market.sessions["open"]
+    for end, first in ((opens[5], 6), (opens[5] - timedelta(microseconds=1), 5)):
+        labels = market.labels.with_columns(pl.lit(end).cast(TIME).alias("label_end_15min"))
+        settles = settlement(market.decisions, labels, market.sessions, ("return_15min", "label_end_15min"), 1)
+        told = settles.settled[np.isfinite(settles.value)]
+        assert set(told.tolist()) == {first + 1}
+        for session in range(2, 12):
+            refit = Refit(0, opens[session].date(), opens[session], opens[session - 1], (date.min, date.max), ())
+            assert (training_rows(labels, refit, 15 * 60 * 10**9).height > 0) == (session >= first + 1)

@@ -308,6 +308,19 @@ class TestStorage:
         with pytest.raises(ModelError, match="trifuse run"):
             load(folder)
 
+    @pytest.mark.parametrize(
+        "damage", [{"features": ["calm"]}, {"centre": []}, {"spread": [[1.0]]}, {"coefficients": [1.0] * 9}]
+    )
+    def test_parts_of_different_sizes_are_one_error(self, tmp_path, damage):
+        folder = self.stored(tmp_path)
+        index = json.loads((folder / "models.json").read_text())
+        learner = next(each for model in index["models"] for each in model["learners"] if each is not None)
+        assert len(learner["features"]) not in (1, 9)
+        learner.update(damage)
+        (folder / "models.json").write_text(json.dumps(index))
+        with pytest.raises(ModelError, match="trifuse run"):
+            load(folder)
+
     def test_missing_folder(self, tmp_path):
         with pytest.raises(ModelError, match="cannot be read"):
             load(tmp_path / "nowhere")
