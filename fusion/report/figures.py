@@ -147,7 +147,7 @@ def by_regime(run: RunFolder) -> Figure | None:
         traces,
         layout(
             height,
-            f"rank IC, {run.primary} returns",
+            f"rank IC, {run.primary_adjective} returns",
             xaxis=_WITH_ZERO,
             yaxis={"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "automargin": True}
             | {"gridcolor": "@grid", "fixedrange": True, "range": [-0.6, len(labels) - 0.4]},

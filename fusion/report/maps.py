@@ -36,7 +36,9 @@ def _ledger(run: RunFolder, ledger: pl.DataFrame, regime: str) -> Figure:
     cells = {(row["feature"], row["refit_session"]): row for row in ledger.iter_rows(named=True)}
     rows = [[cells.get((feature, refit), {}) for refit in refits] for feature in features]
     ic = [numbers([number(cell.get("ic")) for cell in row], 4) for row in rows]
-    bound = max((abs(value) for row in ic for value in row if value is not None), default=0.0) or 0.01
+    sizes = sorted(abs(value) for row in ic for value in row if value is not None)
+    # a few values of short windows would make all others pale; beyond it the colour stays
+    bound = (sizes[int(0.98 * (len(sizes) - 1))] if sizes else 0.0) or 0.01
     hover = [
         [_hover(feature, label[refit], cell) for refit, cell in zip(refits, row, strict=True)]
         for feature, row in zip(features, rows, strict=True)

@@ -255,6 +255,10 @@ def headline_facts(run: RunFolder) -> list[tuple[str, str, str]]:
     if spread.known:
         detail = f"{run.confidence}: {interval(spread, 2)}"
         facts.append(("top − bottom, bps", signed(spread.value, 2), detail))
+    if (net := run.estimate("net_top_minus_bottom")).known:
+        facts.append(
+            (f"after costs, bps a {run.period}", signed(net.value, 1), f"{run.confidence}: {interval(net, 1)}")
+        )
     if run.selection is not None and not run.selection.is_empty():
         last = run.selection.filter(pl.col("refit_session") == pl.col("refit_session").max())
         kept, good = last.filter(pl.col("kept")).height, last.filter(pl.col("kept") & pl.col("significant")).height
