@@ -5,9 +5,11 @@ came true (`fusion.conformal`, `fusion.calibration`), which is stored with the m
 """
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from fusion import features, session_target
@@ -160,7 +162,8 @@ def rank_of(score: pl.Expr) -> pl.Expr:
 
 def version_of(fitted: RefitModel) -> str:
     """First 12 hexadecimal digits of a sha256 over all that a refit learned."""
-    return hashlib.sha256(repr(fitted).encode()).hexdigest()[:12]
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # else arrays are told in eight digits
+        return hashlib.sha256(repr(fitted).encode()).hexdigest()[:12]
 
 
 def valid_until(plan: Plan, decisions: pl.DataFrame) -> pl.Series:

@@ -72,3 +72,10 @@ def test_the_same_returns_are_one_trial(study) -> None:
     one, both = (judged(found.portfolio, settings, PRIMARY, others=others) for others in (None, again))
     assert one.equals(both)
     assert one.filter(pl.col("metric") == "trials")["value"].to_list() == [2.0, 2.0]
+
+
+def test_a_word_below_what_was_compared_counts_for_nothing(study) -> None:
+    plan, found = study
+    settings = plan.config.evaluation.model_copy(update={"trials": 1})
+    table = judged(found.portfolio, settings, PRIMARY)
+    assert table.filter(pl.col("metric") == "trials")["value"].to_list() == [2.0, 2.0]

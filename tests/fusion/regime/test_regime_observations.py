@@ -103,7 +103,8 @@ def bars() -> tuple[pl.DataFrame, pl.DataFrame]:
                 if entity == "C" and day < 5:
                     continue
                 end = opened + timedelta(hours=bar + 1)
-                late = timedelta(days=2) if (place, day, bar) == (0, 7, 5) else timedelta(seconds=1)
+                # half an hour after the next open, yet before the next bar: in order, and too late for that open
+                late = timedelta(hours=18.5) if (place, day, bar) == (0, 7, 5) else timedelta(seconds=1)
                 rows.append((entity, opened.date(), end, end + late, price, float(draw.integers(1, 99))))
     names = ["entity", "session", "event_time", "known_time", "close", "volume"]
     frame = pl.DataFrame(rows, schema=names, orient="row").cast(
