@@ -1,11 +1,14 @@
 """The dwell rule against a plain reading of it, and its causality."""
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pytest
 from chains import daily, simulated
 from pydantic import ValidationError
 
-from fusion.regime import RegimeConfig, RegimePath, filter_regimes
+from fusion.regime import RegimeConfig, RegimeInput, RegimePath, filter_regimes
 from fusion.regime.dwell import held
 from fusion.walk_forward import WalkForwardConfig, schedule
 
@@ -93,3 +96,25 @@ def test_config():
     for wrong in ({"dwell": 0}, {"switch_probability": 0.5}, {"switch_probability": 1.1}, {"mixture": "x"}):
         with pytest.raises(ValidationError):
             RegimeConfig.model_validate(wrong)
+
+
+@pytest.mark.parametrize("matched", [True, False])
+def test_where_states_are_numbered_anew_the_label_is_taken_at_once(matched):
+    _, x = simulated(4, 120)
+    sessions, observations = daily(x)
+    refits = schedule(sessions, WalkForwardConfig(train_sessions=60, refit_sessions=30))
+    inputs = (RegimeInput(metric="x0", entity="US"),)
+    config = RegimeConfig(inputs=inputs, states=2, dwell=30, switch_probability=1.0)
+    first, second = filter_regimes(observations, refits, config).models
+    turned = replace(
+        second,
+        start=second.start[::-1].copy(),
+        transition=second.transition[::-1, ::-1].copy(),
+        mean=second.mean[::-1].copy(),
+        covariance=second.covariance[::-1].copy(),
+        matched=matched,
+    )
+    found = RegimePath.of(observations, (first, turned), config).probabilities
+    likeliest = (found["probability_1"] > 0.5).cast(pl.Int64)
+    # by its old number the state would be the other one, and the label waits for thirty rows
+    assert (found["regime"][90] == likeliest[90]) is not matched
