@@ -293,16 +293,22 @@ def _start(x: Floats, by: Floats, states: int, config: SwitchingConfig) -> Param
 
 
 @njit(cache=True)
+def _whole(x, t, order, inputs):  # type: ignore[no-untyped-def]
+    # whether the row and all its lags have all inputs
+    for lag in range(order + 1):
+        for d in range(inputs):
+            if not np.isfinite(x[t - lag, d]):
+                return False
+    return True
+
+
+@njit(cache=True)
 def _log_emission(x, centre, lags, variance, inputs):  # type: ignore[no-untyped-def]
     # (T, N) log densities; NaN in the first rows, and where the row or one of its lags lacks an input
     rows, states, order = x.shape[0], centre.shape[0], lags.shape[1]
     log = np.full((rows, states), np.nan)
     for t in range(order, rows):
-        missing = False
-        for lag in range(order + 1):
-            for d in range(inputs):
-                missing |= not np.isfinite(x[t - lag, d])
-        if missing:
+        if not _whole(x, t, order, inputs):
             continue
         for state in range(states):
             total = 0.0
@@ -321,11 +327,7 @@ def _sums(x, weights, order):  # type: ignore[no-untyped-def]
     rows, inputs, states = x.shape[0], x.shape[1], weights.shape[1]
     out, row = np.zeros((states, inputs, order + 2, order + 2)), np.ones(order + 2)
     for t in range(order, rows):
-        missing = False
-        for lag in range(order + 1):
-            for d in range(inputs):
-                missing |= not np.isfinite(x[t - lag, d])
-        if missing:
+        if not _whole(x, t, order, inputs):
             continue
         for d in range(inputs):
             for lag in range(order + 1):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from fusion.regime.config import RegimeConfig
-from fusion.regime.model import Floats, RegimeModel, complete_rows, input_problem
+from fusion.regime.model import Floats, RegimeModel, common_fields, complete_rows, input_problem
 from fusion.regime.occupancy import Occupancy, nothing, occupancy
 from fusion.regime.options import ChangePointConfig
 from fusion.threads import single_thread
@@ -106,14 +106,7 @@ def fit(
     """The law of runs under which the past was predicted best, where the config does not give it."""
     asked = config.change_point
     complete = complete_rows(x)
-    common: dict[str, Any] = {
-        "refit_session": refit.session,
-        "refit_time": refit.refit_time,
-        "inputs": inputs,
-        "observations": int(complete.sum()),
-        "within": asked.within,
-        "hypotheses": asked.hypotheses,
-    }
+    common = common_fields(x, refit, inputs) | {"within": asked.within, "hypotheses": asked.hypotheses}
     problem = input_problem(x, inputs, 2, refit.session)
     if problem is not None:
         d = len(inputs)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fusion.regime import em, identity, state_count
 from fusion.regime.config import RegimeConfig
-from fusion.regime.model import Floats, RegimeModel, complete_rows, input_problem
+from fusion.regime.model import Floats, RegimeModel, common_fields, input_problem
 from fusion.walk_forward import Refit
 
 
@@ -89,12 +89,7 @@ def fit(
     before = previous if isinstance(previous, HiddenMarkovModel) else None
     least, most = config.state_range
     problem = input_problem(x, inputs, least, refit.session)
-    common: dict[str, Any] = {
-        "refit_session": refit.session,
-        "refit_time": refit.refit_time,
-        "inputs": inputs,
-        "observations": int(complete_rows(x).sum()),
-    }
+    common = common_fields(x, refit, inputs)
     if problem is not None:
         d = len(inputs)
         empty = em.Parameters(np.zeros(0), np.zeros((0, 0)), np.zeros((0, d)), np.zeros((0, d, d)))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.walk_forward import session_of
+from fusion.walk_forward import Refit, session_of
 from gpu_kernels.errors import ModelError
 
 Floats = NDArray[np.float64]
@@ -50,9 +50,10 @@ class RegimeModel(ABC):
 
     @abstractmethod
     def describe_states(self) -> list[dict[str, Any]]:
-        """Per state what the parameters say of it, as JSON can hold it.
+        """Per state what is to be said of it, as JSON can hold it.
 
-        mean, standard_deviation {input: value} in input units, and expected_observations, where the kind has them."""
+        mean, standard_deviation {input: value} in input units; expected_observations, and name, where the kind has
+        them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON can hold it (arrays as lists, NaN as null), and `kind`."""
@@ -93,6 +94,16 @@ def _plain(value: Any) -> Any:
 def complete_rows(x: Floats) -> NDArray[np.bool_]:
     """(T,) whether all inputs of a row are there."""
     return np.asarray(np.isfinite(x).all(axis=1))
+
+
+def common_fields(x: Floats, refit: Refit, inputs: tuple[str, ...]) -> dict[str, Any]:
+    """What a model of any kind has from its refit and the past x (T, D) that it was fitted on."""
+    return {
+        "refit_session": refit.session,
+        "refit_time": refit.refit_time,
+        "inputs": inputs,
+        "observations": int(complete_rows(x).sum()),
+    }
 
 
 def input_problem(x: Floats, inputs: tuple[str, ...], states: int, session: date) -> str | None:

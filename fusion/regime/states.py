@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from fusion.regime.path import RegimePath
 from fusion.walk_forward import Refit
@@ -25,7 +24,7 @@ def describe(path: RegimePath, refits: Sequence[Refit]) -> list[dict[str, Any]]:
     its share of the past.
 
     name                       see `state_names`, unless the kind of model names its states itself
-    mean, standard_deviation   the model's; of kinds without, weighted by the filtered probabilities of the refit's past
+    mean, standard_deviation   the model's
     expected_sessions          the model's expected_observations by the observations per session
     share                      mean filtered probability over the refit's past
     held_out                   where the number of states was chosen: mean log predictive density of each number, an
@@ -45,9 +44,6 @@ def describe(path: RegimePath, refits: Sequence[Refit]) -> list[dict[str, Any]]:
         refit = next(refit for refit in refits if refit.session == model.refit_session)
         training = path.training(refit)
         states = model.describe_states()
-        for k, state in enumerate(states):
-            if "mean" not in state:
-                states[k] = state | _weighted(path.observations, training, model.inputs, k)
         for k, (state, name) in enumerate(zip(states, state_names(states), strict=True)):
             lasts = state.get("expected_observations")
             described.append(
@@ -95,18 +91,3 @@ def _ranked(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     if count == 1:
         return ["any"]
     return [_WORDS[count][place] if count in _WORDS else f"level {place + 1} of {count}" for place in rank]
-
-
-def _weighted(
-    observations: pl.DataFrame, training: pl.DataFrame, inputs: tuple[str, ...], state: int
-) -> dict[str, dict[str, float]]:
-    """Mean and deviation of each input over the rows that have it, weighted by the state's probability."""
-    weight = training[f"probability_{state}"].to_numpy()
-    mean, deviation = {}, {}
-    for name in inputs:
-        values = observations[name].head(training.height).to_numpy()
-        there = np.isfinite(values) & np.isfinite(weight)
-        total = max(float(weight[there].sum()), 1e-300)
-        mean[name] = float((weight[there] * values[there]).sum()) / total
-        deviation[name] = float(np.sqrt((weight[there] * (values[there] - mean[name]) ** 2).sum() / total))
-    return {"mean": mean, "standard_deviation": deviation}

@@ -16,7 +16,7 @@ from fusion.regime import em, identity
 from fusion.regime.autoregression import Parameters, filtered, stationary
 from fusion.regime.autoregression import fit as fit_parameters
 from fusion.regime.config import RegimeConfig
-from fusion.regime.model import Floats, RegimeModel, complete_rows, input_problem
+from fusion.regime.model import Floats, RegimeModel, common_fields, complete_rows, input_problem
 from fusion.regime.occupancy import Occupancy, nothing, occupancy
 from fusion.walk_forward import Refit
 
@@ -104,14 +104,7 @@ def fit(
     """EM from three starts; states keep their numbers by what the inputs were in them (`identity.py`)."""
     k, asked, d = config.state_range[1], config.switching, len(inputs)
     complete = complete_rows(x)
-    common: dict[str, Any] = {
-        "refit_session": refit.session,
-        "refit_time": refit.refit_time,
-        "inputs": inputs,
-        "observations": int(complete.sum()),
-        "form": asked.form,
-        "memory": asked.memory(k),
-    }
+    common = common_fields(x, refit, inputs) | {"form": asked.form, "memory": asked.memory(k)}
     problem = input_problem(x, inputs, k, refit.session)
     # rows that are there with all their lags; of fewer rows than lags there are none
     rows = max(len(x) - asked.order, 0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.regime.config import RegimeConfig
-from fusion.regime.model import Floats, RegimeModel, complete_rows
+from fusion.regime.model import Floats, RegimeModel, common_fields, complete_rows
 from fusion.regime.occupancy import Occupancy, nothing, occupancy
 from fusion.regime.rules import Condition, Rule, check_inputs, parse_condition
 from fusion.walk_forward import Refit
@@ -99,8 +99,7 @@ def fit(
         check_inputs(config.rules, inputs)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    common: dict[str, Any] = {"refit_session": refit.session, "refit_time": refit.refit_time, "inputs": inputs}
-    common["observations"] = int(complete_rows(x).sum())
+    common = common_fields(x, refit, inputs)
     asked = {
         name
         for rule in config.rules

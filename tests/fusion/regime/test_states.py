@@ -1,17 +1,8 @@
 """Names and figures of the states."""
 
-import json
-from dataclasses import fields
-
-import numpy as np
 import pytest
-from chains import daily, simulated
-from planted import session_table
 
-from fusion.regime import RegimeConfig, RegimePath, describe, filter_regimes
-from fusion.regime.hmm import HiddenMarkovModel
 from fusion.regime.states import state_names
-from fusion.walk_forward import WalkForwardConfig, schedule
 
 
 def states(*rows: dict[str, tuple[float, float]]) -> list[dict]:
@@ -60,25 +51,3 @@ def test_names_differ(count):
 def test_no_states_and_one():
     assert state_names([]) == []
     assert state_names(states({"x": (1.0, 1.0)})) == ["any x"]
-
-
-def test_a_kind_without_means_gets_those_of_its_past():
-    class Bare(HiddenMarkovModel):
-        def describe_states(self):
-            return [{"name": "the first"}, {}]
-
-    _, x = simulated(8, 2000)
-    x[5] = np.nan
-    _, observations = daily(x)
-    refit = schedule(session_table(2001), WalkForwardConfig(train_sessions=2000))[0]
-    fitted = filter_regimes(observations, [refit], RegimeConfig(states=2))
-    bare = Bare(**{field.name: getattr(fitted.models[0], field.name) for field in fields(fitted.models[0])})
-    whole, part = describe(fitted, [refit]), describe(RegimePath(observations, (bare,), 2), [refit])
-    assert part[0]["name"] == "the first"
-    assert part[1]["name"] == whole[1]["name"] == "high x0, high x1"
-    assert part[1]["expected_sessions"] is None
-    for ours, theirs in zip(part, whole, strict=True):
-        for figure in ("mean", "standard_deviation"):
-            for name in ("x0", "x1"):
-                assert ours[figure][name] == pytest.approx(theirs[figure][name], abs=0.1)
-    json.dumps(part)
